@@ -1,0 +1,245 @@
+// The passes over a row: everything that touches all of its logits, each once.
+//
+// A row is cut into strips (workspace.h). The first pass keeps the largest logit of each strip and lane, which later
+// passes use to skip strips that cannot matter.
+#pragma once
+
+#include <type_traits>
+
+#include "cpu/workspace.h"
+#include "definition/draw.h"
+
+namespace fire::cpu::FIRE_ISA {
+
+using definition::Key;
+using definition::KeyToFloat;
+
+inline constexpr float kMasked = -__builtin_inff();
+inline constexpr uint32_t kEveryTie = 0xFFFFFFFFu;
+inline constexpr float kLowestFinite = -definition::kFloatMax;
+
+template <typename T>
+inline float ValueAt(const T* row, uint32_t index) {
+  if constexpr (sizeof(T) == 4) {
+    float value;
+    memcpy(&value, row + index, sizeof value);
+    return value;
+  } else {
+    T half;
+    memcpy(&half, row + index, sizeof half);
+    if constexpr (std::is_same_v<T, BFloat16>)
+      return definition::BitsToFloat(definition::BFloat16ToFloatBits(half.bits));
+    else
+      return definition::BitsToFloat(definition::Float16ToFloatBits(half.bits));
+  }
+}
+
+// Fewer than sixteen logits, the missing lanes −inf: never kept, weight 0.
+template <typename T>
+inline Floats LoadPartial(const T* p, uint32_t count) {
+  alignas(64) float lanes[kLanes];
+  for (uint32_t i = 0; i < kLanes; ++i) lanes[i] = i < count ? ValueAt(p, i) : kMasked;
+  return Load(lanes);
+}
+
+// A row and the way it is cut.
+template <typename T>
+struct Row {
+  const T* logits;
+  uint32_t size;
+  uint32_t strip_size;
+  uint32_t strips;
+
+  Row(const T* logits_in, uint32_t size_in)
+      : logits(logits_in), size(size_in), strip_size(StripSize(size_in)), strips((size_in - 1) / strip_size + 1) {}
+
+  // Calls visit(first id, sixteen logits) over one strip, in id order; lanes past the end of the row are −inf.
+  template <typename Visit>
+  void ForGroups(uint32_t strip, const Visit& visit) const {
+    const uint32_t begin = strip * strip_size;
+    const uint32_t end = begin + strip_size < size ? begin + strip_size : size;
+    uint32_t i = begin;
+    for (; i + kLanes <= end; i += kLanes) visit(i, Load(logits + i));
+    if (i < end) visit(i, LoadPartial(logits + i, end - i));
+  }
+};
+
+// One read of the row: fills lane_maxima and returns the largest logit; NaN counts as −inf.
+template <bool kDetectNan, typename T>
+inline float FindMaxima(const Row<T>& row, Workspace& workspace, bool* has_nan) {
+  Floats largest = Broadcast(kMasked);
+  Mask nan = NoLane();
+  for (uint32_t strip = 0; strip < row.strips; ++strip) {
+    const uint32_t begin = strip * row.strip_size;
+    Floats a = Broadcast(kMasked), b = a, c = a, d = a;
+    if (begin + row.strip_size <= row.size) {
+      const T* p = row.logits + begin;
+      for (uint32_t i = 0; i < row.strip_size; i += 4 * kLanes, p += 4 * kLanes) {
+        const Floats x = Load(p), y = Load(p + kLanes), z = Load(p + 2 * kLanes), w = Load(p + 3 * kLanes);
+        if constexpr (kDetectNan) nan = Or(nan, Or(Or(IsNan(x), IsNan(y)), Or(IsNan(z), IsNan(w))));
+        a = Max(x, a);
+        b = Max(y, b);
+        c = Max(z, c);
+        d = Max(w, d);
+      }
+    } else {
+      row.ForGroups(strip, [&](uint32_t, Floats x) {
+        if constexpr (kDetectNan) nan = Or(nan, IsNan(x));
+        a = Max(x, a);
+      });
+    }
+    a = Max(Max(a, b), Max(c, d));
+    Store(workspace.lane_maxima + strip * kLanes, a);
+    largest = Max(a, largest);
+  }
+  if constexpr (kDetectNan) *has_nan = Bits(nan) != 0;
+  return ReduceMax(largest);
+}
+
+// The lowest id whose logit equals `value`, which some logit does.
+template <typename T>
+inline uint32_t FirstEqual(const Row<T>& row, const Workspace& workspace, float value) {
+  const Floats wanted = Broadcast(value);
+  for (uint32_t strip = 0; strip < row.strips; ++strip) {
+    if (Bits(Equals(Load(workspace.lane_maxima + strip * kLanes), wanted)) == 0) continue;
+    uint32_t first = row.size;
+    row.ForGroups(strip, [&](uint32_t id, Floats x) {
+      const uint32_t bits = Bits(Equals(x, wanted));
+      if (bits != 0 && first == row.size) first = id + static_cast<uint32_t>(__builtin_ctz(bits));
+    });
+    return first;
+  }
+  return 0;
+}
+
+// The id of the `nth` logit (from 1) that equals `value`; the last id there can be where there are fewer.
+template <typename T>
+inline uint32_t NthEqual(const Row<T>& row, const Workspace& workspace, float value, uint64_t nth) {
+  const Floats wanted = Broadcast(value);
+  uint32_t found = kEveryTie;
+  for (uint32_t strip = 0; strip < row.strips && found == kEveryTie; ++strip) {
+    if (Bits(AtLeast(Load(workspace.lane_maxima + strip * kLanes), wanted)) == 0) continue;
+    row.ForGroups(strip, [&](uint32_t id, Floats x) {
+      for (uint32_t bits = Bits(Equals(x, wanted)); bits != 0 && found == kEveryTie; bits &= bits - 1)
+        if (--nth == 0) found = id + static_cast<uint32_t>(__builtin_ctz(bits));
+    });
+  }
+  return found;
+}
+
+// Which tokens are kept, as one comparison a token: the logit's threshold, which equals of it, and the least weight.
+struct KeptRule {
+  float threshold = kLowestFinite;
+  uint32_t last_tie = kEveryTie;  // of the logits equal to the threshold, those with ids up to this one
+  uint64_t min_weight = 0;
+
+  float NextThreshold() const { return KeyToFloat(Key(threshold) + 1); }
+};
+
+inline bool Keeps(const KeptRule& rule, float logit, uint32_t id, uint64_t weight) {
+  const uint32_t key = Key(logit), threshold = Key(rule.threshold);
+  return (key > threshold || (key == threshold && id <= rule.last_tie)) && weight >= rule.min_weight;
+}
+
+// The rule's vector form: the mask of kept lanes, and their weights with the others' zeroed.
+struct RuleMasks {
+  RuleMasks(const KeptRule& rule, const VectorScale& scale)
+      : rule(rule), scale(scale), up_to_tie(Broadcast(rule.threshold)), beyond_tie(Broadcast(rule.NextThreshold())) {}
+
+  Mask ByLogit(uint32_t first_id, Floats x) const {
+    if (first_id + (kLanes - 1) <= rule.last_tie) return AtLeast(x, up_to_tie);
+    if (first_id > rule.last_tie) return AtLeast(x, beyond_tie);
+    return Or(And(AtLeast(x, up_to_tie), FirstLanes(rule.last_tie - first_id + 1)), AtLeast(x, beyond_tie));
+  }
+  Mask Kept(uint32_t first_id, Floats x) const {
+    const Mask mask = ByLogit(first_id, x);
+    return rule.min_weight == 0 ? mask : And(mask, WeightAtLeast(WeightsOf(x, scale), rule.min_weight));
+  }
+  Weights KeptWeights(uint32_t first_id, Floats x) const {
+    const Weights w = KeepLanes(WeightsOf(x, scale), ByLogit(first_id, x));
+    return rule.min_weight == 0 ? w : ZeroBelow(w, rule.min_weight);
+  }
+
+  const KeptRule& rule;
+  const VectorScale& scale;
+  Floats up_to_tie, beyond_tie;
+};
+
+// The mass of each strip, and of the row: of every token.
+template <typename T>
+inline uint64_t MassOfRow(const Row<T>& row, const VectorScale& scale, Workspace& workspace) {
+  uint64_t total = 0;
+  for (uint32_t strip = 0; strip < row.strips; ++strip) {
+    Mass mass;
+    row.ForGroups(strip, [&](uint32_t, Floats x) { Add(mass, WeightsOf(x, scale)); });
+    total += workspace.strip_mass[strip] = Total(mass);
+  }
+  return total;
+}
+
+// The same of the tokens that a rule keeps.
+template <typename T>
+inline uint64_t MassOfKept(const Row<T>& row, const KeptRule& rule, const VectorScale& scale, Workspace& workspace) {
+  const RuleMasks masks(rule, scale);
+  const Floats least = Broadcast(rule.threshold);
+  uint64_t total = 0;
+  for (uint32_t strip = 0; strip < row.strips; ++strip) {
+    Mass mass;
+    if (Bits(AtLeast(Load(workspace.lane_maxima + strip * kLanes), least)) != 0)
+      row.ForGroups(strip, [&](uint32_t id, Floats x) { Add(mass, masks.KeptWeights(id, x)); });
+    total += workspace.strip_mass[strip] = Total(mass);
+  }
+  return total;
+}
+
+template <typename T>
+inline uint64_t CountKept(const Row<T>& row, const KeptRule& rule, const VectorScale& scale) {
+  const RuleMasks masks(rule, scale);
+  Counts counts;
+  for (uint32_t strip = 0; strip < row.strips; ++strip)
+    row.ForGroups(strip, [&](uint32_t id, Floats x) { Count(counts, masks.Kept(id, x)); });
+  return Total(counts);
+}
+
+// How many logits are at least `value`, and the mass of all: what rank and ref_logprob need, in one read.
+template <typename T>
+inline uint64_t RankAndMass(const Row<T>& row, float value, const VectorScale& scale, uint64_t* mass_of_row) {
+  const Floats least = Broadcast(value);
+  Counts counts;
+  Mass mass;
+  for (uint32_t strip = 0; strip < row.strips; ++strip) {
+    row.ForGroups(strip, [&](uint32_t, Floats x) {
+      Count(counts, AtLeast(x, least));
+      Add(mass, WeightsOf(x, scale));
+    });
+  }
+  *mass_of_row = Total(mass);
+  return Total(counts);
+}
+
+// Appends every token with a logit in [low, high] and at least `min_weight` to the candidate list, by ascending id.
+// Returns how many, or more than kMaxCandidates where they do not fit.
+template <typename T>
+inline uint32_t Collect(const Row<T>& row, float low, float high, uint64_t min_weight, const VectorScale& scale,
+                        Workspace& workspace) {
+  const Floats least = Broadcast(low), most = Broadcast(high);
+  uint32_t count = 0;
+  for (uint32_t strip = 0; strip < row.strips && count <= kMaxCandidates; ++strip) {
+    if (Bits(AtLeast(Load(workspace.lane_maxima + strip * kLanes), least)) == 0) continue;
+    row.ForGroups(strip, [&](uint32_t id, Floats x) {
+      Mask mask = And(AtLeast(x, least), AtLeast(most, x));
+      if (Bits(mask) == 0 || count > kMaxCandidates) return;
+      if (min_weight != 0) mask = And(mask, WeightAtLeast(WeightsOf(x, scale), min_weight));
+      const uint32_t room = kMaxCandidates - count;
+      const uint32_t hits = static_cast<uint32_t>(__builtin_popcount(Bits(mask)));
+      if (hits > room) {
+        count = kMaxCandidates + 1;
+        return;
+      }
+      count += Compress(workspace.candidate_logit + count, workspace.candidate_id + count, x, id, mask);
+    });
+  }
+  return count;
+}
+
+}  // namespace fire::cpu::FIRE_ISA

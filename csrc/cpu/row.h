@@ -1,0 +1,53 @@
+// What the CPU backend does with one row. The functions are compiled once per instruction set, and the set is
+// chosen once, at the first call.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/workspace.h"
+#include "fire/sampling.h"
+
+namespace fire::cpu {
+
+// One row with everything that rules it.
+struct RowTask {
+  const void* logits;
+  LogitsType logits_type;
+  uint32_t vocabulary;
+  int64_t step;
+  Record record;
+};
+
+struct SampleRequest {
+  bool whole_row;  // ref_logprob and rank are wanted
+  bool details;    // logprob, kept or status are
+};
+
+struct RowSample {
+  int64_t token;
+  float logprob;
+  float ref_logprob;
+  int32_t rank;
+  int32_t kept;
+  int32_t status;
+};
+
+struct RowFunctions {
+  const char* name;
+  RowSample (*sample)(const RowTask& task, const SampleRequest& request, Workspace& workspace);
+  void (*process_logits)(const RowTask& task, float* out, Workspace& workspace);
+  void (*heat_logits)(const RowTask& task, float* logits, Workspace& workspace);
+  float (*log_prob)(const RowTask& task, int64_t token, Workspace& workspace);
+  // `grad_logits` is of the task's own type.
+  void (*log_prob_backward)(const RowTask& task, int64_t token, float grad, void* grad_logits, Workspace& workspace);
+};
+
+extern const RowFunctions kBaselineRowFunctions;
+extern const RowFunctions kAvx2RowFunctions;
+extern const RowFunctions kAvx512RowFunctions;
+
+// The best that this processor runs, or the one that the environment variable FIRE_CPU names (baseline, avx2, avx512).
+// Throws std::runtime_error where that is unknown or does not run here.
+const RowFunctions& ChosenRowFunctions();
+
+}  // namespace fire::cpu

@@ -1,0 +1,138 @@
+// The C++ API on the CPU: finds each row's record and step, and spreads the rows over threads.
+#include "fire/sampling.h"
+
+#include <cstring>
+#include <memory>
+
+#include "cpu/float_environment.h"
+#include "cpu/row.h"
+#include "cpu/thread_pool.h"
+#include "definition/phase.h"
+#include "definition/philox.h"
+
+namespace fire {
+namespace {
+
+// Below so many logits waking a second thread costs more than it saves.
+constexpr int64_t kLogitsWorthAThread = 1 << 15;
+
+int64_t ElementSize(LogitsType type) { return type == LogitsType::kFloat32 ? 4 : 2; }
+
+template <typename Int>
+int64_t IntegerAt(const void* data, int64_t index) {
+  Int value;
+  std::memcpy(&value, static_cast<const char*>(data) + index * static_cast<int64_t>(sizeof value), sizeof value);
+  return value;
+}
+
+int64_t StepOf(const Batch& batch, int64_t row) {
+  const int64_t index = row * batch.step_stride;
+  return batch.step_is_int64 ? IntegerAt<int64_t>(batch.step, index) : IntegerAt<int32_t>(batch.step, index);
+}
+
+definition::Slot SlotOf(const Batch& batch, int64_t row) {
+  if (batch.slot == nullptr) return {row, false};
+  return definition::ClampSlot(batch.slot[row * batch.slot_stride], batch.record_count);
+}
+
+cpu::RowTask TaskOf(const Batch& batch, int64_t row, int64_t record_index) {
+  cpu::RowTask task;
+  task.logits = static_cast<const char*>(batch.logits) + row * batch.row_stride * ElementSize(batch.logits_type);
+  task.logits_type = batch.logits_type;
+  task.vocabulary = static_cast<uint32_t>(batch.vocabulary);
+  task.step = StepOf(batch, row);
+  std::memcpy(&task.record, batch.records + record_index, sizeof task.record);
+  return task;
+}
+
+// One a thread, kept between calls: a row needs about 200 KB of it at most, and fresh pages are dear.
+cpu::Workspace& ThreadWorkspace() {
+  static thread_local const std::unique_ptr<cpu::Workspace> workspace(new cpu::Workspace);
+  return *workspace;
+}
+
+// Calls visit(row, task, slot_out_of_range, workspace) for every row.
+template <typename Visit>
+void ForEachRow(const Batch& batch, const ParallelFor& parallel_for, const Visit& visit) {
+  const ParallelForBody body = [&](int64_t begin, int64_t end) {
+    const cpu::DefaultFloatEnvironment environment;
+    cpu::Workspace& workspace = ThreadWorkspace();
+    for (int64_t row = begin; row < end; ++row) {
+      const definition::Slot slot = SlotOf(batch, row);
+      visit(row, TaskOf(batch, row, slot.index), slot.out_of_range, workspace);
+    }
+  };
+  if (batch.rows <= 0) return;
+  if (batch.rows == 1 || batch.rows * batch.vocabulary < kLogitsWorthAThread) {
+    body(0, batch.rows);
+  } else if (parallel_for) {
+    parallel_for(batch.rows, body);
+  } else {
+    cpu::DefaultThreadPool().ParallelFor(batch.rows, body);
+  }
+}
+
+}  // namespace
+
+void SampleCpu(const Batch& batch, const SampleOutputs& outputs, const ParallelFor& parallel_for) {
+  const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
+  const cpu::SampleRequest request = {
+      outputs.ref_logprob != nullptr || outputs.rank != nullptr,
+      outputs.logprob != nullptr || outputs.kept != nullptr || outputs.status != nullptr};
+  ForEachRow(batch, parallel_for,
+             [&](int64_t row, const cpu::RowTask& task, bool slot_out_of_range, cpu::Workspace& workspace) {
+               const cpu::RowSample sample = functions.sample(task, request, workspace);
+               outputs.token[row] = sample.token;
+               if (outputs.logprob != nullptr) outputs.logprob[row] = sample.logprob;
+               if (outputs.ref_logprob != nullptr) outputs.ref_logprob[row] = sample.ref_logprob;
+               if (outputs.rank != nullptr) outputs.rank[row] = sample.rank;
+               if (outputs.kept != nullptr) outputs.kept[row] = sample.kept;
+               if (outputs.status != nullptr)
+                 outputs.status[row] = sample.status | (slot_out_of_range ? kStatusSlotOutOfRange : 0);
+             });
+}
+
+void ProcessLogitsCpu(const Batch& batch, float* out, int64_t out_stride, const ParallelFor& parallel_for) {
+  const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
+  ForEachRow(batch, parallel_for, [&](int64_t row, const cpu::RowTask& task, bool, cpu::Workspace& workspace) {
+    functions.process_logits(task, out + row * out_stride, workspace);
+  });
+}
+
+void HeatLogitsCpu(const Batch& batch, float* logits, const ParallelFor& parallel_for) {
+  const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
+  ForEachRow(batch, parallel_for, [&](int64_t row, const cpu::RowTask& task, bool, cpu::Workspace& workspace) {
+    functions.heat_logits(task, logits + row * batch.row_stride, workspace);
+  });
+}
+
+void LogProbCpu(const Batch& batch, const int64_t* token, int64_t token_stride, float* logprob,
+                const ParallelFor& parallel_for) {
+  const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
+  ForEachRow(batch, parallel_for, [&](int64_t row, const cpu::RowTask& task, bool, cpu::Workspace& workspace) {
+    logprob[row] = functions.log_prob(task, token[row * token_stride], workspace);
+  });
+}
+
+void LogProbBackwardCpu(const Batch& batch, const int64_t* token, int64_t token_stride, const float* grad,
+                        int64_t grad_stride, void* grad_logits, int64_t grad_logits_stride,
+                        const ParallelFor& parallel_for) {
+  const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
+  const int64_t row_bytes = grad_logits_stride * ElementSize(batch.logits_type);
+  ForEachRow(batch, parallel_for, [&](int64_t row, const cpu::RowTask& task, bool, cpu::Workspace& workspace) {
+    functions.log_prob_backward(task, token[row * token_stride], grad[row * grad_stride],
+                                static_cast<char*>(grad_logits) + row * row_bytes, workspace);
+  });
+}
+
+Record SpreadRecord(const Record& record, uint64_t index) {
+  const uint64_t seed = definition::SpreadSeed(definition::SeedOf(record), index);
+  Record spread = record;
+  spread.seed_low = static_cast<uint32_t>(seed);
+  spread.seed_high = static_cast<uint32_t>(seed >> 32);
+  return spread;
+}
+
+const char* CpuInstructionSet() { return cpu::ChosenRowFunctions().name; }
+
+}  // namespace fire

@@ -1,0 +1,274 @@
+// Temperature and filters: from a row to its kept set.
+//
+// Top-k and min-p name a logit below which nothing can be kept, so one read of the row and a short list of candidates
+// settle them. Top-p alone needs the whole row's mass first. Where the list does not hold the candidates (a flat
+// nucleus, k in the thousands, ties without end) the kept set stays a rule over the row.
+#pragma once
+
+#include "cpu/threshold.h"
+#include "definition/filter.h"
+
+namespace fire::cpu::FIRE_ISA {
+
+using definition::Phase;
+using definition::WeightScale;
+
+// Nothing is drawn when `decided`. Else the kept set is the candidate list when `listed`, and when not what `rule`
+// keeps, with the mass of each strip in strip_mass.
+struct Selection {
+  bool decided = false;
+  bool listed = false;
+  uint32_t count = 0;  // of the list
+  uint64_t mass = 0;   // M
+  KeptRule rule;
+};
+
+template <typename T>
+class Selector {
+ public:
+  Selector(const Row<T>& row, const Phase& phase, float maximum, Workspace& workspace)
+      : row_(row),
+        phase_(phase),
+        maximum_(maximum),
+        workspace_(workspace),
+        scale_(definition::MakeWeightScale(maximum, phase.temperature, row.size)),
+        vector_scale_(scale_),
+        top_k_on_(phase.top_k < row.size),
+        top_p_on_(definition::TopPIsOn(phase.top_p)) {}
+
+  const WeightScale& scale() const { return scale_; }
+  const VectorScale& vector_scale() const { return vector_scale_; }
+
+  // The maximum must be finite and the phase not greedy.
+  Selection Select() {
+    Selection out;
+    const uint64_t weight_of_maximum = definition::Weight(maximum_, scale_);
+    min_weight_ = definition::MinPThreshold(phase_.min_p, weight_of_maximum);
+    out.decided = min_weight_ > weight_of_maximum;
+    if (out.decided) return out;
+    min_p_first_ = phase_.order == Order::kVllm ? min_weight_ : 0;
+    min_p_bounds_ = MinPBounds(weight_of_maximum);
+    out.listed = List();
+    if (out.listed) {
+      if (min_weight_ != 0 && min_p_first_ == 0) KeepAtLeast(min_weight_);
+      out.count = count_;
+      out.mass = MassOfList();
+    } else {
+      out.rule = RuleOfRow();
+      out.mass = IsWholeRow(out.rule) ? MassOfRow(row_, vector_scale_, workspace_)
+                                      : MassOfKept(row_, out.rule, vector_scale_, workspace_);
+    }
+    return out;
+  }
+
+  // The kept set as a rule over the row, whichever way it was found.
+  KeptRule Rule(const Selection& selection) const { return selection.listed ? RuleOfList() : selection.rule; }
+
+  // Top-k alone: for a row whose other filters an engine applies afterwards.
+  KeptRule SelectTopK() {
+    top_p_on_ = false;
+    if (!top_k_on_) return {};
+    return List() ? RuleOfList() : RuleOfRow();
+  }
+
+ private:
+  struct Bounds {
+    float never_below;   // a smaller logit fails min-p
+    float always_above;  // a larger one passes
+  };
+
+  static bool IsWholeRow(const KeptRule& rule) {
+    return rule.threshold == kLowestFinite && rule.last_tie == kEveryTie && rule.min_weight == 0;
+  }
+
+  // Weights rise with the logit but for rounding, so near its threshold min-p is decided token by token. The margin,
+  // 2^-9 in log2 of the weight, is far above the weight's error of about 2^-18 there.
+  Bounds MinPBounds(uint64_t weight_of_maximum) const {
+    if (min_weight_ == 0 || scale_.slope == 0.0f) return {kLowestFinite, kLowestFinite};
+    const double distance = __builtin_log2(static_cast<double>(min_weight_) / static_cast<double>(weight_of_maximum));
+    const double low = static_cast<double>(maximum_) + (distance - 0x1p-9) / static_cast<double>(scale_.slope);
+    const double high = static_cast<double>(maximum_) + (distance + 0x1p-9) / static_cast<double>(scale_.slope);
+    return {ToFinite(low), ToFinite(high)};
+  }
+
+  static float ToFinite(double value) {
+    if (value < -static_cast<double>(definition::kFloatMax)) return kLowestFinite;
+    if (value > static_cast<double>(definition::kFloatMax)) return definition::kFloatMax;
+    return static_cast<float>(value);
+  }
+
+  // Top-p counts the whole row's mass although top-k keeps less of it.
+  bool CountsWholeRow() const { return phase_.order == Order::kJoint && top_k_on_; }
+
+  // The logit from which on the list must hold every token for its filters to be exact.
+  float PivotBeforeTopP() {
+    float pivot = top_k_on_ ? PivotForCount(row_, maximum_, phase_.top_k, workspace_) : kLowestFinite;
+    if (min_weight_ == 0) return pivot;
+    if (min_p_first_ != 0) return pivot >= min_p_bounds_.always_above ? pivot : min_p_bounds_.never_below;
+    if (!top_p_on_ && min_p_bounds_.never_below > pivot) pivot = min_p_bounds_.never_below;
+    return pivot;
+  }
+
+  // Leaves in the candidate list what top-k and top-p keep. False when the tokens to choose from do not fit.
+  bool List() {
+    const float pivot = PivotBeforeTopP();
+    if (top_p_on_ && CountsWholeRow()) mass_of_row_ = MassOfRow(row_, vector_scale_, workspace_);
+    if (pivot == kLowestFinite && row_.size > kMaxCandidates) {
+      if (top_k_on_ || !top_p_on_) return false;
+      return ListNucleusOfRow();
+    }
+    if (!Gather(pivot, min_p_first_)) return top_p_on_ && !top_k_on_ && ListNucleusOfRow();
+    if (top_k_on_) CutToTopK();
+    if (top_p_on_) CutToNucleus(CountsWholeRow() ? mass_of_row_ : MassOfList());
+    return true;
+  }
+
+  // Top-p of a row too long to list whole: the mass first, then the tokens that surely hold enough of it.
+  bool ListNucleusOfRow() {
+    KeptRule passing;
+    passing.min_weight = min_p_first_;
+    mass_of_row_ = MassOfKept(row_, passing, vector_scale_, workspace_);
+    mass_is_known_ = true;
+    const uint64_t target = definition::TopPTarget(phase_.top_p, mass_of_row_);
+    if (min_p_first_ != 0) return false;
+    const float pivot = PivotForMass(row_, maximum_, target, vector_scale_, workspace_);
+    if (pivot == kLowestFinite || !Gather(pivot, 0)) return false;
+    CutToNucleus(mass_of_row_);
+    return true;
+  }
+
+  bool Gather(float pivot, uint64_t min_weight) {
+    count_ = Collect(row_, pivot, maximum_, min_weight, vector_scale_, workspace_);
+    if (count_ > kMaxCandidates) return false;
+    FinishList(count_, vector_scale_, workspace_);
+    return true;
+  }
+
+  void CutToTopK() {
+    if (count_ <= phase_.top_k) return;
+    const float lowest = LowestListed();
+    const float threshold = BisectKeys(lowest, maximum_, [&](float middle) {
+      const uint64_t reached = CountAtLeast(workspace_.candidate_logit, count_, middle);
+      return reached < phase_.top_k ? -1 : (reached == phase_.top_k ? 1 : 0);
+    });
+    const uint64_t above = CountAtLeast(workspace_.candidate_logit, count_, KeyToFloat(Key(threshold) + 1));
+    KeepFromThreshold(threshold, phase_.ties != Ties::kExact ? count_ : phase_.top_k - above);
+  }
+
+  void CutToNucleus(uint64_t whole) {
+    const uint64_t target = definition::TopPTarget(phase_.top_p, whole);
+    if (MassOfList() < target) return;  // joint: the nucleus reaches beyond top-k
+    const Threshold found =
+        ThresholdInList<Measure::kMass>(LowestListed(), maximum_, count_, 0, target, scale_, workspace_);
+    KeepFromThreshold(found.threshold, phase_.ties == Ties::kKeep ? count_ : TiesNeeded(found, target));
+  }
+
+  // Keeps the listed tokens above the threshold, and the first `ties` that equal it.
+  void KeepFromThreshold(float threshold, uint64_t ties) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count_; ++i) {
+      const float logit = workspace_.candidate_logit[i];
+      bool keep = logit > threshold;
+      if (logit == threshold && ties > 0) {
+        keep = true;
+        --ties;
+      }
+      MoveListed(i, kept);
+      kept += keep;
+    }
+    Truncate(kept);
+  }
+
+  void KeepAtLeast(uint64_t least) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count_; ++i) {
+      const bool keep = workspace_.candidate_weight[i] >= least;
+      MoveListed(i, kept);
+      kept += keep;
+    }
+    Truncate(kept);
+  }
+
+  void MoveListed(uint32_t from, uint32_t to) {
+    workspace_.candidate_logit[to] = workspace_.candidate_logit[from];
+    workspace_.candidate_weight[to] = workspace_.candidate_weight[from];
+    workspace_.candidate_id[to] = workspace_.candidate_id[from];
+  }
+
+  // Shortens the list, padding it with tokens that are never kept and weigh nothing.
+  void Truncate(uint32_t count) {
+    count_ = count;
+    Store(workspace_.candidate_logit + count, Broadcast(kMasked));
+    memset(workspace_.candidate_weight + count, 0, kLanes * sizeof(uint64_t));
+  }
+
+  uint64_t MassOfList() const {
+    Mass mass;
+    for (uint32_t i = 0; i < count_; i += kLanes) Add(mass, LoadWeights(workspace_.candidate_weight + i));
+    return Total(mass);
+  }
+
+  float LowestListed() const {
+    Floats lowest = Broadcast(maximum_);
+    uint32_t i = 0;
+    for (; i + kLanes <= count_; i += kLanes) lowest = Min(Load(workspace_.candidate_logit + i), lowest);
+    alignas(64) float lanes[kLanes];
+    Store(lanes, lowest);
+    for (; i < count_; ++i)
+      lanes[0] = workspace_.candidate_logit[i] < lanes[0] ? workspace_.candidate_logit[i] : lanes[0];
+    float out = lanes[0];
+    for (float lane : lanes) out = lane < out ? lane : out;
+    return out;
+  }
+
+  // The listed tokens are a prefix of the order (of min-p's survivors where it comes first): the lowest logit and the
+  // last id that has it describe it.
+  KeptRule RuleOfList() const {
+    KeptRule rule;
+    rule.min_weight = min_weight_;
+    rule.threshold = LowestListed();
+    rule.last_tie = 0;
+    for (uint32_t i = 0; i < count_; ++i)
+      if (workspace_.candidate_logit[i] == rule.threshold) rule.last_tie = workspace_.candidate_id[i];
+    return rule;
+  }
+
+  KeptRule RuleOfRow() {
+    KeptRule rule;
+    rule.min_weight = min_p_first_;
+    if (top_k_on_) Cut<Measure::kCount>(&rule, phase_.top_k, phase_.ties != Ties::kExact);
+    if (top_p_on_) {
+      const uint64_t mass = mass_is_known_ ? mass_of_row_ : MassOfKept(row_, rule, vector_scale_, workspace_);
+      const uint64_t target = definition::TopPTarget(phase_.top_p, CountsWholeRow() ? mass_of_row_ : mass);
+      if (mass >= target) Cut<Measure::kMass>(&rule, target, phase_.ties == Ties::kKeep);
+    }
+    rule.min_weight = min_weight_;
+    return rule;
+  }
+
+  // Raises the rule's threshold to where the target is reached, if it is.
+  template <Measure measure>
+  void Cut(KeptRule* rule, uint64_t target, bool keep_ties) {
+    Threshold found;
+    if (!ThresholdInRow<measure>(row_, maximum_, target, min_p_first_, scale_, vector_scale_, workspace_, &found))
+      return;
+    rule->threshold = found.threshold;
+    rule->last_tie = keep_ties ? kEveryTie : NthEqual(row_, workspace_, found.threshold, TiesNeeded(found, target));
+  }
+
+  const Row<T>& row_;
+  const Phase& phase_;
+  float maximum_;
+  Workspace& workspace_;
+  WeightScale scale_;
+  VectorScale vector_scale_;
+  bool top_k_on_, top_p_on_;
+  uint64_t min_weight_ = 0;   // what min-p asks of a token's weight
+  uint64_t min_p_first_ = 0;  // the same where min-p comes before top-k, else 0
+  Bounds min_p_bounds_ = {};
+  uint64_t mass_of_row_ = 0;
+  bool mass_is_known_ = false;
+  uint32_t count_ = 0;  // of the candidate list
+};
+
+}  // namespace fire::cpu::FIRE_ISA

@@ -1,0 +1,57 @@
+// The thresholds of top-p and min-p, as exact integers. The float32 fraction is read through its bits, so the
+// product with a 64-bit mass loses nothing.
+#pragma once
+
+#include "definition/bits.h"
+
+namespace fire::definition {
+
+inline constexpr uint32_t kOneBits = 0x3F800000u;
+
+// ceil(fraction · mass) for a fraction in (0, +inf]; what does not fit 64 bits is the largest 64-bit integer.
+FIRE_RULE uint64_t CeilOfProduct(uint32_t fraction_bits, uint64_t mass) {
+  if (mass == 0 || fraction_bits == 0) return 0;
+  if (fraction_bits >= kInfinityBits) return ~uint64_t{0};
+  const uint32_t exponent = fraction_bits >> 23;
+  const uint64_t mantissa = exponent == 0 ? fraction_bits : (fraction_bits & 0x7FFFFFu) | 0x800000u;
+  // fraction = mantissa · 2^power
+  const int power = (exponent == 0 ? 1 : static_cast<int>(exponent)) - 150;
+  const uint64_t low = mantissa * mass;
+  const uint64_t high = MulHigh64(mantissa, mass);  // below 2^24
+  if (power >= 0) {
+    if (high != 0 || power >= 64 || (low >> (63 - power) >> 1) != 0) return ~uint64_t{0};
+    return low << power;
+  }
+  const int shift = -power;
+  if (shift >= 128) return 1;
+  if (shift >= 64) {
+    const int rest = shift - 64;
+    const bool remainder = low != 0 || (rest != 0 && (high << (64 - rest)) != 0);
+    return (high >> rest) + (remainder ? 1 : 0);
+  }
+  if ((high >> shift) != 0) return ~uint64_t{0};
+  const bool remainder = (low << (64 - shift)) != 0;
+  return ((high << (64 - shift)) | (low >> shift)) + (remainder ? 1 : 0);
+}
+
+// NaN and 1 or more: off.
+FIRE_RULE bool TopPIsOn(float top_p) {
+  const uint32_t bits = FloatBits(top_p);
+  return !IsNanBits(bits) && ((bits & kSignBit) != 0 || bits < kOneBits);
+}
+
+// The mass the nucleus must reach: at least 1, which the first token of the order has, so it is never empty.
+FIRE_RULE uint64_t TopPTarget(float top_p, uint64_t mass) {
+  const uint32_t bits = FloatBits(top_p);
+  const uint64_t target = (bits & kSignBit) != 0 ? 0 : CeilOfProduct(bits, mass);
+  return target == 0 ? 1 : target;
+}
+
+// The least weight that min-p keeps; 0 keeps all.
+FIRE_RULE uint64_t MinPThreshold(float min_p, uint64_t weight_of_maximum) {
+  const uint32_t bits = FloatBits(min_p);
+  if (IsNanBits(bits) || (bits & kSignBit) != 0) return 0;
+  return CeilOfProduct(bits, weight_of_maximum);
+}
+
+}  // namespace fire::definition

@@ -1,0 +1,192 @@
+// One row, scalar and obvious: docs/semantics.md written as code, with a full sort. Every backend must return
+// these bits; every test compares with them. Host only, and slow on purpose.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "definition/draw.h"
+#include "definition/filter.h"
+#include "definition/heat.h"
+#include "definition/philox.h"
+#include "definition/weight.h"
+#include "fire/status.h"
+
+namespace fire::definition {
+
+struct ReferenceSample {
+  int64_t token = 0;
+  float logprob = 0;
+  float ref_logprob = 0;
+  int32_t rank = 0;
+  int32_t kept = 0;
+  int32_t status = 0;
+  uint64_t mass = 0;               // M, the mass of the kept set
+  std::vector<uint32_t> kept_ids;  // ascending
+};
+
+class ReferenceRow {
+ public:
+  // `logits`: the row as float32, `vocabulary` ≥ 1 of them. `record` and `step` are that row's.
+  ReferenceRow(const float* logits, uint32_t vocabulary, const Record& record, int64_t step)
+      : vocabulary_(vocabulary), record_(record), step_(step), phase_(PhaseOf(record, step, vocabulary)) {
+    status_ = (phase_.hot ? kStatusHot : 0) | (phase_.heat == Heat::kGreedy ? kStatusGreedy : 0);
+    for (uint32_t id = 0; id < vocabulary; ++id) {
+      if (IsNanBits(FloatBits(logits[id]))) status_ |= kStatusNan;
+      logits_.push_back(Sanitised(logits[id]));
+      ids_.push_back(id);
+    }
+    std::sort(ids_.begin(), ids_.end(),
+              [this](uint32_t a, uint32_t b) { return KeyAt(a) != KeyAt(b) ? KeyAt(a) > KeyAt(b) : a < b; });
+    const uint32_t top_key = KeyAt(ids_[0]);
+    if (top_key == kMaskedKey) status_ |= kStatusNoFiniteLogit;
+    if (top_key == kInfinityKey) status_ |= kStatusInfinity;
+    finite_maximum_ = top_key != kMaskedKey && top_key != kInfinityKey;
+    if (finite_maximum_ && phase_.heat != Heat::kGreedy) Filter();
+    decided_ = mass_ == 0;
+    if (decided_) {
+      kept_ = {ids_[0]};
+      status_ |= kStatusDecided;
+    }
+    std::sort(kept_.begin(), kept_.end());
+  }
+
+  ReferenceSample Sample() const {
+    ReferenceSample out;
+    out.token = Token();
+    out.mass = mass_;
+    out.kept = static_cast<int32_t>(kept_.size());
+    out.kept_ids = kept_;
+    out.status = status_;
+    out.logprob = decided_ ? 0.0f : LogRatio(WeightAt(static_cast<uint32_t>(out.token)), mass_);
+    const uint32_t token_key = KeyAt(static_cast<uint32_t>(out.token));
+    for (uint32_t id = 0; id < vocabulary_; ++id) out.rank += KeyAt(id) >= token_key;
+    if (finite_maximum_) {
+      const float temperature = ReferenceTemperature(record_);
+      const WeightScale scale = MakeWeightScale(Maximum(), temperature, vocabulary_);
+      uint64_t mass = 0;
+      for (float logit : logits_) mass += Weight(logit, scale);
+      out.ref_logprob =
+          LogSoftmax(logits_[static_cast<size_t>(out.token)], Maximum(), temperature, Weight(Maximum(), scale), mass);
+    }
+    return out;
+  }
+
+  std::vector<float> ProcessedLogits() const {
+    std::vector<float> out(vocabulary_, -std::numeric_limits<float>::infinity());
+    for (uint32_t id : kept_) out[id] = decided_ ? 0.0f : ScaledLogit(logits_[id], phase_.temperature);
+    return out;
+  }
+
+  // What `heat_logits_` leaves of the row, given the row as it came.
+  std::vector<float> HeatedLogits(const float* logits) const {
+    if (!phase_.hot) return std::vector<float>(logits, logits + vocabulary_);
+    std::vector<float> out(vocabulary_, -std::numeric_limits<float>::infinity());
+    if (status_ & kStatusNoFiniteLogit) return out;
+    if (!HandsOver(record_, vocabulary_) || !finite_maximum_) {
+      out[static_cast<size_t>(Token())] = 0.0f;
+      return out;
+    }
+    const float ratio = Divide(record_.temperature, record_.hot_temperature);
+    for (uint32_t id : FirstOf(ids_, phase_.top_k, phase_.ties != Ties::kExact))
+      if (KeyAt(id) != kMaskedKey) out[id] = HeatedLogit(logits_[id], ratio);
+    return out;
+  }
+
+  float LogProb(int64_t token) const {
+    if (!std::binary_search(kept_.begin(), kept_.end(), token)) return -std::numeric_limits<float>::infinity();
+    if (decided_) return 0.0f;
+    return LogSoftmax(logits_[static_cast<size_t>(token)], Maximum(), phase_.temperature, Weight(Maximum(), scale_),
+                      mass_);
+  }
+
+  std::vector<float> LogProbGradient(int64_t token, float grad) const {
+    std::vector<float> out(vocabulary_, 0.0f);
+    if (decided_ || !std::binary_search(kept_.begin(), kept_.end(), token)) return out;
+    for (uint32_t id : kept_) out[id] = LogProbSlope(WeightAt(id), mass_, id == token, phase_.temperature) * grad;
+    return out;
+  }
+
+ private:
+  uint32_t KeyAt(uint32_t id) const { return Key(logits_[id]); }
+  float Maximum() const { return logits_[ids_[0]]; }
+  uint64_t WeightAt(uint32_t id) const { return Weight(logits_[id], scale_); }
+
+  uint64_t MassOf(const std::vector<uint32_t>& ids) const {
+    uint64_t mass = 0;
+    for (uint32_t id : ids) mass += WeightAt(id);
+    return mass;
+  }
+
+  // The first `count` of an ordered list, and with `keep_ties` every one that equals the last of them.
+  std::vector<uint32_t> FirstOf(const std::vector<uint32_t>& ordered, size_t count, bool keep_ties) const {
+    size_t end = std::min(count, ordered.size());
+    while (keep_ties && end > 0 && end < ordered.size() && KeyAt(ordered[end]) == KeyAt(ordered[end - 1])) ++end;
+    return {ordered.begin(), ordered.begin() + static_cast<std::ptrdiff_t>(end)};
+  }
+
+  // The shortest prefix whose mass reaches the target: at least one token.
+  std::vector<uint32_t> Nucleus(const std::vector<uint32_t>& ordered) const {
+    if (!TopPIsOn(phase_.top_p)) return ordered;
+    const uint64_t target = TopPTarget(phase_.top_p, MassOf(ordered));
+    uint64_t mass = 0;
+    size_t count = 0;
+    do mass += WeightAt(ordered[count++]);
+    while (mass < target);
+    return FirstOf(ordered, count, phase_.ties == Ties::kKeep);
+  }
+
+  std::vector<uint32_t> AtLeastMinP(const std::vector<uint32_t>& ids) const {
+    const uint64_t threshold = MinPThreshold(phase_.min_p, Weight(Maximum(), scale_));
+    std::vector<uint32_t> out;
+    for (uint32_t id : ids)
+      if (WeightAt(id) >= threshold) out.push_back(id);
+    return out;
+  }
+
+  void Filter() {
+    scale_ = MakeWeightScale(Maximum(), phase_.temperature, vocabulary_);
+    const bool keep_top_k_ties = phase_.ties != Ties::kExact;
+    std::vector<uint32_t> rest = ids_;
+    if (phase_.order == Order::kVllm) rest = AtLeastMinP(rest);
+    if (rest.empty()) return;
+    const std::vector<uint32_t> top_k = FirstOf(rest, phase_.top_k, keep_top_k_ties);
+    if (phase_.order == Order::kJoint) {
+      const std::vector<uint32_t> nucleus = Nucleus(rest);
+      kept_ = top_k.size() < nucleus.size() ? top_k : nucleus;  // both are prefixes of one order
+    } else {
+      kept_ = Nucleus(top_k);
+    }
+    kept_ = AtLeastMinP(kept_);
+    kept_.erase(std::remove_if(kept_.begin(), kept_.end(), [this](uint32_t id) { return KeyAt(id) == kMaskedKey; }),
+                kept_.end());
+    mass_ = MassOf(kept_);
+  }
+
+  int64_t Token() const {
+    if (decided_) return ids_[0];
+    const uint64_t point = DrawPoint(DrawBits(SeedOf(record_), step_, record_.stream), mass_);
+    uint64_t running = 0;
+    for (uint32_t id : kept_) {
+      running += WeightAt(id);
+      if (running > point) return id;
+    }
+    return ids_[0];  // not reached: the running mass ends above every point
+  }
+
+  uint32_t vocabulary_;
+  Record record_;
+  int64_t step_;
+  Phase phase_;
+  std::vector<float> logits_;   // sanitised
+  std::vector<uint32_t> ids_;   // in the order of tokens
+  std::vector<uint32_t> kept_;  // ascending once constructed
+  WeightScale scale_ = {};
+  uint64_t mass_ = 0;
+  int32_t status_ = 0;
+  bool finite_maximum_ = false;
+  bool decided_ = false;
+};
+
+}  // namespace fire::definition

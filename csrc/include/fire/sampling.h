@@ -1,0 +1,75 @@
+// The C++ API: plain structs and pointers, no torch. docs/semantics.md defines what each function computes;
+// whatever the logits and records hold, every token is in [0, vocabulary) and nothing faults.
+//
+// All functions are thread-safe: they keep no state, and results depend on nothing but a row, its record and step.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "fire/config.h"
+#include "fire/status.h"
+
+namespace fire {
+
+inline constexpr int64_t kMaxVocabulary = int64_t{1} << 21;
+
+enum class LogitsType : int32_t { kFloat32, kBFloat16, kFloat16 };
+
+// A batch of rows and what to do with each. Strides count elements; 0 repeats the first.
+struct Batch {
+  const void* logits = nullptr;  // row r begins at r · row_stride; consecutive along the vocabulary
+  LogitsType logits_type = LogitsType::kFloat32;
+  int64_t rows = 0;
+  int64_t vocabulary = 0;  // 1 … kMaxVocabulary
+  int64_t row_stride = 0;
+
+  const void* step = nullptr;  // tokens each sequence has generated so far
+  bool step_is_int64 = true;   // else int32
+  int64_t step_stride = 1;     // 0: one step for every row
+
+  const Record* records = nullptr;  // 4-byte alignment suffices
+  int64_t record_count = 0;         // one a row, or any number with `slot`
+  const int32_t* slot = nullptr;    // row r uses records[slot[r]], clamped; null: records[r]
+  int64_t slot_stride = 1;
+};
+
+// Where to put the results, each `rows` long. `token` is required, null elsewhere means not wanted.
+struct SampleOutputs {
+  int64_t* token = nullptr;
+  float* logprob = nullptr;      // ln of the probability the token was drawn with
+  float* ref_logprob = nullptr;  // ln softmax(x / T_ref) over the whole vocabulary; reads the whole row again
+  int32_t* rank = nullptr;       // 1: the most probable
+  int32_t* kept = nullptr;       // size of the kept set
+  int32_t* status = nullptr;     // kStatus… bits
+};
+
+// Runs body(begin, end) over disjoint ranges that cover [0, count); the caller's way to use its own threads.
+// An empty ParallelFor uses a small pool of the library's.
+using ParallelForBody = std::function<void(int64_t begin, int64_t end)>;
+using ParallelFor = std::function<void(int64_t count, const ParallelForBody& body)>;
+
+void SampleCpu(const Batch& batch, const SampleOutputs& outputs, const ParallelFor& parallel_for = {});
+
+// out[r, i] = x / T where kept, −inf elsewhere. `out_stride` ≥ vocabulary, in elements.
+void ProcessLogitsCpu(const Batch& batch, float* out, int64_t out_stride, const ParallelFor& parallel_for = {});
+
+// Hot rows only, in place. `logits` is batch.logits, writable and float32; rows must not overlap.
+void HeatLogitsCpu(const Batch& batch, float* logits, const ParallelFor& parallel_for = {});
+
+// ln of the probability with which `sample` would have drawn token[r]; −inf where it never would.
+void LogProbCpu(const Batch& batch, const int64_t* token, int64_t token_stride, float* logprob,
+                const ParallelFor& parallel_for = {});
+
+// grad_logits[r, i] = grad[r] · ∂ logprob[r] / ∂ logits[r, i], in the logits' own type.
+void LogProbBackwardCpu(const Batch& batch, const int64_t* token, int64_t token_stride, const float* grad,
+                        int64_t grad_stride, void* grad_logits, int64_t grad_logits_stride,
+                        const ParallelFor& parallel_for = {});
+
+// The record of sequence `index` when one configuration is spread over many sequences: its seed differs.
+Record SpreadRecord(const Record& record, uint64_t index);
+
+// "baseline", "avx2" or "avx512": what the CPU backend runs with here. FIRE_CPU=… forces a lesser one.
+const char* CpuInstructionSet();
+
+}  // namespace fire
