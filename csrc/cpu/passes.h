@@ -53,12 +53,22 @@ struct Row {
   Row(const T* logits_in, uint32_t size_in)
       : logits(logits_in), size(size_in), strip_size(StripSize(size_in)), strips((size_in - 1) / strip_size + 1) {}
 
-  // Calls visit(first id, sixteen logits) over one strip, in id order; lanes past the end of the row are −inf.
+  uint32_t StripEnd(uint32_t strip) const {
+    const uint32_t end = (strip + 1) * strip_size;
+    return end < size ? end : size;
+  }
+
+  // Sixteen logits from `id` on; lanes past the end of the row are −inf.
+  Floats Group(uint32_t id) const {
+    return id + kLanes <= size ? Load(logits + id) : LoadPartial(logits + id, size - id);
+  }
+
+  // Calls visit(first id, sixteen logits) over one strip, in id order.
   template <typename Visit>
   void ForGroups(uint32_t strip, const Visit& visit) const {
-    const uint32_t begin = strip * strip_size;
-    const uint32_t end = begin + strip_size < size ? begin + strip_size : size;
-    uint32_t i = begin;
+    const uint32_t end = StripEnd(strip);
+    uint32_t i = strip * strip_size;
+#pragma GCC unroll 4
     for (; i + kLanes <= end; i += kLanes) visit(i, Load(logits + i));
     if (i < end) visit(i, LoadPartial(logits + i, end - i));
   }
@@ -165,15 +175,30 @@ struct RuleMasks {
   Floats up_to_tie, beyond_tie;
 };
 
+// The mass of one strip, all its tokens.
+template <typename T>
+inline uint64_t MassOfStrip(const Row<T>& row, uint32_t strip, const VectorScale& scale) {
+  constexpr int kGroups = 4;
+  Mass mass;
+  uint32_t i = strip * row.strip_size;
+  const uint32_t end = row.StripEnd(strip);
+  for (; i + kGroups * kLanes <= end; i += kGroups * kLanes) {
+    const T* p = row.logits + i;
+    const Floats x[kGroups] = {Load(p), Load(p + kLanes), Load(p + 2 * kLanes), Load(p + 3 * kLanes)};
+    Weights w[kGroups];
+    WeightsOf(x, scale, w);
+    for (int group = 0; group < kGroups; ++group) Add(mass, w[group]);
+  }
+  for (; i < end; i += kLanes) Add(mass, WeightsOf(row.Group(i), scale));
+  return Total(mass);
+}
+
 // The mass of each strip, and of the row: of every token.
 template <typename T>
 inline uint64_t MassOfRow(const Row<T>& row, const VectorScale& scale, Workspace& workspace) {
   uint64_t total = 0;
-  for (uint32_t strip = 0; strip < row.strips; ++strip) {
-    Mass mass;
-    row.ForGroups(strip, [&](uint32_t, Floats x) { Add(mass, WeightsOf(x, scale)); });
-    total += workspace.strip_mass[strip] = Total(mass);
-  }
+  for (uint32_t strip = 0; strip < row.strips; ++strip)
+    total += workspace.strip_mass[strip] = MassOfStrip(row, strip, scale);
   return total;
 }
 
@@ -206,14 +231,11 @@ template <typename T>
 inline uint64_t RankAndMass(const Row<T>& row, float value, const VectorScale& scale, uint64_t* mass_of_row) {
   const Floats least = Broadcast(value);
   Counts counts;
-  Mass mass;
+  *mass_of_row = 0;
   for (uint32_t strip = 0; strip < row.strips; ++strip) {
-    row.ForGroups(strip, [&](uint32_t, Floats x) {
-      Count(counts, AtLeast(x, least));
-      Add(mass, WeightsOf(x, scale));
-    });
+    *mass_of_row += MassOfStrip(row, strip, scale);
+    row.ForGroups(strip, [&](uint32_t, Floats x) { Count(counts, AtLeast(x, least)); });  // still in the first cache
   }
-  *mass_of_row = Total(mass);
   return Total(counts);
 }
 
@@ -222,22 +244,29 @@ inline uint64_t RankAndMass(const Row<T>& row, float value, const VectorScale& s
 template <typename T>
 inline uint32_t Collect(const Row<T>& row, float low, float high, uint64_t min_weight, const VectorScale& scale,
                         Workspace& workspace) {
+  constexpr uint32_t kGroupsAtOnce = 64;
   const Floats least = Broadcast(low), most = Broadcast(high);
   uint32_t count = 0;
-  for (uint32_t strip = 0; strip < row.strips && count <= kMaxCandidates; ++strip) {
+  for (uint32_t strip = 0; strip < row.strips; ++strip) {
     if (Bits(AtLeast(Load(workspace.lane_maxima + strip * kLanes), least)) == 0) continue;
-    row.ForGroups(strip, [&](uint32_t id, Floats x) {
-      Mask mask = And(AtLeast(x, least), AtLeast(most, x));
-      if (Bits(mask) == 0 || count > kMaxCandidates) return;
-      if (min_weight != 0) mask = And(mask, WeightAtLeast(WeightsOf(x, scale), min_weight));
-      const uint32_t room = kMaxCandidates - count;
-      const uint32_t hits = static_cast<uint32_t>(__builtin_popcount(Bits(mask)));
-      if (hits > room) {
-        count = kMaxCandidates + 1;
-        return;
+    const uint32_t strip_end = row.StripEnd(strip);
+    for (uint32_t begin = strip * row.strip_size; begin < strip_end; begin += kGroupsAtOnce * kLanes) {
+      // First which groups have a hit, without branches: where they fall is past predicting.
+      const uint32_t end = begin + kGroupsAtOnce * kLanes < strip_end ? begin + kGroupsAtOnce * kLanes : strip_end;
+      uint64_t hits = 0;
+      uint32_t group = 0, id = begin;
+      for (; id + kLanes <= end; id += kLanes, ++group)
+        hits |= static_cast<uint64_t>(Bits(AtLeast(Load(row.logits + id), least)) != 0) << group;
+      if (id < end) hits |= uint64_t{1} << group;
+      for (; hits != 0; hits &= hits - 1) {
+        const uint32_t first = begin + static_cast<uint32_t>(__builtin_ctzll(hits)) * kLanes;
+        const Floats x = row.Group(first);
+        Mask mask = And(AtLeast(x, least), AtLeast(most, x));
+        if (min_weight != 0) mask = And(mask, WeightAtLeast(WeightsOf(x, scale), min_weight));
+        if (static_cast<uint32_t>(__builtin_popcount(Bits(mask))) > kMaxCandidates - count) return kMaxCandidates + 1;
+        count += Compress(workspace.candidate_logit + count, workspace.candidate_id + count, x, first, mask);
       }
-      count += Compress(workspace.candidate_logit + count, workspace.candidate_id + count, x, id, mask);
-    });
+    }
   }
   return count;
 }

@@ -127,11 +127,12 @@ class Selector {
   bool ListNucleusOfRow() {
     KeptRule passing;
     passing.min_weight = min_p_first_;
-    mass_of_row_ = MassOfKept(row_, passing, vector_scale_, workspace_);
+    mass_of_row_ = IsWholeRow(passing) ? MassOfRow(row_, vector_scale_, workspace_)
+                                       : MassOfKept(row_, passing, vector_scale_, workspace_);
     mass_is_known_ = true;
     const uint64_t target = definition::TopPTarget(phase_.top_p, mass_of_row_);
     if (min_p_first_ != 0) return false;
-    const float pivot = PivotForMass(row_, maximum_, target, vector_scale_, workspace_);
+    const float pivot = PivotForMass(row_, maximum_, target, scale_, vector_scale_, workspace_);
     if (pivot == kLowestFinite || !Gather(pivot, 0)) return false;
     CutToNucleus(mass_of_row_);
     return true;

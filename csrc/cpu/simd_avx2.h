@@ -131,6 +131,11 @@ inline WeightsOfEight WeightsOf(__m256 x, const VectorScale& scale) {
 
 inline Weights WeightsOf(Floats x, const VectorScale& scale) { return {WeightsOf(x.a, scale), WeightsOf(x.b, scale)}; }
 
+template <int kGroups>
+inline void WeightsOf(const Floats (&x)[kGroups], const VectorScale& scale, Weights (&out)[kGroups]) {
+  for (int i = 0; i < kGroups; ++i) out[i] = WeightsOf(x[i], scale);
+}
+
 // Weights and thresholds that can be reached are below 2^46, so signed comparison serves.
 inline __m256i AtLeast64(__m256i w, __m256i least) {
   return _mm256_cmpgt_epi64(w, _mm256_sub_epi64(least, _mm256_set1_epi64x(1)));

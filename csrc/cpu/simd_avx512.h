@@ -67,25 +67,37 @@ struct Weights {
   __m512i low, high;  // lanes 0–7, 8–15
 };
 
-inline Weights WeightsOf(Floats x, const VectorScale& scale) {
-  if (scale.uniform) {
-    const __mmask16 candidate = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-__builtin_inff()), _CMP_GT_OQ);
-    x = _mm512_mask_blend_ps(candidate, _mm512_set1_ps(-__builtin_inff()), scale.maximum);
-  }
+// Several groups step by step: each step's operations are independent, which hides their latency.
+template <int kGroups>
+inline void WeightsOf(const Floats (&x)[kGroups], const VectorScale& scale, Weights (&out)[kGroups]) {
   const __m512 shift = _mm512_set1_ps(definition::kRoundingShift);
-  // maxps returns its second operand for NaN: so NaN, like −inf, falls to the floor, where the weight is 0.
-  const __m512 d = _mm512_max_ps(_mm512_sub_ps(x, scale.maximum), scale.floor);
-  const __m512 z = _mm512_fmadd_ps(d, scale.slope, shift);
-  const __m512 f = _mm512_fmsub_ps(d, scale.slope, _mm512_sub_ps(z, shift));
-  __m512 p = _mm512_fmadd_ps(scale.polynomial[5], f, scale.polynomial[4]);
-  p = _mm512_fmadd_ps(p, f, scale.polynomial[3]);
-  p = _mm512_fmadd_ps(p, f, scale.polynomial[2]);
-  p = _mm512_fmadd_ps(p, f, scale.polynomial[1]);
-  p = _mm512_fmadd_ps(p, f, scale.polynomial[0]);
-  // The low bits of z are n: added to the exponent they scale by 2^n, and truncation is the definition's shift.
-  const __m512i scaled = _mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(z), 23));
-  const __m512 weight = _mm512_castsi512_ps(scaled);
-  return {_mm512_cvttps_epu64(_mm512_castps512_ps256(weight)), _mm512_cvttps_epu64(_mm512_extractf32x8_ps(weight, 1))};
+  const __m512 none = _mm512_set1_ps(-__builtin_inff());
+  __m512 d[kGroups], z[kGroups], f[kGroups], p[kGroups];
+  for (int i = 0; i < kGroups; ++i) {
+    d[i] = x[i];
+    if (scale.uniform) d[i] = _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x[i], none, _CMP_GT_OQ), none, scale.maximum);
+    // maxps returns its second operand for NaN: so NaN, like −inf, falls to the floor, where the weight is 0.
+    d[i] = _mm512_max_ps(_mm512_sub_ps(d[i], scale.maximum), scale.floor);
+  }
+  for (int i = 0; i < kGroups; ++i) z[i] = _mm512_fmadd_ps(d[i], scale.slope, shift);
+  for (int i = 0; i < kGroups; ++i) f[i] = _mm512_fmsub_ps(d[i], scale.slope, _mm512_sub_ps(z[i], shift));
+  for (int i = 0; i < kGroups; ++i) p[i] = _mm512_fmadd_ps(scale.polynomial[5], f[i], scale.polynomial[4]);
+  for (int power = 3; power >= 0; --power)
+    for (int i = 0; i < kGroups; ++i) p[i] = _mm512_fmadd_ps(p[i], f[i], scale.polynomial[power]);
+  for (int i = 0; i < kGroups; ++i) {
+    // The low bits of z are n: added to the exponent they scale by 2^n, and truncation is the definition's shift.
+    const __m512 weight = _mm512_castsi512_ps(
+        _mm512_add_epi32(_mm512_castps_si512(p[i]), _mm512_slli_epi32(_mm512_castps_si512(z[i]), 23)));
+    out[i] = {_mm512_cvttps_epu64(_mm512_castps512_ps256(weight)),
+              _mm512_cvttps_epu64(_mm512_extractf32x8_ps(weight, 1))};
+  }
+}
+
+inline Weights WeightsOf(Floats x, const VectorScale& scale) {
+  const Floats group[1] = {x};
+  Weights out[1];
+  WeightsOf(group, scale, out);
+  return out[0];
 }
 
 inline Weights ZeroBelow(Weights w, uint64_t least) {

@@ -115,6 +115,12 @@ inline Weights WeightsOf(Floats x, const VectorScale& scale) {
   for (int i = 0; i < 16; ++i) out.lane[i] = definition::Weight(x.lane[i], scale.scale);
   return out;
 }
+
+// The same of several groups, which the wider sets work on in parallel.
+template <int kGroups>
+inline void WeightsOf(const Floats (&x)[kGroups], const VectorScale& scale, Weights (&out)[kGroups]) {
+  for (int i = 0; i < kGroups; ++i) out[i] = WeightsOf(x[i], scale);
+}
 inline Weights ZeroBelow(Weights w, uint64_t least) {
   for (uint64_t& weight : w.lane) weight = weight >= least ? weight : 0;
   return w;

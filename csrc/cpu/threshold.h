@@ -39,48 +39,65 @@ inline uint64_t MassAtLeast(const float* logits, const uint64_t* weights, uint32
   return Total(mass);
 }
 
-// A logit that at least `count` of the row's reach, found on maxima of disjoint parts of the row, so that not many
-// more than `count` reach it. −FLT_MAX where there are too few parts to tell.
+// Largest logits of disjoint parts of a row, whole groups of them. Whatever many of them reach, as many of the row do.
+struct Delegates {
+  const float* maxima;
+  uint32_t count;
+};
+
+// One delegate a lane of `fold` neighbouring strips: fewer are found faster, more tell more.
+template <typename T>
+inline Delegates FoldStrips(const Row<T>& row, uint32_t fold, Workspace& workspace) {
+  if (fold <= 1) return {workspace.lane_maxima, row.strips * kLanes};
+  uint32_t groups = 0;
+  for (uint32_t strip = 0; strip < row.strips; strip += fold, ++groups) {
+    const uint32_t end = strip + fold < row.strips ? strip + fold : row.strips;
+    Floats largest = Load(workspace.lane_maxima + strip * kLanes);
+    for (uint32_t s = strip + 1; s < end; ++s) largest = Max(Load(workspace.lane_maxima + s * kLanes), largest);
+    Store(workspace.folded_maxima + groups * kLanes, largest);
+  }
+  return {workspace.folded_maxima, groups * kLanes};
+}
+
+// A logit that at least `count` of the row's reach, and not many more. −FLT_MAX where the delegates cannot tell.
 template <typename T>
 inline float PivotForCount(const Row<T>& row, float maximum, uint32_t count, Workspace& workspace) {
-  uint32_t delegates = row.strips * kLanes;
-  if (count > delegates / 2 + delegates / 4) return kLowestFinite;
-  const float* maxima = workspace.lane_maxima;
-  // Few are wanted: join strips until about eight delegates are left for each, which are searched faster.
-  uint32_t fold = delegates / kLanes / (count / 2 + 4);
-  if (fold > 1) {
-    uint32_t groups = 0;
-    for (uint32_t strip = 0; strip < row.strips; strip += fold, ++groups) {
-      const uint32_t end = strip + fold < row.strips ? strip + fold : row.strips;
-      Floats largest = Load(workspace.lane_maxima + strip * kLanes);
-      for (uint32_t s = strip + 1; s < end; ++s) largest = Max(Load(workspace.lane_maxima + s * kLanes), largest);
-      Store(workspace.folded_maxima + groups * kLanes, largest);
-    }
-    delegates = groups * kLanes;
-    maxima = workspace.folded_maxima;
-  }
-  if (CountAtLeast(maxima, delegates, kLowestFinite) < count) return kLowestFinite;
+  // Eight delegates for each wanted: then about one token in twenty reaches the pivot in vain.
+  const Delegates delegates = FoldStrips(row, row.strips / (count / 2 + 4), workspace);
+  if (count > delegates.count - delegates.count / 4) return kLowestFinite;
+  if (CountAtLeast(delegates.maxima, delegates.count, kLowestFinite) < count) return kLowestFinite;
   const uint64_t enough = count + count / 8 + 2;
   return BisectKeys(kLowestFinite, maximum, [&](float middle) {
-    const uint64_t reached = CountAtLeast(maxima, delegates, middle);
+    const uint64_t reached = CountAtLeast(delegates.maxima, delegates.count, middle);
     return reached < count ? -1 : (reached <= enough ? 1 : 0);
   });
 }
 
-// A logit above which the row's mass certainly reaches `target`: the lane maxima's own mass does. −FLT_MAX where it
-// does not.
+// A logit above which the row's mass certainly reaches `target`, as the delegates' own does. −FLT_MAX where it does
+// not.
 template <typename T>
-inline float PivotForMass(const Row<T>& row, float maximum, uint64_t target, const VectorScale& scale,
-                          Workspace& workspace) {
+inline float PivotForMass(const Row<T>& row, float maximum, uint64_t target, const definition::WeightScale& scale,
+                          const VectorScale& vector_scale, Workspace& workspace) {
   static_assert(kMaxStrips * kLanes <= kMaxCandidates);
-  const uint32_t delegates = row.strips * kLanes;
   uint64_t* weights = workspace.candidate_weight;
-  for (uint32_t i = 0; i < delegates; i += kLanes)
-    StoreWeights(weights + i, WeightsOf(Load(workspace.lane_maxima + i), scale));
-  if (MassAtLeast(workspace.lane_maxima, weights, delegates, kLowestFinite) < target) return kLowestFinite;
-  return BisectKeys(kLowestFinite, maximum, [&](float middle) {
-    return MassAtLeast(workspace.lane_maxima, weights, delegates, middle) < target ? -1 : 0;
-  });
+  const uint32_t folds[] = {row.strips / 32, 1};
+  for (const uint32_t fold : folds) {
+    const Delegates delegates = FoldStrips(row, fold, workspace);
+    for (uint32_t i = 0; i < delegates.count; i += kLanes)
+      StoreWeights(weights + i, WeightsOf(Load(delegates.maxima + i), vector_scale));
+    const auto reaches = [&](float least) {
+      return MassAtLeast(delegates.maxima, weights, delegates.count, least) >= target;
+    };
+    float low = maximum + scale.floor, high = maximum;
+    if (!(low >= kLowestFinite) || !reaches(low)) continue;
+    // A thousandth of the range is near enough: about 2^0.05 in weight.
+    for (int i = 0; i < 10; ++i) {
+      const float middle = low + (high - low) * 0.5f;
+      (reaches(middle) ? low : high) = middle;
+    }
+    return low;
+  }
+  return kLowestFinite;
 }
 
 // Where the target is reached: at `threshold`, with `above` reached by larger logits and `each` by each equal one.
