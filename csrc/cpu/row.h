@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "cpu/workspace.h"
 #include "fire/sampling.h"
@@ -46,7 +47,10 @@ extern const RowFunctions kBaselineRowFunctions;
 extern const RowFunctions kAvx2RowFunctions;
 extern const RowFunctions kAvx512RowFunctions;
 
-// The best that this processor runs, or the one that the environment variable FIRE_CPU names (baseline, avx2, avx512).
+// Those that this processor runs, the best first.
+std::vector<const RowFunctions*> RunnableRowFunctions();
+
+// The best of them, or the one that the environment variable FIRE_CPU names (baseline, avx2, avx512).
 // Throws std::runtime_error where that is unknown or does not run here.
 const RowFunctions& ChosenRowFunctions();
 

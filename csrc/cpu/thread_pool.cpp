@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 namespace fire::cpu {
 
@@ -34,9 +35,14 @@ void ThreadPool::ParallelFor(int64_t count, const ParallelForBody& body) {
   }
   wake_.notify_all();
   RunChunks(body);
-  std::unique_lock lock(mutex_);
-  finished_.wait(lock, [this] { return busy_ == 0; });
-  body_ = nullptr;
+  std::exception_ptr failure;
+  {
+    std::unique_lock lock(mutex_);
+    finished_.wait(lock, [this] { return busy_ == 0; });
+    body_ = nullptr;
+    std::swap(failure, failure_);
+  }
+  if (failure) std::rethrow_exception(failure);
 }
 
 void ThreadPool::RunChunks(const ParallelForBody& body) {
@@ -48,7 +54,13 @@ void ThreadPool::RunChunks(const ParallelForBody& body) {
       begin = next_;
       end = next_ = std::min(count_, next_ + chunk_);
     }
-    body(begin, end);
+    try {
+      body(begin, end);
+    } catch (...) {
+      std::lock_guard lock(mutex_);
+      if (!failure_) failure_ = std::current_exception();
+      next_ = count_;
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -16,7 +17,8 @@ class ThreadPool {
   explicit ThreadPool(int threads);  // `threads` in all, the calling one included
   ~ThreadPool();
 
-  // Returns when body has covered [0, count). Callers on other threads meanwhile wait their turn.
+  // Returns when body has covered [0, count), or throws what body threw first, once no thread runs it any more.
+  // Callers on other threads meanwhile wait their turn.
   void ParallelFor(int64_t count, const ParallelForBody& body);
 
  private:
@@ -31,6 +33,7 @@ class ThreadPool {
   int64_t count_ = 0, next_ = 0, chunk_ = 1;
   int busy_ = 0;
   uint64_t generation_ = 0;
+  std::exception_ptr failure_;
   bool stop_ = false;
 };
 

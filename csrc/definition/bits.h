@@ -47,6 +47,11 @@ FIRE_RULE float Opaque(float value) {
 FIRE_RULE float Fma(float a, float b, float c) {
 #if defined(__CUDA_ARCH__)
   return __fmaf_rn(a, b, c);
+#elif defined(__clang__) && defined(__x86_64__) && !defined(__FMA__)
+  // Without the instruction, -ffast-math makes clang take fmaf for a product and a sum; not if it is any function.
+  float (*fused)(float, float, float) = fmaf;
+  asm("" : "+r"(fused));
+  return fused(a, b, c);
 #else
   return __builtin_fmaf(a, b, c);
 #endif

@@ -31,7 +31,8 @@ FIRE_RULE uint64_t CeilOfProduct(uint32_t fraction_bits, uint64_t mass) {
   }
   if ((high >> shift) != 0) return ~uint64_t{0};
   const bool remainder = (low << (64 - shift)) != 0;
-  return ((high << (64 - shift)) | (low >> shift)) + (remainder ? 1 : 0);
+  const uint64_t quotient = (high << (64 - shift)) | (low >> shift);
+  return quotient + (remainder && quotient != ~uint64_t{0} ? 1 : 0);
 }
 
 // NaN and 1 or more: off.

@@ -1,0 +1,125 @@
+// The module `fire_sampling._native`: the C++ API over NumPy arrays, without torch. `fire_sampling.numpy`
+// documents the functions; here each is: check, allocate, release the GIL, call.
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "fire/sampling.h"
+#include "python/arguments.h"
+
+namespace fire::python {
+namespace {
+
+// Runs `call` while other Python threads may run; it must not touch a Python object.
+template <typename Call>
+void WithoutGil(const Call& call) {
+  py::gil_scoped_release release;
+  call();
+}
+
+template <typename T>
+py::array_t<T> Filled(int64_t count, T value) {
+  py::array_t<T> array(count);
+  std::fill_n(array.mutable_data(), count, value);
+  return array;
+}
+
+py::array_t<int64_t> Sample(const py::object& logits, const py::object& step, const py::object& records,
+                            const py::object& slot) {
+  const BatchArguments arguments("sample", logits, step, records, slot);
+  py::array_t<int64_t> token(arguments.batch().rows);
+  SampleOutputs outputs;
+  outputs.token = token.mutable_data();
+  WithoutGil([&] { SampleCpu(arguments.batch(), outputs); });
+  return token;
+}
+
+py::tuple SampleWithLogprobs(const py::object& logits, const py::object& step, const py::object& records,
+                             const py::object& slot, bool reference) {
+  const BatchArguments arguments("sample_with_logprobs", logits, step, records, slot);
+  const int64_t rows = arguments.batch().rows;
+  py::array_t<int64_t> token(rows);
+  py::array_t<float> logprob(rows);
+  py::array_t<float> ref_logprob = Filled(rows, std::numeric_limits<float>::quiet_NaN());
+  py::array_t<int32_t> rank = Filled(rows, int32_t{-1});
+  py::array_t<int32_t> kept(rows), status(rows);
+  SampleOutputs outputs;
+  outputs.token = token.mutable_data();
+  outputs.logprob = logprob.mutable_data();
+  outputs.kept = kept.mutable_data();
+  outputs.status = status.mutable_data();
+  if (reference) {
+    outputs.ref_logprob = ref_logprob.mutable_data();
+    outputs.rank = rank.mutable_data();
+  }
+  WithoutGil([&] { SampleCpu(arguments.batch(), outputs); });
+  return py::make_tuple(token, logprob, ref_logprob, rank, kept, status);
+}
+
+py::array_t<float> ProcessLogits(const py::object& logits, const py::object& step, const py::object& records,
+                                 const py::object& slot) {
+  const BatchArguments arguments("process_logits", logits, step, records, slot);
+  const Batch& batch = arguments.batch();
+  py::array_t<float> processed({batch.rows, batch.vocabulary});
+  float* out = processed.mutable_data();
+  WithoutGil([&] { ProcessLogitsCpu(batch, out, batch.vocabulary); });
+  return processed;
+}
+
+py::array_t<float> LogProb(const py::object& logits, const py::object& token, const py::object& step,
+                           const py::object& records, const py::object& slot) {
+  const BatchArguments arguments("log_prob", logits, step, records, slot);
+  const py::array tokens = arguments.RequireOneARow({"log_prob", "token"}, token, 8);
+  py::array_t<float> logprob(arguments.batch().rows);
+  const auto* ids = static_cast<const int64_t*>(tokens.data());
+  float* out = logprob.mutable_data();
+  WithoutGil([&] { LogProbCpu(arguments.batch(), ids, 1, out); });
+  return logprob;
+}
+
+py::array_t<uint32_t> SpreadRecords(const py::array_t<uint32_t, py::array::c_style>& record, int64_t rows,
+                                    uint64_t first_row) {
+  if (record.ndim() != 1 || record.shape(0) != kRecordWords) {
+    throw py::value_error("fire_sampling._native.spread_records: record has shape " + ShapeName(record) +
+                          ", expected [16]");
+  }
+  Record source;
+  std::memcpy(&source, record.data(), sizeof source);
+  py::array_t<uint32_t> records({rows, int64_t{kRecordWords}});
+  uint32_t* out = records.mutable_data();
+  for (int64_t row = 0; row < rows; ++row) {
+    const Record spread = SpreadRecord(source, first_row + static_cast<uint64_t>(row));
+    std::memcpy(out + row * kRecordWords, &spread, sizeof spread);
+  }
+  return records;
+}
+
+py::dict BuildInfo() {
+  py::dict info;
+  info["version"] = FIRE_VERSION;
+#if defined(__clang__)
+  info["compiler"] = "clang " __clang_version__;
+#else
+  info["compiler"] = "g++ " __VERSION__;
+#endif
+  info["instruction_set"] = CpuInstructionSet();
+  info["cuda"] = "not present: this version has no CUDA backend";
+  info["torch"] = std::strlen(FIRE_TORCH_VERSION) == 0 ? py::object(py::none()) : py::str(FIRE_TORCH_VERSION);
+  return info;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_native, module) {
+  module.def("sample", &Sample, py::arg("logits"), py::arg("step"), py::arg("records"), py::arg("slot") = py::none());
+  module.def("sample_with_logprobs", &SampleWithLogprobs, py::arg("logits"), py::arg("step"), py::arg("records"),
+             py::arg("slot") = py::none(), py::arg("reference") = true);
+  module.def("process_logits", &ProcessLogits, py::arg("logits"), py::arg("step"), py::arg("records"),
+             py::arg("slot") = py::none());
+  module.def("log_prob", &LogProb, py::arg("logits"), py::arg("token"), py::arg("step"), py::arg("records"),
+             py::arg("slot") = py::none());
+  module.def("spread_records", &SpreadRecords, py::arg("record"), py::arg("rows"), py::arg("first_row"));
+  module.def("build_info", &BuildInfo);
+}
+
+}  // namespace fire::python

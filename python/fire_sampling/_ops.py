@@ -1,0 +1,134 @@
+"""Loads the torch operators and gives them what only Python can: fakes, autograd, the version bump.
+
+Once this module is imported, `torch.ops.fire.sample` and its siblings are there. Their schemas and CPU
+kernels are in csrc/torch/cpu.cpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fire_sampling._arguments import check_arguments
+
+LIBRARY = Path(__file__).with_name("libfire_sampling_torch_cpu.so")
+
+
+def _load(library: Path) -> None:
+    """Loads a shared object of operators.
+
+    Raises:
+        ImportError: torch is too old, the object is missing, or torch cannot load it; says what to do.
+    """
+    if torch.__version__ < "2.10":  # compares versions, not text
+        raise ImportError(f"the operators need torch 2.10 or newer, found {torch.__version__}")
+    if not library.exists():
+        raise ImportError(
+            f"{library} is missing: fire_sampling was built without its torch operators. Install it again "
+            "with torch installed beside pip, or with FIRE_TORCH_INCLUDE naming torch's include folder"
+        )
+    try:
+        torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
+    except OSError as error:
+        raise ImportError(f"torch {torch.__version__} cannot load {library}: {error}") from error
+
+
+_load(LIBRARY)
+_library = torch.library.Library("fire", "IMPL")  # type: ignore[no-untyped-call]
+_fire = torch.ops.fire
+
+
+# ---- fakes: what a kernel returns, without its values ----
+
+
+def _fake_sample(logits: Tensor, step: Tensor, cfg: Tensor, slot: Tensor | None = None) -> Tensor:
+    check_arguments("sample", logits, step, cfg, slot)
+    return logits.new_empty(logits.shape[0], dtype=torch.int64)
+
+
+def _fake_sample_with_logprobs(
+    logits: Tensor, step: Tensor, cfg: Tensor, slot: Tensor | None = None, *, reference: bool = True
+) -> tuple[Tensor, ...]:
+    check_arguments("sample_with_logprobs", logits, step, cfg, slot)
+    dtypes = (torch.int64, torch.float32, torch.float32, torch.int32, torch.int32, torch.int32)
+    return tuple(logits.new_empty(logits.shape[0], dtype=dtype) for dtype in dtypes)
+
+
+def _fake_process_logits(logits: Tensor, step: Tensor, cfg: Tensor, slot: Tensor | None = None) -> Tensor:
+    check_arguments("process_logits", logits, step, cfg, slot)
+    return logits.new_empty(logits.shape, dtype=torch.float32)
+
+
+def _fake_heat_logits_(logits: Tensor, step: Tensor, cfg: Tensor, slot: Tensor | None = None) -> None:
+    check_arguments("heat_logits_", logits, step, cfg, slot, write=True)
+
+
+def _fake_log_prob(
+    logits: Tensor, token: Tensor, step: Tensor, cfg: Tensor, slot: Tensor | None = None
+) -> Tensor:
+    check_arguments("log_prob", logits, step, cfg, slot, token=token)
+    return logits.new_empty(logits.shape[0], dtype=torch.float32)
+
+
+def _fake_log_prob_backward(
+    grad: Tensor, logits: Tensor, token: Tensor, step: Tensor, cfg: Tensor, slot: Tensor | None = None
+) -> Tensor:
+    check_arguments("log_prob_backward", logits, step, cfg, slot, token=token, grad=grad)
+    return logits.new_empty(logits.shape)
+
+
+_FAKES: dict[str, Callable[..., Any]] = {
+    "sample": _fake_sample,
+    "sample_with_logprobs": _fake_sample_with_logprobs,
+    "process_logits": _fake_process_logits,
+    "heat_logits_": _fake_heat_logits_,
+    "log_prob": _fake_log_prob,
+    "log_prob_backward": _fake_log_prob_backward,
+}
+for _op, _fake in _FAKES.items():
+    torch.library.register_fake(f"fire::{_op}", _fake, lib=_library)
+
+
+# ---- autograd ----
+
+# A fallthrough leaves every output non-differentiable and costs nothing. Torch's own fallback, which runs
+# where nothing is registered, would have them claim to require grad.
+for _op in ("sample", "sample_with_logprobs", "process_logits", "heat_logits_"):
+    _library.impl(_op, torch.library.fallthrough_kernel, "Autograd")  # type: ignore[no-untyped-call]
+
+
+def _heat_logits_and_bump_version(keyset: Any, logits: Tensor, *args: Any, **kwargs: Any) -> None:
+    """Tells autograd of the write, so that a graph which saved these logits refuses to use the new values."""
+    if logits.requires_grad and torch.is_grad_enabled():
+        raise RuntimeError(
+            "fire::heat_logits_: logits requires grad, expected logits that do not while grad mode is on "
+            "(they are written in place; call it under torch.no_grad())"
+        )
+    below = keyset & torch._C._after_ADInplaceOrView_keyset
+    _fire.heat_logits_.default.redispatch(below, logits, *args, **kwargs)
+    torch.autograd.graph.increment_version(logits)
+
+
+_library.impl(  # type: ignore[no-untyped-call]
+    "heat_logits_", _heat_logits_and_bump_version, "ADInplaceOrView", with_keyset=True
+)
+
+
+def _save_log_prob(ctx: Any, inputs: tuple[Tensor | None, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _log_prob_grad(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return _fire.log_prob_backward(grad, *ctx.saved_tensors), None, None, None, None
+
+
+def _no_second_grad(ctx: Any, grad: Tensor) -> None:
+    raise RuntimeError("fire::log_prob: its gradient cannot be differentiated again (no double backward)")
+
+
+torch.library.register_autograd("fire::log_prob", _log_prob_grad, setup_context=_save_log_prob, lib=_library)
+torch.library.register_autograd("fire::log_prob_backward", _no_second_grad, lib=_library)

@@ -1,0 +1,115 @@
+// The vectorised rows give the reference's bits, on every instruction set that runs here and for every operator.
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "cpu_backend_rows.h"
+#include "definition/reference.h"
+
+namespace fire::test {
+namespace {
+
+using definition::ReferenceRow;
+using definition::ReferenceSample;
+
+constexpr LogitsType kTypes[] = {LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16};
+
+// −0 and +0 are one logit; NaN equals itself here.
+bool SameFloat(float a, float b) { return a == b || BitsOf(a) == BitsOf(b); }
+
+class Comparison {
+ public:
+  Comparison(const TypedRow& row, const Record& record, int64_t step, int64_t token)
+      : row_(row),
+        record_(record),
+        step_(step),
+        token_(token),
+        reference_(row.values().data(), row.size(), record, step),
+        sample_(reference_.Sample()) {}
+
+  int64_t SampledToken() const { return sample_.token; }
+  void AskFor(int64_t token) { token_ = token; }
+
+  // The first difference, in words; empty where all is equal.
+  std::string Difference(const cpu::RowFunctions& functions, cpu::Workspace& workspace) const {
+    const cpu::RowTask task = {row_.data(), row_.type(), row_.size(), step_, record_};
+    const cpu::RowSample all = functions.sample(task, {true, true}, workspace);
+    const cpu::RowSample token_only = functions.sample(task, {false, false}, workspace);
+    if (all.token != sample_.token) return "token";
+    if (token_only.token != sample_.token) return "token alone";
+    if (all.kept != sample_.kept) return "kept";
+    if (all.status != sample_.status) return "status";
+    if (all.rank != sample_.rank) return "rank";
+    if (!SameFloat(all.logprob, sample_.logprob)) return "logprob";
+    if (!SameFloat(all.ref_logprob, sample_.ref_logprob)) return "ref_logprob";
+
+    std::vector<float> out(row_.size());
+    functions.process_logits(task, out.data(), workspace);
+    if (!AllSame(out, reference_.ProcessedLogits())) return "process_logits";
+    if (row_.type() == LogitsType::kFloat32) {
+      out = row_.values();
+      cpu::RowTask in_place = task;
+      in_place.logits = out.data();
+      functions.heat_logits(in_place, out.data(), workspace);
+      if (!AllSame(out, reference_.HeatedLogits(row_.values().data()))) return "heat_logits";
+    }
+    if (!SameFloat(functions.log_prob(task, token_, workspace), reference_.LogProb(token_))) return "log_prob";
+    constexpr float kGrad = 1.5f;
+    const TypedRow gradient(reference_.LogProbGradient(token_, kGrad), row_.type());
+    std::vector<char> bytes(row_.bytes());
+    functions.log_prob_backward(task, token_, kGrad, bytes.data(), workspace);
+    if (std::memcmp(bytes.data(), gradient.data(), bytes.size()) != 0) return "log_prob_backward";
+    return "";
+  }
+
+ private:
+  static bool AllSame(const std::vector<float>& a, const std::vector<float>& b) {
+    for (size_t i = 0; i < a.size(); ++i)
+      if (!SameFloat(a[i], b[i])) return false;
+    return true;
+  }
+
+  const TypedRow& row_;
+  Record record_;
+  int64_t step_;
+  int64_t token_;
+  ReferenceRow reference_;
+  ReferenceSample sample_;
+};
+
+void CompareRows(uint64_t seed, int rows, uint32_t largest_vocabulary) {
+  Random random(seed);
+  const auto workspace = std::make_unique<cpu::Workspace>();
+  for (int i = 0; i < rows; ++i) {
+    const uint32_t vocabulary = 1 + random.Below(random.Below(3) == 0 ? 40 : largest_vocabulary);
+    const TypedRow row(TroublesomeRow(random, vocabulary), random.Pick(kTypes));
+    const Record record = TroublesomeRecord(random, vocabulary);
+    const int64_t step = random.Below(10) != 0 ? random.Below(4) : static_cast<int64_t>(random.Bits());
+    Comparison comparison(row, record, step, static_cast<int64_t>(random.Below(vocabulary + 2)) - 1);
+    if (random.Below(4) != 0) comparison.AskFor(comparison.SampledToken());
+    for (const cpu::RowFunctions* functions : cpu::RunnableRowFunctions())
+      ASSERT_EQ(comparison.Difference(*functions, *workspace), "")
+          << functions->name << ", row " << i << " of " << vocabulary << " logits of type "
+          << static_cast<int>(row.type()) << ", step " << step << ", " << Describe(record);
+  }
+}
+
+TEST(CpuBackend, EqualsTheReferenceOnAHundredThousandSmallRows) { CompareRows(1, 100000, 700); }
+// Longer than the candidate list: histograms, rules over the row, partial ties.
+TEST(CpuBackend, EqualsTheReferenceOnRowsBeyondTheCandidateList) { CompareRows(2, 600, 60000); }
+TEST(CpuBackend, EqualsTheReferenceOnRowsOfALargeVocabulary) { CompareRows(3, 30, 300000); }
+
+TEST(CpuBackend, EqualsTheReferenceAtTheLargestVocabulary) {
+  Random random(4);
+  const auto workspace = std::make_unique<cpu::Workspace>();
+  constexpr uint32_t kVocabulary = static_cast<uint32_t>(kMaxVocabulary);
+  for (int i = 0; i < 3; ++i) {
+    const TypedRow row(TroublesomeRow(random, kVocabulary), kTypes[i]);
+    const Comparison comparison(row, TroublesomeRecord(random, kVocabulary), i, 5);
+    for (const cpu::RowFunctions* functions : cpu::RunnableRowFunctions())
+      ASSERT_EQ(comparison.Difference(*functions, *workspace), "") << functions->name << ", row " << i;
+  }
+}
+
+}  // namespace
+}  // namespace fire::test

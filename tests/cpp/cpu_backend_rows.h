@@ -1,0 +1,130 @@
+// Rows and records that look for trouble, for comparing a backend with the reference.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "cpu/row.h"
+#include "definition/bits.h"
+#include "test_support.h"
+
+namespace fire::test {
+
+// One of the shapes in which samplers have been wrong.
+inline std::vector<float> TroublesomeRow(Random& random, uint32_t vocabulary) {
+  std::vector<float> row(vocabulary);
+  const uint32_t shape = random.Below(14);
+  const double spread = std::pow(10.0, random.Uniform() * 4 - 2);
+  const auto chance = [&random](double probability) { return random.Uniform() < probability; };
+  for (uint32_t id = 0; id < vocabulary; ++id) {
+    const double bell = random.Bell();
+    float x = static_cast<float>(bell * spread);
+    if (shape == 1) x = static_cast<float>(static_cast<int>(bell * 2));                            // many ties
+    if (shape == 2 && chance(0.5)) x = -kInfinity;                                                 // a mask
+    if (shape == 3) x = 1.5f;                                                                      // all equal
+    if (shape == 4 && chance(0.1)) x = kNan;                                                       //
+    if (shape == 5) x = FloatOf(BitsOf(x) & 0xFFFF0000u);                                          // bfloat16 values
+    if (shape == 6 && chance(0.01)) x = 1e30f;                                                     //
+    if (shape == 7) x = chance(0.1) ? -1e-40f : (chance(0.5) ? 0.0f : -0.0f);                      // around zero
+    if (shape == 8 && chance(0.001)) x = kInfinity;                                                //
+    if (shape == 9) x = FloatOf(static_cast<uint32_t>(random.Bits()));                             // any bits
+    if (shape == 10) x = static_cast<float>(id) * 0.01f;                                           // rising
+    if (shape == 11) x = static_cast<float>(1e4 + bell);                                           // far from zero
+    if (shape == 12) x = static_cast<float>(18 - 2.2 * std::log(1.0 + random.Below(vocabulary)));  // a model's
+    if (shape == 13) x = -kInfinity;
+    row[id] = x;
+  }
+  if (shape == 13 && !chance(0.05))  // all but a few masked
+    for (uint32_t i = 0; i <= random.Below(10); ++i) row[random.Below(vocabulary)] = static_cast<float>(random.Bell());
+  return row;
+}
+
+inline float TroublesomeTemperature(Random& random) {
+  switch (random.Below(10)) {
+    case 0:
+      return 0.0f;
+    case 1:
+      return kInfinity;
+    case 2:
+      return 1.0f;
+    default:
+      return static_cast<float>(std::pow(10.0, random.Uniform() * 6 - 2));
+  }
+}
+
+inline int32_t TroublesomeTopK(Random& random, uint32_t vocabulary) {
+  const uint32_t kind = random.Below(4);
+  if (kind == 0) return 0;
+  return static_cast<int32_t>(1 + random.Below(kind == 1 ? 64 : vocabulary + 10));
+}
+
+inline float TroublesomeFraction(Random& random, float off) {
+  switch (random.Below(8)) {
+    case 0:
+    case 1:
+    case 2:
+      return off;
+    case 3:
+      return static_cast<float>(random.Uniform() * 0.01);
+    case 4:
+      return static_cast<float>(1 - random.Uniform() * 1e-4);
+    case 5:
+      return random.Below(5) == 0 ? static_cast<float>(std::pow(2.0, -150 * random.Uniform())) : 0.9f;
+    case 6:
+      return random.Below(10) == 0 ? 1.0f - off : 0.95f;
+    default:
+      return static_cast<float>(random.Uniform());
+  }
+}
+
+// Mostly what people ask for; now and then any bits at all.
+inline Record TroublesomeRecord(Random& random, uint32_t vocabulary) {
+  if (random.Below(12) == 0) return JunkRecord(random);
+  Record record = PlainRecord(random.Bits());
+  record.temperature = TroublesomeTemperature(random);
+  record.hot_temperature = TroublesomeTemperature(random);
+  record.top_k = TroublesomeTopK(random, vocabulary);
+  record.hot_top_k = TroublesomeTopK(random, vocabulary);
+  record.top_p = TroublesomeFraction(random, 1.0f);
+  record.hot_top_p = random.Below(2) == 0 ? record.top_p : TroublesomeFraction(random, 1.0f);
+  record.min_p = TroublesomeFraction(random, 0.0f);
+  record.hot_min_p = random.Below(2) == 0 ? record.min_p : TroublesomeFraction(random, 0.0f);
+  record.hot_begin = static_cast<int32_t>(random.Below(3));
+  record.hot_steps = static_cast<int32_t>(random.Below(3));
+  record.flags = static_cast<uint32_t>(random.Bits()) & 0x1F;
+  record.stream = static_cast<uint32_t>(random.Bits());
+  record.ref_temperature = TroublesomeTemperature(random);
+  return record;
+}
+
+// A row in one of the logit types, and the float32 values it holds.
+class TypedRow {
+ public:
+  TypedRow(std::vector<float> values, LogitsType type) : type_(type), values_(std::move(values)) {
+    for (float& x : values_) {
+      if (type == LogitsType::kFloat32) break;
+      const bool bfloat = type == LogitsType::kBFloat16;
+      const uint16_t half = bfloat ? definition::FloatToBFloat16(x) : definition::FloatToFloat16(x);
+      halves_.push_back(half);
+      x = definition::BitsToFloat(bfloat ? definition::BFloat16ToFloatBits(half)
+                                         : definition::Float16ToFloatBits(half));
+    }
+  }
+
+  const std::vector<float>& values() const { return values_; }
+  const void* data() const {
+    return type_ == LogitsType::kFloat32 ? static_cast<const void*>(values_.data()) : halves_.data();
+  }
+  size_t bytes() const { return values_.size() * (type_ == LogitsType::kFloat32 ? 4 : 2); }
+  LogitsType type() const { return type_; }
+  uint32_t size() const { return static_cast<uint32_t>(values_.size()); }
+
+ private:
+  LogitsType type_;
+  std::vector<float> values_;
+  std::vector<uint16_t> halves_;
+};
+
+}  // namespace fire::test

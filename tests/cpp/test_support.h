@@ -1,0 +1,86 @@
+// What several tests need: repeatable random numbers, a record to start from, floats by their bits.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <string>
+
+#include "fire/config.h"
+
+namespace fire::test {
+
+inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
+inline constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+inline constexpr float kMax = std::numeric_limits<float>::max();
+
+inline uint32_t BitsOf(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+inline float FloatOf(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// SplitMix64: the same numbers on every standard library, unlike std::normal_distribution and its kin.
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(seed) {}
+
+  uint64_t Bits() {
+    uint64_t z = state_ += 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+  }
+  uint32_t Below(uint32_t end) { return static_cast<uint32_t>(((Bits() >> 32) * end) >> 32); }
+  double Uniform() { return static_cast<double>(Bits() >> 11) * 0x1p-53; }
+  // The sum of twelve uniforms: bell-shaped, variance 1, no library function in it.
+  double Bell() {
+    double sum = -6;
+    for (int i = 0; i < 12; ++i) sum += Uniform();
+    return sum;
+  }
+  template <typename T, size_t n>
+  T Pick(const T (&values)[n]) {
+    return values[Below(static_cast<uint32_t>(n))];
+  }
+
+ private:
+  uint64_t state_;
+};
+
+// T = 1, no filter, never hot.
+inline Record PlainRecord(uint64_t seed = 0) {
+  Record record = {};
+  record.temperature = record.hot_temperature = 1.0f;
+  record.top_p = record.hot_top_p = 1.0f;
+  record.seed_low = static_cast<uint32_t>(seed);
+  record.seed_high = static_cast<uint32_t>(seed >> 32);
+  return record;
+}
+
+inline uint32_t Flags(uint32_t order, uint32_t ties) { return order << kOrderShift | ties << kTiesShift; }
+
+// Any bit pattern at all.
+inline Record JunkRecord(Random& random) {
+  uint32_t words[kRecordWords];
+  for (uint32_t& word : words) word = static_cast<uint32_t>(random.Bits());
+  Record record;
+  std::memcpy(&record, words, sizeof record);
+  return record;
+}
+
+inline std::string Describe(const Record& r) {
+  return "T " + std::to_string(r.temperature) + " k " + std::to_string(r.top_k) + " p " + std::to_string(r.top_p) +
+         " min-p " + std::to_string(r.min_p) + " hot: T " + std::to_string(r.hot_temperature) + " k " +
+         std::to_string(r.hot_top_k) + " p " + std::to_string(r.hot_top_p) + " min-p " + std::to_string(r.hot_min_p) +
+         " begin " + std::to_string(r.hot_begin) + " steps " + std::to_string(r.hot_steps) + " flags " +
+         std::to_string(r.flags) + " T_ref " + std::to_string(r.ref_temperature);
+}
+
+}  // namespace fire::test

@@ -1,0 +1,84 @@
+"""Inputs that the tests of the operators share."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+import fire_sampling as fire
+
+OPERATORS = (
+    "sample",
+    "sample_with_logprobs",
+    "process_logits",
+    "heat_logits_",
+    "log_prob",
+    "log_prob_backward",
+)
+READING = OPERATORS[:3]  # take the same arguments and write nothing
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+# Every filter and phase that changes which branch of a kernel a row takes.
+CONFIGS = (
+    fire.SamplingConfig(temperature=0.8, top_k=10, top_p=0.9, seed=1),
+    fire.SamplingConfig(temperature=0.0, seed=2),
+    fire.SamplingConfig(temperature=1.3, top_p=0.95, hot_begin=2, hot_steps=3, seed=3),
+    fire.SamplingConfig(min_p=0.1, order="vllm", ties="keep", hot_steps=0, seed=4),
+    fire.SamplingConfig(top_k=5, top_p=0.7, order="joint", ties="keep_top_k", seed=5, ref_temperature=1.0),
+    fire.SamplingConfig(hot_steps=0, seed=6),
+    fire.SamplingConfig(temperature=0.6, hot_temperature=float("inf"), hot_top_k=4, seed=7),
+)
+
+
+class Inputs(NamedTuple):
+    logits: Tensor  # [R, V]
+    step: Tensor  # int64 [R]
+    cfg: Tensor  # int32 [R, 16]
+
+
+def make_inputs(
+    rows: int = 9, vocabulary: int = 61, dtype: torch.dtype = torch.float32, seed: int = 0
+) -> Inputs:
+    """Rows of which the last, if there are several, is all -inf; configs and steps cycle through them."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = (torch.randn(rows, vocabulary, generator=generator) * 3).to(dtype)
+    if rows > 1:
+        logits[-1] = -torch.inf
+    step = torch.arange(rows) % 4
+    cfg = fire.pack([CONFIGS[row % len(CONFIGS)] for row in range(rows)])
+    return Inputs(logits, step, cfg)
+
+
+def arguments_of(name: str, inputs: Inputs) -> tuple[Tensor, ...]:
+    """The positional arguments of an operator, without `slot`; logits are a copy where it writes to them."""
+    logits, step, cfg = inputs
+    if name == "heat_logits_":
+        return logits.float().clone(), step, cfg
+    token = torch.arange(logits.shape[0]) % max(1, logits.shape[1])
+    if name == "log_prob":
+        return logits, token, step, cfg
+    if name == "log_prob_backward":
+        return torch.linspace(-1, 1, logits.shape[0]), logits, token, step, cfg
+    return logits, step, cfg
+
+
+def operator(name: str) -> torch._ops.OpOverload:
+    return getattr(torch.ops.fire, name).default
+
+
+def results_of(name: str, arguments: tuple[Tensor, ...], **keywords: object) -> tuple[Tensor, ...]:
+    """Calls an operator; one that writes in place gives what it left in its first argument."""
+    result = operator(name)(*arguments, **keywords)
+    if result is None:
+        return (arguments[0],)
+    return result if isinstance(result, tuple) else (result,)
+
+
+def assert_same_bits(results: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> None:
+    """Equality in dtype, shape and value; NaN equals NaN."""
+    assert len(results) == len(expected)
+    for result, wanted in zip(results, expected, strict=True):
+        torch.testing.assert_close(result, wanted, rtol=0, atol=0, equal_nan=True)

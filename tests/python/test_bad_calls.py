@@ -1,0 +1,265 @@
+"""One table of bad calls, run against the kernels and the fakes: both refuse each in the same words."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+import torch
+from operator_inputs import OPERATORS, operator
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+ROWS, VOCABULARY = 4, 50
+
+Arguments = dict[str, Tensor]
+ARGUMENT_ORDER = {
+    "log_prob": ("logits", "token", "step", "cfg"),
+    "log_prob_backward": ("grad", "logits", "token", "step", "cfg"),
+}
+
+
+class BadCall(NamedTuple):
+    argument: str
+    change: Callable[[Arguments], object]  # what to pass as that argument, made from the good ones
+    message: str  # what follows "fire::<operator>: <argument> "
+    with_slot: bool = False
+    only: tuple[str, ...] = OPERATORS
+
+
+READING_ONLY = tuple(name for name in OPERATORS if name != "heat_logits_")
+
+BAD_CALLS = {
+    "float64 logits": BadCall(
+        "logits",
+        lambda a: a["logits"].double(),
+        "has dtype float64, expected float32, bfloat16 or float16",
+        only=READING_ONLY,
+    ),
+    "integer logits": BadCall(
+        "logits",
+        lambda a: a["logits"].int(),
+        "has dtype int32, expected float32, bfloat16 or float16",
+        only=READING_ONLY,
+    ),
+    "float8 logits": BadCall(
+        "logits",
+        lambda a: a["logits"].to(torch.float8_e4m3fn),
+        "has dtype float8_e4m3fn, expected float32, bfloat16 or float16",
+        only=READING_ONLY,
+    ),
+    "16-bit logits written in place": BadCall(
+        "logits",
+        lambda a: a["logits"].bfloat16(),
+        "has dtype bfloat16, expected float32 (it is written in place)",
+        only=("heat_logits_",),
+    ),
+    "one row of logits without its batch dimension": BadCall(
+        "logits", lambda a: a["logits"][0], "has shape [50], expected [R, V]"
+    ),
+    "logits of a whole sequence": BadCall(
+        "logits", lambda a: a["logits"].reshape(2, 2, 50), "has shape [2, 2, 50], expected [R, V]"
+    ),
+    "0-d logits": BadCall("logits", lambda a: a["logits"][0, 0], "has shape [], expected [R, V]"),
+    "an empty vocabulary": BadCall(
+        "logits", lambda a: a["logits"][:, :0], "has shape [4, 0], expected [R, V] with 1 <= V <= 2097152"
+    ),
+    "too large a vocabulary": BadCall(
+        "logits",
+        lambda a: a["logits"][:, :1].expand(ROWS, 2**21 + 1),
+        "has shape [4, 2097153], expected [R, V] with 1 <= V <= 2097152",
+    ),
+    "every second logit": BadCall(
+        "logits",
+        lambda a: a["logits"][:, ::2],
+        "has stride 2 along V, expected 1 (call logits.contiguous() first)",
+    ),
+    "transposed logits": BadCall(
+        "logits",
+        lambda a: a["logits"].reshape(50, 4).t(),
+        "has stride 4 along V, expected 1 (call logits.contiguous() first)",
+    ),
+    "one logit expanded over the vocabulary": BadCall(
+        "logits",
+        lambda a: a["logits"][:, :1].expand(ROWS, VOCABULARY),
+        "has stride 0 along V, expected 1 (call logits.contiguous() first)",
+    ),
+    "one row written as many": BadCall(
+        "logits",
+        lambda a: a["logits"][:1].expand(ROWS, VOCABULARY),
+        "has row stride 0, expected at least V = 50 (rows written in place must not overlap; "
+        "call logits.clone() first)",
+        only=("heat_logits_",),
+    ),
+    "rows written that overlap": BadCall(
+        "logits",
+        lambda a: a["logits"].as_strided((ROWS, VOCABULARY), (49, 1)),
+        "has row stride 49, expected at least V = 50 (rows written in place must not overlap; "
+        "call logits.clone() first)",
+        only=("heat_logits_",),
+    ),
+    "floating steps": BadCall(
+        "step", lambda a: a["step"].float(), "has dtype float32, expected int32 or int64"
+    ),
+    "bool steps": BadCall("step", lambda a: a["step"].bool(), "has dtype bool, expected int32 or int64"),
+    "too few steps": BadCall(
+        "step",
+        lambda a: a["step"][:3],
+        "has shape [3], expected [4], one a row of logits, or [], one for all",
+    ),
+    "one step in a dimension of its own": BadCall(
+        "step",
+        lambda a: a["step"][:1],
+        "has shape [1], expected [4], one a row of logits, or [], one for all",
+    ),
+    "a column of steps": BadCall(
+        "step",
+        lambda a: a["step"][:, None],
+        "has shape [4, 1], expected [4], one a row of logits, or [], one for all",
+    ),
+    "float records": BadCall("cfg", lambda a: a["cfg"].float(), "has dtype float32, expected int32"),
+    "64-bit records": BadCall("cfg", lambda a: a["cfg"].long(), "has dtype int64, expected int32"),
+    "one record without its batch dimension": BadCall(
+        "cfg", lambda a: a["cfg"][0], "has shape [16], expected [S, 16] as made by fire_sampling.pack"
+    ),
+    "truncated records": BadCall(
+        "cfg",
+        lambda a: a["cfg"][:, :15].contiguous(),
+        "has shape [4, 15], expected [S, 16] as made by fire_sampling.pack",
+    ),
+    "one record expanded over the rows": BadCall(
+        "cfg",
+        lambda a: a["cfg"][:1].expand(ROWS, 16),
+        "has strides [0, 1], expected contiguous records (call cfg.contiguous() first)",
+    ),
+    "transposed records": BadCall(
+        "cfg",
+        lambda a: a["cfg"].reshape(16, 4).t(),
+        "has strides [1, 4], expected contiguous records (call cfg.contiguous() first)",
+    ),
+    "one record for many rows, which would share a random number": BadCall(
+        "cfg",
+        lambda a: a["cfg"][:1],
+        "has S = 1 for R = 4 rows of logits, expected a record for each row "
+        "(fire_sampling.pack(config, rows=4) makes them, each with a seed of its own) "
+        "or a slot that names each row's record",
+    ),
+    "more records than rows without slot": BadCall(
+        "cfg",
+        lambda a: a["cfg"].repeat(2, 1),
+        "has S = 8 for R = 4 rows of logits, expected a record for each row "
+        "(fire_sampling.pack(config, rows=4) makes them, each with a seed of its own) "
+        "or a slot that names each row's record",
+    ),
+    "no records to choose from": BadCall(
+        "cfg",
+        lambda a: a["cfg"][:0],
+        "has S = 0, expected at least one record for slot to choose from",
+        with_slot=True,
+    ),
+    "64-bit slots": BadCall(
+        "slot", lambda a: a["slot"].long(), "has dtype int64, expected int32", with_slot=True
+    ),
+    "a 0-d slot": BadCall(
+        "slot", lambda a: a["slot"][0], "has shape [], expected [4], one a row of logits", with_slot=True
+    ),
+    "too few slots": BadCall(
+        "slot", lambda a: a["slot"][:3], "has shape [3], expected [4], one a row of logits", with_slot=True
+    ),
+    "32-bit tokens": BadCall("token", lambda a: a["token"].int(), "has dtype int32, expected int64"),
+    "a 0-d token": BadCall(
+        "token", lambda a: a["token"][0], "has shape [], expected [4], one a row of logits"
+    ),
+    "too many tokens": BadCall(
+        "token", lambda a: a["token"].repeat(2), "has shape [8], expected [4], one a row of logits"
+    ),
+    "a grad of the logits' shape": BadCall(
+        "grad", lambda a: a["logits"], "has shape [4, 50], expected [4], one a row of logits"
+    ),
+    "a float64 grad": BadCall("grad", lambda a: a["grad"].double(), "has dtype float64, expected float32"),
+}
+
+
+def good_arguments(device: str) -> Arguments:
+    return {
+        "logits": torch.zeros(ROWS, VOCABULARY, device=device),
+        "step": torch.zeros(ROWS, dtype=torch.int64, device=device),
+        "cfg": torch.zeros(ROWS, 16, dtype=torch.int32, device=device),
+        "slot": torch.zeros(ROWS, dtype=torch.int32, device=device),
+        "token": torch.zeros(ROWS, dtype=torch.int64, device=device),
+        "grad": torch.zeros(ROWS, device=device),
+    }
+
+
+def call(name: str, arguments: Arguments, with_slot: bool) -> object:
+    order = ARGUMENT_ORDER.get(name, ("logits", "step", "cfg"))
+    positional = [arguments[argument] for argument in order]
+    return operator(name)(*positional, slot=arguments["slot"] if with_slot else None)
+
+
+def cases() -> list[object]:
+    found = []
+    for title, bad in BAD_CALLS.items():
+        for name in OPERATORS:
+            takes = (*ARGUMENT_ORDER.get(name, ("logits", "step", "cfg")), "slot")
+            if name in bad.only and bad.argument in takes:
+                found.append(pytest.param(name, bad, id=f"{name}: {title}"))
+    return found
+
+
+@pytest.mark.parametrize("where", ["kernel", "meta", "fake"])
+@pytest.mark.parametrize(("name", "bad"), cases())
+def test_a_bad_call_is_refused_in_these_words(name: str, bad: BadCall, where: str) -> None:
+    with FakeTensorMode() if where == "fake" else contextlib.nullcontext():
+        arguments = good_arguments("meta" if where == "meta" else "cpu")
+        call(name, arguments, bad.with_slot)
+        arguments[bad.argument] = bad.change(arguments)
+        with pytest.raises(RuntimeError) as caught:
+            call(name, arguments, bad.with_slot)
+    assert str(caught.value) == f"fire::{name}: {bad.argument} {bad.message}"
+
+
+@pytest.mark.parametrize("moved", ["step", "cfg", "slot", "token", "grad"])
+@pytest.mark.parametrize(
+    ("where", "other"), [("cpu", "meta"), ("meta", "cpu"), ("fake", "meta"), ("fake", "cuda:0")]
+)
+def test_an_argument_on_another_device_is_refused_by_name(moved: str, where: str, other: str) -> None:
+    device = "meta" if where == "meta" else "cpu"
+    with FakeTensorMode() if where == "fake" else contextlib.nullcontext():
+        arguments = good_arguments(device)
+        arguments[moved] = torch.empty_like(arguments[moved], device=other)
+        with pytest.raises(RuntimeError) as caught:
+            call("log_prob_backward", arguments, with_slot=True)
+    assert str(caught.value) == (
+        f"fire::log_prob_backward: {moved} is on {other}, expected {device}, the device of logits"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([0.0],), r"fire::sample\(\) Expected a value of type 'Tensor' for argument 'logits'"),
+        ((torch.zeros(1, 2),), r"fire::sample\(\) is missing value for argument 'step'"),
+        ((torch.zeros(1, 2), 0), r"fire::sample\(\) Expected a value of type 'Tensor' for argument 'step'"),
+    ],
+)
+def test_what_is_no_tensor_is_refused_by_the_schema(arguments: tuple[object, ...], message: str) -> None:
+    with pytest.raises((RuntimeError, TypeError), match=message):
+        torch.ops.fire.sample(*arguments)
+
+
+def test_sparse_logits_find_no_kernel() -> None:
+    arguments = good_arguments("cpu") | {"logits": torch.zeros(ROWS, VOCABULARY).to_sparse()}
+    with pytest.raises(NotImplementedError, match=r"fire::sample.*SparseCPU"):
+        call("sample", arguments, with_slot=False)
+
+
+def test_a_bad_call_inside_torch_compile_shows_the_same_message() -> None:
+    arguments = good_arguments("cpu")
+    compiled = torch.compile(
+        lambda logits, step, cfg: torch.ops.fire.sample(logits, step, cfg), fullgraph=True
+    )
+    with pytest.raises(Exception, match=r"fire::sample: cfg has dtype int64, expected int32"):
+        compiled(arguments["logits"], arguments["step"], arguments["cfg"].long())

@@ -1,0 +1,264 @@
+"""What the operators return, whatever the layout of their arguments."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from operator_inputs import (
+    CONFIGS,
+    DTYPES,
+    OPERATORS,
+    Inputs,
+    arguments_of,
+    assert_same_bits,
+    make_inputs,
+    operator,
+    results_of,
+)
+
+import fire_sampling as fire
+import fire_sampling.numpy as fire_numpy
+
+SLOT_OUT_OF_RANGE = 1 << 5
+
+RESULT_DTYPES = {
+    "sample": (torch.int64,),
+    "sample_with_logprobs": (
+        torch.int64,
+        torch.float32,
+        torch.float32,
+        torch.int32,
+        torch.int32,
+        torch.int32,
+    ),
+    "process_logits": (torch.float32,),
+    "heat_logits_": (torch.float32,),
+    "log_prob": (torch.float32,),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", OPERATORS)
+def test_results_have_the_documented_shapes_and_dtypes(name: str, dtype: torch.dtype) -> None:
+    inputs = make_inputs(rows=5, vocabulary=40, dtype=dtype)
+    results = results_of(name, arguments_of(name, inputs))
+    assert tuple(result.dtype for result in results) == RESULT_DTYPES.get(name, (dtype,))
+    whole_rows = name in ("process_logits", "heat_logits_", "log_prob_backward")
+    assert {result.shape for result in results} == {(5, 40) if whole_rows else (5,)}
+
+
+@pytest.mark.parametrize("dtype", DTYPES[::2])
+def test_the_operators_equal_the_numpy_entry_bit_for_bit(dtype: torch.dtype) -> None:
+    inputs = make_inputs(rows=40, vocabulary=300, dtype=dtype)
+    arrays = [tensor.numpy() for tensor in inputs]
+    assert_same_bits(
+        results_of("sample_with_logprobs", inputs),
+        tuple(map(torch.from_numpy, fire_numpy.sample_with_logprobs(*arrays))),
+    )
+    for name in ("sample", "process_logits"):
+        assert_same_bits(results_of(name, inputs), (torch.from_numpy(getattr(fire_numpy, name)(*arrays)),))
+    logits, token, step, cfg = arguments_of("log_prob", inputs)
+    expected = fire_numpy.log_prob(logits.numpy(), token.numpy(), step.numpy(), cfg.numpy())
+    assert_same_bits((torch.ops.fire.log_prob(logits, token, step, cfg),), (torch.from_numpy(expected),))
+
+
+@pytest.mark.parametrize("name", ["sample", "sample_with_logprobs"])
+@pytest.mark.parametrize("dtype", DTYPES[1:])
+def test_a_16_bit_row_gives_the_token_of_its_float32_copy(name: str, dtype: torch.dtype) -> None:
+    inputs = make_inputs(rows=40, vocabulary=300, dtype=dtype)
+    assert_same_bits(
+        results_of(name, inputs), results_of(name, inputs._replace(logits=inputs.logits.float()))
+    )
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_row_does_not_depend_on_the_rows_beside_it(name: str) -> None:
+    inputs = make_inputs(rows=11)
+    batch = results_of(name, arguments_of(name, inputs))
+    for row in range(11):
+        arguments = tuple(argument[row : row + 1] for argument in arguments_of(name, inputs))
+        assert_same_bits(results_of(name, arguments), tuple(result[row : row + 1] for result in batch))
+
+
+def strided(tensor: torch.Tensor) -> torch.Tensor:
+    """An equal 1-D tensor with stride 3."""
+    return torch.stack([tensor, tensor, tensor], dim=1)[:, 1]
+
+
+def padded(logits: torch.Tensor) -> torch.Tensor:
+    """Equal logits in a padded vocabulary, from an address that is aligned to one element only."""
+    rows, vocabulary = logits.shape
+    store = torch.full((rows, vocabulary + 8), torch.inf, dtype=logits.dtype)
+    store[:, 1 : vocabulary + 1] = logits
+    return store[:, 1 : vocabulary + 1]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", OPERATORS)
+def test_strides_and_an_unaligned_base_change_nothing(name: str, dtype: torch.dtype) -> None:
+    arguments = arguments_of(name, make_inputs(dtype=dtype))
+    cfg = arguments[-1]
+    laid_out = tuple(
+        padded(argument) if argument.dim() == 2 else strided(argument) for argument in arguments[:-1]
+    )
+    assert_same_bits(
+        results_of(name, (*laid_out, cfg)), results_of(name, arguments_of(name, make_inputs(dtype=dtype)))
+    )
+
+
+def test_heat_logits_leaves_the_padding_between_rows_alone() -> None:
+    logits, step, cfg = make_inputs()
+    heated = padded(logits)
+    torch.ops.fire.heat_logits_(heated, step * 0, cfg)
+    store = heated.as_strided((9, 61 + 8), (61 + 8, 1), storage_offset=0)
+    assert not torch.equal(heated, logits)
+    assert torch.isposinf(store[:, :1]).all()
+    assert torch.isposinf(store[:, 62:]).all()
+
+
+@pytest.mark.parametrize("name", ["sample", "sample_with_logprobs", "process_logits", "log_prob"])
+def test_one_row_expanded_is_read_as_many_rows(name: str) -> None:
+    logits, step, cfg = make_inputs()
+    expanded = logits[:1].expand(9, -1)
+    assert expanded.stride() == (0, 1)
+    assert_same_bits(
+        results_of(name, arguments_of(name, Inputs(expanded, step, cfg))),
+        results_of(name, arguments_of(name, Inputs(expanded.contiguous(), step, cfg))),
+    )
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_vocabulary_of_one_may_have_any_stride(name: str) -> None:
+    logits, step, cfg = make_inputs(rows=4, vocabulary=1)
+    apart = torch.zeros(4, 7)
+    apart[:, 3] = logits[:, 0]
+    apart = apart.as_strided((4, 1), (7, 5), storage_offset=3)
+    assert_same_bits(
+        results_of(name, arguments_of(name, Inputs(apart, step, cfg))),
+        results_of(name, arguments_of(name, Inputs(logits, step, cfg))),
+    )
+
+
+@pytest.mark.parametrize("slot", [None, torch.zeros(0, dtype=torch.int32)])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_no_rows_give_empty_results(name: str, slot: torch.Tensor | None) -> None:
+    records = make_inputs(rows=3).cfg if slot is not None else torch.zeros(0, 16, dtype=torch.int32)
+    inputs = Inputs(torch.zeros(0, 61), torch.zeros(0, dtype=torch.int64), records)
+    for result in results_of(name, arguments_of(name, inputs), slot=slot):
+        assert result.shape[0] == 0
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_int32_steps_equal_int64_steps(name: str) -> None:
+    inputs = make_inputs()
+    narrow = inputs._replace(step=inputs.step.int())
+    assert_same_bits(
+        results_of(name, arguments_of(name, narrow)), results_of(name, arguments_of(name, inputs))
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_0d_step_counts_for_every_row(name: str, dtype: torch.dtype) -> None:
+    inputs = make_inputs()
+    shared = inputs._replace(step=torch.tensor(2, dtype=dtype))
+    each = inputs._replace(step=torch.full((9,), 2))
+    assert_same_bits(results_of(name, arguments_of(name, shared)), results_of(name, arguments_of(name, each)))
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_slot_chooses_the_record_of_each_row(name: str) -> None:
+    inputs = make_inputs()
+    slot = torch.tensor([3, 3, 0, 6, 1, 2, 5, 4, 0], dtype=torch.int32)
+    records = fire.pack(list(CONFIGS))
+    gathered = results_of(name, arguments_of(name, inputs._replace(cfg=records[slot.long()])))
+    for indices in (slot, strided(slot)):
+        arguments = arguments_of(name, inputs._replace(cfg=records))
+        assert_same_bits(results_of(name, arguments, slot=indices), gathered)
+
+
+def test_a_slot_out_of_range_is_clamped_and_reported() -> None:
+    inputs = make_inputs(rows=4)
+    records = fire.pack(list(CONFIGS))
+    slot = torch.tensor([-1, 7, 2**31 - 1, 6], dtype=torch.int32)
+    clamped = slot.clamp(0, 6)
+    *results, status = torch.ops.fire.sample_with_logprobs(inputs.logits, inputs.step, records, slot)
+    *expected, plain = torch.ops.fire.sample_with_logprobs(inputs.logits, inputs.step, records, clamped)
+    assert_same_bits(tuple(results), tuple(expected))
+    assert ((status ^ plain) == torch.tensor([SLOT_OUT_OF_RANGE] * 3 + [0])).all()
+
+
+def test_without_reference_only_ref_logprob_and_rank_are_missing() -> None:
+    inputs = make_inputs()
+    full = results_of("sample_with_logprobs", inputs)
+    token, logprob, ref_logprob, rank, kept, status = results_of(
+        "sample_with_logprobs", inputs, reference=False
+    )
+    assert_same_bits((token, logprob, kept, status), (full[0], full[1], full[4], full[5]))
+    assert ref_logprob.isnan().all()
+    assert (rank == -1).all()
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_autocast_leaves_the_operators_alone(name: str) -> None:
+    inputs = make_inputs()
+    expected = results_of(name, arguments_of(name, inputs))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert_same_bits(results_of(name, arguments_of(name, inputs)), expected)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_inference_mode_changes_nothing(name: str) -> None:
+    expected = results_of(name, arguments_of(name, make_inputs()))
+    outside = arguments_of(name, make_inputs())
+    with torch.inference_mode():
+        assert_same_bits(results_of(name, outside), expected)
+        assert_same_bits(results_of(name, arguments_of(name, make_inputs())), expected)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_meta_tensors_give_the_results_layout(name: str) -> None:
+    inputs = make_inputs()
+    real = results_of(name, arguments_of(name, inputs))
+    slot = torch.zeros(9, dtype=torch.int32, device="meta")
+    for keywords in ({}, {"slot": slot}):
+        arguments = tuple(argument.to("meta") for argument in arguments_of(name, inputs))
+        for result, expected in zip(results_of(name, arguments, **keywords), real, strict=True):
+            assert result.device.type == "meta"
+            assert (result.shape, result.dtype) == (expected.shape, expected.dtype)
+            assert result.stride() == expected.stride()
+
+
+def test_vmap_equals_a_loop() -> None:
+    logits, step, cfg = make_inputs()
+    batches = torch.stack([logits, logits.roll(1, dims=1), logits + 1])
+    mapped = torch.vmap(lambda batch: operator("sample")(batch, step, cfg))(batches)
+    assert_same_bits(tuple(mapped), tuple(operator("sample")(batch, step, cfg) for batch in batches))
+
+
+# The library's own pool is told to be large, so that a single use of it would show.
+THREADS_PROGRAM = """
+import os, torch, fire_sampling as fire
+torch.set_num_threads({threads})
+logits = torch.randn(64, 4096)
+step, records = torch.tensor(0), fire.pack(fire.SamplingConfig(seed=1), rows=64)
+before = len(os.listdir("/proc/self/task"))
+torch.ops.fire.sample(logits, step, records)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_rows_run_on_as_many_threads_as_torch_is_told(threads: int) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", THREADS_PROGRAM.format(threads=threads)],
+        env=os.environ | {"FIRE_NUM_THREADS": "16"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(run.stdout) == threads - 1
