@@ -1,0 +1,125 @@
+"""The draw as a logits processor, and the trick that lets the model's own loop run around it.
+
+The loop takes whatever the last processor returns both as the scores of the step and, by argmax, as its
+token. The two differ here: the token is drawn, so the returned tensor is one-hot on it; the scores are the
+processed logits. So where the scores are recorded, the loop gets a fresh one-hot tensor, and `ScoresInPlace`,
+the first of the stopping criteria, overwrites it with the processed logits once the loop has taken its
+argmax. The tuple of scores that the other criteria see, and that generate returns, holds that very tensor.
+"""
+
+import warnings
+from typing import Any
+
+import torch
+from transformers import LogitsProcessorList, StoppingCriteria
+from transformers.generation.logits_process import LogitNormalization, LogitsProcessor
+
+from fire_sampling.config import SamplingConfig
+from fire_sampling.functional import process_logits, sample
+
+_LARGEST_HOT_TOP_K = 100  # beyond it a hot token is mostly noise
+_NEARLY_CERTAIN = 1e-3  # −ln of the highest probability, below which a step has but one real choice
+
+
+class Draw(LogitsProcessor):
+    """The last processor of a call: draws a token for every row and forces it.
+
+    Args:
+        records: int32 [R, 16], one a row.
+        neutral: like `records`, of the same seeds and streams, with temperature 1 and no filter.
+        hot: the hot steps.
+        greedy: whether the steps that are not hot are greedy.
+        tail: warpers that run between the filters and the draw.
+        record_scores: whether the loop keeps the scores.
+    """
+
+    def __init__(
+        self,
+        records: torch.Tensor,
+        neutral: torch.Tensor,
+        hot: range,
+        greedy: bool,
+        tail: LogitsProcessorList,
+        record_scores: bool,
+    ) -> None:
+        self._records = records
+        self._neutral = neutral
+        self._hot = hot
+        self._greedy = greedy
+        self._tail = tail
+        self._tail_reshapes = any(not isinstance(warper, LogitNormalization) for warper in tail)
+        self._record_scores = record_scores
+        self._step = 0  # the loop runs the processors once for each token it emits
+        self._forced: torch.Tensor | None = None
+        self._token: torch.Tensor | None = None
+        self._processed: torch.Tensor | None = None
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
+        """Float32 [R, V]: 0 on the token drawn for each row, −inf elsewhere. `scores` [R, V] stay as is."""
+        scores = scores.to(torch.float32).contiguous()
+        if self._hot and self._step == self._hot.start:
+            _warn_if_certain(scores, self._step)
+        if self._tail_reshapes:
+            self._processed = self._process(input_ids, scores)
+            token = sample(self._processed, self._step, self._neutral)
+        else:
+            token = sample(scores, self._step, self._records)
+            self._processed = self._process(input_ids, scores) if self._record_scores else None
+        self._step += 1
+        return self._force(token.unsqueeze(1), scores)
+
+    def write_scores(self) -> None:
+        """Overwrites the tensor last returned with the processed logits."""
+        if self._forced is not None and self._processed is not None:
+            self._forced.copy_(self._processed)
+
+    def _process(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
+        if self._greedy and self._step not in self._hot:
+            return scores  # greedy decoding has no warper: its scores are the logits
+        processed: torch.Tensor = self._tail(input_ids, process_logits(scores, self._step, self._records))
+        return processed
+
+    def _force(self, token: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        if self._record_scores or self._forced is None or self._token is None:
+            self._forced = torch.full_like(scores, -torch.inf)
+        else:
+            self._forced.scatter_(1, self._token, -torch.inf)  # nobody keeps it: one tensor serves every step
+        self._token = token
+        return self._forced.scatter_(1, token, 0.0)
+
+
+class ScoresInPlace(StoppingCriteria):
+    """Stops nothing. The first criterion, so that all others see the processed logits."""
+
+    def __init__(self, draw: Draw) -> None:
+        self._draw = draw
+
+    def __call__(
+        self, input_ids: torch.LongTensor, scores: tuple[torch.Tensor, ...] | None, **kwargs: Any
+    ) -> torch.Tensor:
+        self._draw.write_scores()
+        return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
+
+
+def hot_window(config: SamplingConfig) -> range:
+    """The steps of the hot window. Warns when the hot tokens come out of too many to be any good."""
+    full = config.resolve()
+    begin, count, top_k = full.hot_begin or 0, full.hot_steps or 0, full.hot_top_k or 0
+    if count > 0 and not 0 < top_k <= _LARGEST_HOT_TOP_K:
+        warnings.warn(
+            f"hot_top_k is {top_k if top_k > 0 else 'off'}: at a high temperature the hot tokens are then "
+            f"mostly noise. It follows top_k unless set; try 16, and at most {_LARGEST_HOT_TOP_K}",
+            stacklevel=3,
+        )
+    return range(begin, begin + count)
+
+
+def _warn_if_certain(scores: torch.Tensor, step: int) -> None:
+    certain = scores.logsumexp(-1) - scores.amax(-1) < _NEARLY_CERTAIN
+    if bool(certain.all()):
+        warnings.warn(
+            f"The hot window opens at step {step}, where the next token of every sequence is all but "
+            "certain: a forced one, or an opener such as <think>. Every emitted token counts as a step; "
+            "set hot_begin to the first step that should be hot",
+            stacklevel=2,
+        )

@@ -1,0 +1,105 @@
+"""`install`: FIRE inside frameworks that call `model.generate` themselves."""
+
+import functools
+import inspect
+import types
+from typing import Any
+
+import torch
+from transformers import GenerationMixin
+
+from fire_sampling.config import SamplingConfig
+from fire_sampling.integrations.transformers.generate import fire_generate
+
+
+def install(model: Any, config: SamplingConfig) -> "Installation":
+    """Makes every `model.generate(...)` draw its tokens with `fire_sampling`, until the result's `remove()`.
+
+    Callers go on as before, `streamer` and `synced_gpus` included. A `config.seed` is spread over all
+    sequences that the model will generate, in order: no two calls share random numbers, and a new
+    installation repeats them all. Processes that generate side by side need seeds of their own.
+
+    Args:
+        model: an object with transformers' `generate`. Only this object is changed, not its class.
+        config: as `fire_config` of `fire_generate`.
+
+    Raises:
+        RuntimeError: FIRE is installed in this model already.
+        TypeError: `config` is not a `SamplingConfig`.
+    """
+    if not isinstance(config, SamplingConfig):
+        raise TypeError(f"install: config: got {type(config).__name__}, expected a SamplingConfig")
+    return Installation(model, config)
+
+
+class Installation:
+    """What `install` returns. `remove()`, or the end of a `with`, gives the model its own `generate` back."""
+
+    def __init__(self, model: Any, config: SamplingConfig) -> None:
+        shadowed = vars(model).get("generate")  # somebody else's patch of this very object
+        if isinstance(getattr(shadowed, "__fire_installation__", None), Installation):
+            raise RuntimeError(
+                "install: FIRE is installed in this model already; remove() that installation first"
+            )
+        self._model = model
+        self._config = config
+        self._shadowed = shadowed
+        self._rows_drawn = 0
+        self._removed = False
+
+        @functools.wraps(type(model).generate)
+        def generate(model: Any, *args: Any, **kwargs: Any) -> Any:
+            return self._generate(model, *args, **kwargs)
+
+        generate.__fire_installation__ = self  # type: ignore[attr-defined]
+        model.generate = types.MethodType(generate, model)  # a deep copy of it binds to the copied model
+
+    def remove(self) -> None:
+        """Gives the model its own `generate` back; the second time, does nothing.
+
+        Raises:
+            RuntimeError: somebody has replaced `model.generate` since.
+        """
+        if self._removed:
+            return
+        if getattr(vars(self._model).get("generate"), "__fire_installation__", None) is not self:
+            raise RuntimeError(
+                "Installation.remove: model.generate was replaced after install; undo that first"
+            )
+        del self._model.generate
+        if self._shadowed is not None:
+            self._model.generate = self._shadowed
+        self._removed = True
+
+    def __enter__(self) -> "Installation":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+    def _generate(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        arguments = dict(inspect.signature(GenerationMixin.generate).bind(model, *args, **kwargs).arguments)
+        del arguments["self"]
+        arguments.update(arguments.pop("kwargs", {}))
+        for name in ("assistant_model", "custom_generate"):
+            if arguments.pop(name, None) is not None:
+                raise ValueError(f"generate: {name} is not supported while FIRE is installed in the model")
+        # generate hands neither of these to a callable.
+        streamer = arguments.pop("streamer", None)
+        synced_gpus = arguments.pop("synced_gpus", None)
+
+        def loop(model: Any, input_ids: torch.LongTensor, **kwargs: Any) -> Any:
+            first_row = self._rows_drawn
+            self._rows_drawn += input_ids.shape[0]
+            return fire_generate(
+                model,
+                input_ids,
+                **kwargs,
+                fire_config=self._config,
+                fire_first_row=first_row,
+                fire_streamer=streamer,
+                fire_synced_gpus=synced_gpus,
+            )
+
+        original = self._shadowed or functools.partial(type(model).generate, model)
+        return original(**arguments, custom_generate=loop)

@@ -1,0 +1,70 @@
+"""`FireLogitsProcessor`: FIRE for pipelines that take nothing but a list of logits processors."""
+
+import torch
+from transformers.generation.logits_process import LogitsProcessor
+
+from fire_sampling.config import SamplingConfig
+from fire_sampling.functional import heat_logits_
+from fire_sampling.integrations.transformers.draw import hot_window
+from fire_sampling.integrations.transformers.warpers import with_transformers_rules
+from fire_sampling.packing import pack
+
+
+class FireLogitsProcessor(LogitsProcessor):
+    """Heats the logits of the hot steps; generate's own warpers and its own draw come after it.
+
+    Prefer `fire_generate` where the call of generate can be changed. A processor cannot see the settings of
+    that call: `config` must repeat its temperature, top_k, top_p and min_p (temperature=0 for
+    `do_sample=False`). It goes last in the list of processors. docs/huggingface.md says what else differs.
+
+    Args:
+        config: how to sample; `order` and `ties` are those of transformers unless set.
+        prompt_length: the width of `input_ids` before the first generated token (1 for most encoder-decoder
+            models, 0 with nothing but `inputs_embeds`). Without it, a call whose width is not the last one's
+            + 1, or whose number of rows is another, starts a generation: wrong only where a prompt is just
+            one token longer than what the last call of the generation before it saw.
+
+    Raises:
+        TypeError: `config` is not a `SamplingConfig`.
+        ValueError: `prompt_length` is negative, or in a call larger than the width of `input_ids`.
+    """
+
+    supports_continuous_batching = False
+
+    def __init__(self, config: SamplingConfig, prompt_length: int | None = None) -> None:
+        if not isinstance(config, SamplingConfig):
+            raise TypeError(
+                f"FireLogitsProcessor: config: got {type(config).__name__}, expected a SamplingConfig"
+            )
+        if prompt_length is not None and prompt_length < 0:
+            raise ValueError(f"FireLogitsProcessor: prompt_length: got {prompt_length}, expected 0 or more")
+        self._config = with_transformers_rules(config)
+        self._hot = hot_window(self._config)
+        self._prompt_length = prompt_length
+        self._start = 0 if prompt_length is None else prompt_length
+        self._last_shape: tuple[int, int] | None = None
+        self._records: torch.Tensor | None = None
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
+        """Returns `scores` [R, V] themselves, or on a hot step a heated float32 copy."""
+        step = self._advance(*input_ids.shape)
+        if step not in self._hot:
+            return scores
+        if self._records is None:
+            self._records = pack(self._config, rows=scores.shape[0], device=scores.device)
+        # A copy, because output_logits keeps the tensor that came.
+        return heat_logits_(scores.to(torch.float32, copy=True), step, self._records)
+
+    def _advance(self, rows: int, width: int) -> int:
+        """The step of this call. The first of a generation drops the records: an unset seed is drawn anew."""
+        if self._prompt_length is None and self._last_shape != (rows, width - 1):
+            self._start = width
+        if width < self._start:
+            raise ValueError(
+                f"FireLogitsProcessor: input_ids: got width {width}, expected at least "
+                f"prompt_length={self._start}"
+            )
+        if width == self._start:
+            self._records = None
+        self._last_shape = (rows, width)
+        return width - self._start

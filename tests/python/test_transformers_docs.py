@@ -1,0 +1,44 @@
+"""Every Python block of docs/huggingface.md, run in order as a reader would, against a tiny model."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_models
+import torch
+from tiny_models import one_thread  # noqa: F401
+
+PAGE = Path(__file__).parents[2] / "docs" / "huggingface.md"
+
+
+@pytest.mark.parametrize("build", [tiny_models.llama, tiny_models.gpt2])
+@pytest.mark.filterwarnings("error")
+def test_the_code_of_the_page_runs(build: Any) -> None:
+    tokenizer = tiny_models.tokenizer()
+    inputs = tokenizer(["WhatIsTwoPlusThree?", "AndTwoTimesThree?"], return_tensors="pt", padding=True)
+    inputs.pop("token_type_ids", None)
+    torch.manual_seed(0)
+    names = {"model": copy.deepcopy(build()), "tokenizer": tokenizer, "inputs": inputs}
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 8
+    for block in blocks:
+        exec(compile(block, PAGE.name, "exec"), names)
+    assert names["sequences"].shape[0] == 2
+    assert "generate" not in vars(names["model"])
+
+
+def test_the_log_probabilities_that_the_page_computes_are_those_of_the_draw() -> None:
+    tokenizer = tiny_models.tokenizer()
+    inputs = tokenizer(["WhatIsTwo?", "AndThree?"], return_tensors="pt", padding=True)
+    model = copy.deepcopy(tiny_models.llama())
+    names: dict[str, Any] = {"model": model, "tokenizer": tokenizer, "inputs": inputs}
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    model.generation_config.eos_token_id = None
+    for block in blocks[:2]:
+        exec(compile(block, PAGE.name, "exec"), names)
+    assert "behaviour" in blocks[1]
+    behaviour = torch.stack(names["behaviour"])
+    assert behaviour.isfinite().all()
+    assert (behaviour <= 0).all()
