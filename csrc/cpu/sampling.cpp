@@ -3,6 +3,8 @@
 
 #include <cstring>
 #include <memory>
+#include <stdexcept>
+#include <string>
 
 #include "cpu/float_environment.h"
 #include "cpu/row.h"
@@ -45,6 +47,27 @@ cpu::RowTask TaskOf(const Batch& batch, int64_t row, int64_t record_index) {
   return task;
 }
 
+void Require(bool met, const char* argument, int64_t came, const std::string& expected) {
+  if (!met)
+    throw std::invalid_argument(std::string(argument) + " is " + std::to_string(came) + ", expected " + expected);
+}
+
+// What would make the library read where there is nothing.
+void Check(const Batch& batch) {
+  Require(batch.rows >= 0, "Batch::rows", batch.rows, "0 or more");
+  if (batch.rows == 0) return;
+  Require(batch.vocabulary >= 1 && batch.vocabulary <= kMaxVocabulary, "Batch::vocabulary", batch.vocabulary,
+          "1 to " + std::to_string(kMaxVocabulary));
+  Require(batch.logits != nullptr && batch.step != nullptr && batch.records != nullptr,
+          "a pointer among Batch::logits, step and records", 0, "none to be null");
+  if (batch.slot == nullptr) {
+    Require(batch.record_count >= batch.rows, "Batch::record_count", batch.record_count,
+            std::to_string(batch.rows) + ", one record a row (SpreadRecord makes them), or a slot for each row");
+  } else {
+    Require(batch.record_count >= 1, "Batch::record_count", batch.record_count, "1 or more");
+  }
+}
+
 // One a thread, kept between calls: a row needs about 200 KB of it at most, and fresh pages are dear.
 cpu::Workspace& ThreadWorkspace() {
   static thread_local const std::unique_ptr<cpu::Workspace> workspace(new cpu::Workspace);
@@ -54,6 +77,7 @@ cpu::Workspace& ThreadWorkspace() {
 // Calls visit(row, task, slot_out_of_range, workspace) for every row.
 template <typename Visit>
 void ForEachRow(const Batch& batch, const ParallelFor& parallel_for, const Visit& visit) {
+  Check(batch);
   const ParallelForBody body = [&](int64_t begin, int64_t end) {
     const cpu::DefaultFloatEnvironment environment;
     cpu::Workspace& workspace = ThreadWorkspace();
@@ -62,7 +86,7 @@ void ForEachRow(const Batch& batch, const ParallelFor& parallel_for, const Visit
       visit(row, TaskOf(batch, row, slot.index), slot.out_of_range, workspace);
     }
   };
-  if (batch.rows <= 0) return;
+  if (batch.rows == 0) return;
   if (batch.rows == 1 || batch.rows * batch.vocabulary < kLogitsWorthAThread) {
     body(0, batch.rows);
   } else if (parallel_for) {

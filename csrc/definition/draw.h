@@ -11,6 +11,7 @@ FIRE_RULE uint64_t DrawPoint(uint64_t random_bits, uint64_t mass) { return MulHi
 
 // ln(part / whole) for 0 < part ≤ whole, within about 2e-7 of max(1, |value|): near 1 by the exact complement.
 FIRE_RULE float LogRatio(uint64_t part, uint64_t whole) {
+  if (part == whole) return 0.0f;  // log1p would make it −0
   if (part > whole / 2) return log1pf(-(static_cast<float>(whole - part) / static_cast<float>(whole)));
   return logf(static_cast<float>(part) / static_cast<float>(whole));
 }

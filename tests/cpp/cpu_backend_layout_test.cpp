@@ -4,9 +4,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cfenv>
-#include <numeric>
+#include <stdexcept>
+#include <string>
 
 #include "cpu/thread_pool.h"
 #include "cpu_backend_rows.h"
@@ -246,6 +246,34 @@ TEST(CpuLayout, AForkedChildDoesNotWaitForItsParentsThreads) {
   int status = 0;
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "wait status " << status;
+}
+
+TEST(CpuLayout, ABatchThatCannotBeReadIsRefusedByName) {
+  const Fixture fixture(4, 10);
+  const auto message = [](const Batch& batch) {
+    try {
+      Tokens(batch);
+    } catch (const std::invalid_argument& error) {
+      return std::string(error.what());
+    }
+    return std::string("nothing was thrown");
+  };
+  Batch batch = fixture.MakeBatch();
+  batch.record_count = 1;
+  EXPECT_EQ(message(batch),
+            "Batch::record_count is 1, expected 4, one record a row (SpreadRecord makes them), or a slot for each row");
+  const int32_t slot[4] = {};
+  batch.slot = slot;
+  batch.record_count = 0;
+  EXPECT_EQ(message(batch), "Batch::record_count is 0, expected 1 or more");
+  batch = fixture.MakeBatch();
+  batch.vocabulary = 0;
+  EXPECT_EQ(message(batch), "Batch::vocabulary is 0, expected 1 to 2097152");
+  batch.vocabulary = kMaxVocabulary + 1;
+  EXPECT_EQ(message(batch), "Batch::vocabulary is 2097153, expected 1 to 2097152");
+  batch = fixture.MakeBatch();
+  batch.logits = nullptr;
+  EXPECT_EQ(message(batch), "a pointer among Batch::logits, step and records is 0, expected none to be null");
 }
 
 TEST(CpuLayout, SpreadRecordsDifferInSeedAlone) {

@@ -75,6 +75,16 @@ inline Record JunkRecord(Random& random) {
   return record;
 }
 
+// Two draws whose 64 random bits are 2^63 and 2^63 − 1, found by running Philox backwards: over an even number of
+// equal logits they fall on the two sides of the boundary in the middle.
+struct ChosenDraw {
+  uint64_t seed;
+  int64_t step;
+  uint32_t stream;
+};
+inline constexpr ChosenDraw kDrawOfTheHalf = {0x0123456789ABCDEF, 0x68102F5B74F0474B, 0x06FE74F8};
+inline constexpr ChosenDraw kDrawBelowTheHalf = {0x0123456789ABCDEF, 0x319B51D3AA646D05, 0x83DD304E};
+
 inline std::string Describe(const Record& r) {
   return "T " + std::to_string(r.temperature) + " k " + std::to_string(r.top_k) + " p " + std::to_string(r.top_p) +
          " min-p " + std::to_string(r.min_p) + " hot: T " + std::to_string(r.hot_temperature) + " k " +

@@ -49,6 +49,8 @@ struct SampleOutputs {
 using ParallelForBody = std::function<void(int64_t begin, int64_t end)>;
 using ParallelFor = std::function<void(int64_t count, const ParallelForBody& body)>;
 
+// All below throw std::invalid_argument, naming the field, for a batch that names too few records, no memory or a
+// vocabulary out of range, and std::runtime_error where FIRE_CPU names an instruction set that does not run here.
 void SampleCpu(const Batch& batch, const SampleOutputs& outputs, const ParallelFor& parallel_for = {});
 
 // out[r, i] = x / T where kept, −inf elsewhere. `out_stride` ≥ vocabulary, in elements.
