@@ -9,7 +9,8 @@ endif()
 
 set(torch_version_header "${FIRE_TORCH_INCLUDE}/torch/headeronly/version.h")
 if(NOT EXISTS "${torch_version_header}")
-  message(FATAL_ERROR "FIRE_TORCH_INCLUDE=${FIRE_TORCH_INCLUDE}: no torch/headeronly/version.h; expected torch 2.10 or newer")
+  message(FATAL_ERROR
+    "FIRE_TORCH_INCLUDE=${FIRE_TORCH_INCLUDE}: no torch/headeronly/version.h; expected torch 2.10 or newer")
 endif()
 file(STRINGS "${torch_version_header}" FIRE_TORCH_VERSION REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH)")
 list(TRANSFORM FIRE_TORCH_VERSION REPLACE "[^0-9]*([0-9]+).*" "\\1")
@@ -22,6 +23,7 @@ add_library(fire_sampling_torch_cpu SHARED csrc/torch/cpu.cpp)
 fire_compile_options(fire_sampling_torch_cpu)
 target_compile_definitions(fire_sampling_torch_cpu PRIVATE
   TORCH_TARGET_VERSION=0x020A000000000000 TORCH_STABLE_ONLY)
+target_compile_options(fire_sampling_torch_cpu PRIVATE "-ffile-prefix-map=${FIRE_TORCH_INCLUDE}/=")
 target_include_directories(fire_sampling_torch_cpu SYSTEM PRIVATE "${FIRE_TORCH_INCLUDE}")
 target_link_libraries(fire_sampling_torch_cpu PRIVATE fire_sampling)
 foreach(name torch torch_cpu c10)

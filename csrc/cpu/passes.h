@@ -218,11 +218,14 @@ inline uint64_t MassOfKept(const Row<T>& row, const KeptRule& rule, const Vector
 }
 
 template <typename T>
-inline uint64_t CountKept(const Row<T>& row, const KeptRule& rule, const VectorScale& scale) {
+inline uint64_t CountKept(const Row<T>& row, const KeptRule& rule, const VectorScale& scale,
+                          const Workspace& workspace) {
   const RuleMasks masks(rule, scale);
+  const Floats least = Broadcast(rule.threshold);
   Counts counts;
   for (uint32_t strip = 0; strip < row.strips; ++strip)
-    row.ForGroups(strip, [&](uint32_t id, Floats x) { Count(counts, masks.Kept(id, x)); });
+    if (Bits(AtLeast(Load(workspace.lane_maxima + strip * kLanes), least)) != 0)
+      row.ForGroups(strip, [&](uint32_t id, Floats x) { Count(counts, masks.Kept(id, x)); });
   return Total(counts);
 }
 

@@ -1,38 +1,11 @@
 // What each operator does with one row, for one instruction set: a table of functions (row.h).
 #pragma once
 
-#include "cpu/row.h"
-#include "cpu/selection.h"
+#include "cpu/log_prob.h"
 #include "definition/heat.h"
 #include "definition/philox.h"
 
 namespace fire::cpu::FIRE_ISA {
-
-// A row after its first read: its phase, its maximum, and whether anything is left to choose.
-template <typename T>
-struct PreparedRow {
-  template <bool kDetectNan>
-  static PreparedRow Of(const RowTask& task, Workspace& workspace) {
-    PreparedRow out{Row<T>(static_cast<const T*>(task.logits), task.vocabulary),
-                    definition::PhaseOf(task.record, task.step, task.vocabulary), 0.0f, false};
-    out.maximum = FindMaxima<kDetectNan>(out.row, workspace, &out.has_nan);
-    return out;
-  }
-
-  bool AllMasked() const { return maximum == kMasked; }
-  bool HasInfinity() const { return maximum > definition::kFloatMax; }
-  bool FiniteMaximum() const { return !AllMasked() && !HasInfinity(); }
-  bool Undecided() const { return FiniteMaximum() && phase.heat != definition::Heat::kGreedy; }
-
-  uint32_t FirstOfOrder(const Workspace& workspace) const {
-    return AllMasked() ? 0 : FirstEqual(row, workspace, maximum);
-  }
-
-  Row<T> row;
-  definition::Phase phase;
-  float maximum;
-  bool has_nan;
-};
 
 struct Drawn {
   uint32_t token;
@@ -80,7 +53,7 @@ Drawn Draw(const RowTask& task, const Row<T>& row, const Selection& selection, c
 
 // ref_logprob and rank: one more read of the row.
 template <typename T>
-void AddWholeRow(const RowTask& task, const PreparedRow<T>& prepared, RowSample* out) {
+void AddWholeRow(const RowTask& task, const PreparedRow<T>& prepared, const Workspace& workspace, RowSample* out) {
   if (prepared.AllMasked()) {
     out->rank = static_cast<int32_t>(task.vocabulary);
     out->ref_logprob = 0.0f;
@@ -91,8 +64,8 @@ void AddWholeRow(const RowTask& task, const PreparedRow<T>& prepared, RowSample*
   if (prepared.HasInfinity()) {
     KeptRule at_least;
     at_least.threshold = logit;
-    out->rank = static_cast<int32_t>(
-        CountKept(prepared.row, at_least, VectorScale(definition::MakeWeightScale(0.0f, 1.0f, task.vocabulary))));
+    out->rank = static_cast<int32_t>(CountKept(
+        prepared.row, at_least, VectorScale(definition::MakeWeightScale(0.0f, 1.0f, task.vocabulary)), workspace));
     out->ref_logprob = 0.0f;
     return;
   }
@@ -123,7 +96,8 @@ RowSample Sample(const RowTask& task, const SampleRequest& request, Workspace& w
       if (request.details) {
         out.logprob = definition::LogRatio(drawn.weight, selection.mass);
         out.kept = static_cast<int32_t>(
-            selection.listed ? selection.count : CountKept(prepared.row, selection.rule, selector.vector_scale()));
+            selection.listed ? selection.count
+                             : CountKept(prepared.row, selection.rule, selector.vector_scale(), workspace));
       }
     }
   }
@@ -132,7 +106,7 @@ RowSample Sample(const RowTask& task, const SampleRequest& request, Workspace& w
     out.kept = 1;
     out.status |= kStatusDecided;
   }
-  if (request.whole_row) AddWholeRow(task, prepared, &out);
+  if (request.whole_row) AddWholeRow(task, prepared, workspace, &out);
   return out;
 }
 
@@ -178,8 +152,8 @@ void ProcessLogits(const RowTask& task, float* out, Workspace& workspace) {
 }
 
 inline void HeatLogits(const RowTask& task, float* logits, Workspace& workspace) {
+  if (!definition::IsHot(task.record, task.step)) return;
   const PreparedRow<float> prepared = PreparedRow<float>::Of<false>(task, workspace);
-  if (!prepared.phase.hot) return;
   if (prepared.AllMasked()) {
     Fill(logits, task.vocabulary, kMasked);
   } else if (prepared.FiniteMaximum() && definition::HandsOver(task.record, task.vocabulary)) {
@@ -191,80 +165,6 @@ inline void HeatLogits(const RowTask& task, float* logits, Workspace& workspace)
     const int64_t token = Sample<float>(task, {false, false}, workspace).token;
     Fill(logits, task.vocabulary, kMasked);
     logits[token] = 0.0f;
-  }
-}
-
-// What log_prob and its gradient need to know of a row.
-template <typename T>
-class KeptRow {
- public:
-  KeptRow(const RowTask& task, Workspace& workspace)
-      : prepared_(PreparedRow<T>::template Of<false>(task, workspace)),
-        selector_(prepared_.row, prepared_.phase, prepared_.maximum, workspace) {
-    decided_ = true;
-    if (prepared_.Undecided()) {
-      const Selection selection = selector_.Select();
-      decided_ = selection.decided;
-      mass_ = selection.mass;
-      if (!decided_) rule_ = selector_.Rule(selection);
-    }
-    if (decided_) only_ = prepared_.FirstOfOrder(workspace);
-  }
-
-  bool decided() const { return decided_; }
-  const Row<T>& row() const { return prepared_.row; }
-  const KeptRule& rule() const { return rule_; }
-  const Selector<T>& selector() const { return selector_; }
-  uint64_t mass() const { return mass_; }
-  float temperature() const { return prepared_.phase.temperature; }
-
-  bool Holds(int64_t token) const {
-    if (token < 0 || token >= static_cast<int64_t>(row().size)) return false;
-    const uint32_t id = static_cast<uint32_t>(token);
-    if (decided_) return id == only_;
-    const float logit = definition::Sanitised(ValueAt(row().logits, id));
-    return logit > kMasked && Keeps(rule_, logit, id, definition::Weight(logit, selector_.scale()));
-  }
-
-  float LogProb(int64_t token) const {
-    if (!Holds(token)) return kMasked;
-    if (decided_) return 0.0f;
-    const float logit = ValueAt(row().logits, static_cast<uint32_t>(token));
-    return definition::LogSoftmax(logit, prepared_.maximum, temperature(),
-                                  definition::Weight(prepared_.maximum, selector_.scale()), mass_);
-  }
-
- private:
-  PreparedRow<T> prepared_;
-  Selector<T> selector_;
-  KeptRule rule_;
-  uint64_t mass_ = 0;
-  uint32_t only_ = 0;
-  bool decided_;
-};
-
-inline void Narrow(float value, float* out) { *out = value; }
-inline void Narrow(float value, BFloat16* out) { out->bits = definition::FloatToBFloat16(value); }
-inline void Narrow(float value, Float16* out) { out->bits = definition::FloatToFloat16(value); }
-
-template <typename T>
-void LogProbBackward(const RowTask& task, int64_t token, float grad, T* grad_logits, Workspace& workspace) {
-  memset(static_cast<void*>(grad_logits), 0, task.vocabulary * sizeof(T));
-  const KeptRow<T> kept(task, workspace);
-  if (kept.decided() || !kept.Holds(token)) return;
-  const RuleMasks masks(kept.rule(), kept.selector().vector_scale());
-  for (uint32_t strip = 0; strip < kept.row().strips; ++strip) {
-    kept.row().ForGroups(strip, [&](uint32_t id, Floats x) {
-      uint32_t bits = Bits(masks.Kept(id, x));
-      if (bits == 0) return;
-      alignas(64) uint64_t weight[kLanes];
-      StoreWeights(weight, WeightsOf(x, kept.selector().vector_scale()));
-      for (; bits != 0; bits &= bits - 1) {
-        const uint32_t lane = static_cast<uint32_t>(__builtin_ctz(bits));
-        const float slope = definition::LogProbSlope(weight[lane], kept.mass(), id + lane == token, kept.temperature());
-        Narrow(slope * grad, grad_logits + id + lane);
-      }
-    });
   }
 }
 

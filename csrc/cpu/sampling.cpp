@@ -68,6 +68,8 @@ void Check(const Batch& batch) {
   }
 }
 
+void RequireMemory(const void* pointer, const char* argument) { Require(pointer != nullptr, argument, 0, "memory"); }
+
 // One a thread, kept between calls: a row needs about 200 KB of it at most, and fresh pages are dear.
 cpu::Workspace& ThreadWorkspace() {
   static thread_local const std::unique_ptr<cpu::Workspace> workspace(new cpu::Workspace);
@@ -99,6 +101,7 @@ void ForEachRow(const Batch& batch, const ParallelFor& parallel_for, const Visit
 }  // namespace
 
 void SampleCpu(const Batch& batch, const SampleOutputs& outputs, const ParallelFor& parallel_for) {
+  if (batch.rows > 0) RequireMemory(outputs.token, "SampleOutputs::token");
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
   const cpu::SampleRequest request = {
       outputs.ref_logprob != nullptr || outputs.rank != nullptr,
@@ -117,6 +120,8 @@ void SampleCpu(const Batch& batch, const SampleOutputs& outputs, const ParallelF
 }
 
 void ProcessLogitsCpu(const Batch& batch, float* out, int64_t out_stride, const ParallelFor& parallel_for) {
+  if (batch.rows > 0) RequireMemory(out, "out");
+  if (batch.rows > 1) Require(out_stride >= batch.vocabulary, "out_stride", out_stride, "the vocabulary or more");
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
   ForEachRow(batch, parallel_for, [&](int64_t row, const cpu::RowTask& task, bool, cpu::Workspace& workspace) {
     functions.process_logits(task, out + row * out_stride, workspace);
@@ -124,6 +129,12 @@ void ProcessLogitsCpu(const Batch& batch, float* out, int64_t out_stride, const 
 }
 
 void HeatLogitsCpu(const Batch& batch, float* logits, const ParallelFor& parallel_for) {
+  Require(batch.logits_type == LogitsType::kFloat32, "Batch::logits_type", static_cast<int64_t>(batch.logits_type),
+          "kFloat32");
+  Require(logits == batch.logits, "whether logits are Batch::logits", 0, "1: they are changed in place");
+  if (batch.rows > 1)
+    Require(batch.row_stride >= batch.vocabulary, "Batch::row_stride", batch.row_stride,
+            "the vocabulary or more: rows must not overlap");
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
   ForEachRow(batch, parallel_for, [&](int64_t row, const cpu::RowTask& task, bool, cpu::Workspace& workspace) {
     functions.heat_logits(task, logits + row * batch.row_stride, workspace);
@@ -132,6 +143,10 @@ void HeatLogitsCpu(const Batch& batch, float* logits, const ParallelFor& paralle
 
 void LogProbCpu(const Batch& batch, const int64_t* token, int64_t token_stride, float* logprob,
                 const ParallelFor& parallel_for) {
+  if (batch.rows > 0) {
+    RequireMemory(token, "token");
+    RequireMemory(logprob, "logprob");
+  }
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
   ForEachRow(batch, parallel_for, [&](int64_t row, const cpu::RowTask& task, bool, cpu::Workspace& workspace) {
     logprob[row] = functions.log_prob(task, token[row * token_stride], workspace);
@@ -141,6 +156,13 @@ void LogProbCpu(const Batch& batch, const int64_t* token, int64_t token_stride, 
 void LogProbBackwardCpu(const Batch& batch, const int64_t* token, int64_t token_stride, const float* grad,
                         int64_t grad_stride, void* grad_logits, int64_t grad_logits_stride,
                         const ParallelFor& parallel_for) {
+  if (batch.rows > 0) {
+    RequireMemory(token, "token");
+    RequireMemory(grad, "grad");
+    RequireMemory(grad_logits, "grad_logits");
+  }
+  if (batch.rows > 1)
+    Require(grad_logits_stride >= batch.vocabulary, "grad_logits_stride", grad_logits_stride, "the vocabulary or more");
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
   const int64_t row_bytes = grad_logits_stride * ElementSize(batch.logits_type);
   ForEachRow(batch, parallel_for, [&](int64_t row, const cpu::RowTask& task, bool, cpu::Workspace& workspace) {

@@ -112,14 +112,14 @@ class Selector {
   // Leaves in the candidate list what top-k and top-p keep. False when the tokens to choose from do not fit.
   bool List() {
     const float pivot = PivotBeforeTopP();
-    if (top_p_on_ && CountsWholeRow()) mass_of_row_ = MassOfRow(row_, vector_scale_, workspace_);
+    if (top_p_on_ && CountsWholeRow()) counted_mass_ = MassOfRow(row_, vector_scale_, workspace_);
     if (pivot == kLowestFinite && row_.size > kMaxCandidates) {
       if (top_k_on_ || !top_p_on_) return false;
       return ListNucleusOfRow();
     }
     if (!Gather(pivot, min_p_first_)) return top_p_on_ && !top_k_on_ && ListNucleusOfRow();
     if (top_k_on_) CutToTopK();
-    if (top_p_on_) CutToNucleus(CountsWholeRow() ? mass_of_row_ : MassOfList());
+    if (top_p_on_) CutToNucleus(CountsWholeRow() ? counted_mass_ : MassOfList());
     return true;
   }
 
@@ -127,14 +127,13 @@ class Selector {
   bool ListNucleusOfRow() {
     KeptRule passing;
     passing.min_weight = min_p_first_;
-    mass_of_row_ = IsWholeRow(passing) ? MassOfRow(row_, vector_scale_, workspace_)
-                                       : MassOfKept(row_, passing, vector_scale_, workspace_);
-    mass_is_known_ = true;
-    const uint64_t target = definition::TopPTarget(phase_.top_p, mass_of_row_);
+    counted_mass_ = IsWholeRow(passing) ? MassOfRow(row_, vector_scale_, workspace_)
+                                        : MassOfKept(row_, passing, vector_scale_, workspace_);
+    const uint64_t target = definition::TopPTarget(phase_.top_p, counted_mass_);
     if (min_p_first_ != 0) return false;
     const float pivot = PivotForMass(row_, maximum_, target, scale_, vector_scale_, workspace_);
     if (pivot == kLowestFinite || !Gather(pivot, 0)) return false;
-    CutToNucleus(mass_of_row_);
+    CutToNucleus(counted_mass_);
     return true;
   }
 
@@ -239,8 +238,8 @@ class Selector {
     rule.min_weight = min_p_first_;
     if (top_k_on_) Cut<Measure::kCount>(&rule, phase_.top_k, phase_.ties != Ties::kExact);
     if (top_p_on_) {
-      const uint64_t mass = mass_is_known_ ? mass_of_row_ : MassOfKept(row_, rule, vector_scale_, workspace_);
-      const uint64_t target = definition::TopPTarget(phase_.top_p, CountsWholeRow() ? mass_of_row_ : mass);
+      const uint64_t mass = top_k_on_ ? MassOfKept(row_, rule, vector_scale_, workspace_) : counted_mass_;
+      const uint64_t target = definition::TopPTarget(phase_.top_p, CountsWholeRow() ? counted_mass_ : mass);
       if (mass >= target) Cut<Measure::kMass>(&rule, target, phase_.ties == Ties::kKeep);
     }
     rule.min_weight = min_weight_;
@@ -267,8 +266,9 @@ class Selector {
   uint64_t min_weight_ = 0;   // what min-p asks of a token's weight
   uint64_t min_p_first_ = 0;  // the same where min-p comes before top-k, else 0
   Bounds min_p_bounds_ = {};
-  uint64_t mass_of_row_ = 0;
-  bool mass_is_known_ = false;
+  // The mass top-p counts where the list does not hold it: List() finds it, of the whole row for the joint order, and
+  // of what min-p left for top-p without top-k.
+  uint64_t counted_mass_ = 0;
   uint32_t count_ = 0;  // of the candidate list
 };
 

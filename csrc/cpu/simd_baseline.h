@@ -37,10 +37,14 @@ inline Floats Load(const float* p) {
   return out;
 }
 inline Floats Load(const BFloat16* p) {
-  return ForLanes([p](int i) { return definition::BitsToFloat(definition::BFloat16ToFloatBits(p[i].bits)); });
+  uint16_t half[16];
+  memcpy(half, p, sizeof half);
+  return ForLanes([&half](int i) { return definition::BitsToFloat(definition::BFloat16ToFloatBits(half[i])); });
 }
 inline Floats Load(const Float16* p) {
-  return ForLanes([p](int i) { return definition::BitsToFloat(definition::Float16ToFloatBits(p[i].bits)); });
+  uint16_t half[16];
+  memcpy(half, p, sizeof half);
+  return ForLanes([&half](int i) { return definition::BitsToFloat(definition::Float16ToFloatBits(half[i])); });
 }
 inline void Store(float* p, Floats x) { memcpy(p, x.lane, sizeof x.lane); }
 inline Floats Broadcast(float x) {

@@ -1,9 +1,12 @@
 #include "cpu/thread_pool.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <stdexcept>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -86,17 +89,36 @@ void ThreadPool::Work() {
   }
 }
 
+namespace {
+
+std::mutex creation;  // guards the making of the default pool
+
+int DefaultThreadCount() {
+  constexpr int kMost = 256;
+  const char* asked = std::getenv("FIRE_NUM_THREADS");
+  if (asked == nullptr || *asked == '\0')
+    return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMost);
+  char* end;
+  const long count = std::strtol(asked, &end, 10);
+  if (*end != '\0' || count < 1 || count > kMost)
+    throw std::runtime_error("FIRE_NUM_THREADS is '" + std::string(asked) + "'; expected 1 to " +
+                             std::to_string(kMost));
+  return static_cast<int>(count);
+}
+
+}  // namespace
+
 ThreadPool& DefaultThreadPool() {
   // Never destroyed, as its threads may outlive static destructors. A forked child has none of its parent's
-  // threads and would wait for them for ever, so it starts its own.
-  static std::mutex mutex;
+  // threads and would wait for them for ever, so it starts its own; the handlers keep a fork out of the making.
   static ThreadPool* pool = nullptr;
   static pid_t owner = 0;
-  std::lock_guard lock(mutex);
+  static const int handlers =
+      pthread_atfork([] { creation.lock(); }, [] { creation.unlock(); }, [] { creation.unlock(); });
+  (void)handlers;
+  std::lock_guard lock(creation);
   if (pool == nullptr || owner != getpid()) {
-    const char* asked = std::getenv("FIRE_NUM_THREADS");
-    const int count = asked != nullptr ? std::atoi(asked) : static_cast<int>(std::thread::hardware_concurrency());
-    pool = new ThreadPool(std::clamp(count, 1, 256));
+    pool = new ThreadPool(DefaultThreadCount());
     owner = getpid();
   }
   return *pool;

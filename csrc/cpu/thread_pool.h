@@ -37,7 +37,8 @@ class ThreadPool {
   bool stop_ = false;
 };
 
-// As many threads as the machine has cores, or FIRE_NUM_THREADS; started at first use.
+// As many threads as the machine has cores, or FIRE_NUM_THREADS; started at first use. Throws std::runtime_error where
+// that variable is not a number of threads.
 ThreadPool& DefaultThreadPool();
 
 }  // namespace fire::cpu

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cfenv>
+#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -99,14 +100,24 @@ TEST(CpuLayout, PaddingBetweenRowsIsNotRead) {
   EXPECT_EQ(Tokens(batch), fixture.Expected());
 }
 
-TEST(CpuLayout, AnyBaseAddressServes) {
-  const Fixture fixture(2, 1003);
-  std::vector<char> bytes(fixture.logits.size() * sizeof(float) + 64);
-  for (size_t offset = 0; offset < 9; ++offset) {
-    std::memcpy(bytes.data() + offset, fixture.logits.data(), fixture.logits.size() * sizeof(float));
-    Batch batch = fixture.MakeBatch();
-    batch.logits = bytes.data() + offset;
-    EXPECT_EQ(Tokens(batch), fixture.Expected()) << "offset " << offset;
+TEST(CpuLayout, AnyBaseAddressServesEveryTypeAndInstructionSet) {
+  Random random(6);
+  const auto workspace = std::make_unique<cpu::Workspace>();
+  const Record record = Filtered(9);
+  for (const LogitsType type : {LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16}) {
+    std::vector<float> values(1003);
+    for (float& x : values) x = static_cast<float>(3 * random.Bell());
+    const TypedRow row(values, type);
+    const int64_t expected = ReferenceToken(row.values().data(), row.size(), record, 1);
+    std::vector<char> bytes(row.bytes() + 64);
+    for (size_t offset = 0; offset < 9; ++offset) {
+      std::memcpy(bytes.data() + offset, row.data(), row.bytes());
+      for (const cpu::RowFunctions* functions : cpu::RunnableRowFunctions()) {
+        const cpu::RowTask task = {bytes.data() + offset, type, row.size(), 1, record};
+        EXPECT_EQ(functions->sample(task, {true, true}, *workspace).token, expected)
+            << functions->name << ", type " << static_cast<int>(type) << ", offset " << offset;
+      }
+    }
   }
 }
 
@@ -274,6 +285,19 @@ TEST(CpuLayout, ABatchThatCannotBeReadIsRefusedByName) {
   batch = fixture.MakeBatch();
   batch.logits = nullptr;
   EXPECT_EQ(message(batch), "a pointer among Batch::logits, step and records is 0, expected none to be null");
+}
+
+TEST(CpuLayout, HeatingRowsOfAnotherTypeOrThatOverlapIsRefused) {
+  Fixture fixture(2, 8);
+  Batch batch = fixture.MakeBatch();
+  batch.logits_type = LogitsType::kBFloat16;
+  EXPECT_THROW(HeatLogitsCpu(batch, fixture.logits.data()), std::invalid_argument);
+  batch = fixture.MakeBatch();
+  batch.row_stride = 7;
+  EXPECT_THROW(HeatLogitsCpu(batch, fixture.logits.data()), std::invalid_argument);
+  batch = fixture.MakeBatch();
+  EXPECT_THROW(HeatLogitsCpu(batch, fixture.logits.data() + 1), std::invalid_argument);
+  EXPECT_NO_THROW(HeatLogitsCpu(batch, fixture.logits.data()));
 }
 
 TEST(CpuLayout, SpreadRecordsDifferInSeedAlone) {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ ARGUMENT_ORDER = {
 
 class BadCall(NamedTuple):
     argument: str
-    change: Callable[[Arguments], object]  # what to pass as that argument, made from the good ones
+    change: Callable[[Arguments], Any]  # what to pass as that argument, made from the good ones
     message: str  # what follows "fire::<operator>: <argument> "
     with_slot: bool = False
     only: tuple[str, ...] = OPERATORS
@@ -199,7 +199,7 @@ def call(name: str, arguments: Arguments, with_slot: bool) -> object:
     return operator(name)(*positional, slot=arguments["slot"] if with_slot else None)
 
 
-def cases() -> list[object]:
+def cases() -> list[Any]:
     found = []
     for title, bad in BAD_CALLS.items():
         for name in OPERATORS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -43,7 +44,7 @@ def everything(
     )
 
 
-def compile_whole(function: Callable[..., object], **options: object) -> Callable[..., object]:
+def compile_whole(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     return torch.compile(function, fullgraph=True, dynamic=True, **options)
 
 
@@ -74,7 +75,7 @@ def every_layout() -> dict[str, tuple[Inputs, Tensor | None]]:
 @pytest.mark.parametrize("layout", every_layout())
 def test_the_compiled_operators_equal_eager(layout: str) -> None:
     inputs, slot = every_layout()[layout]
-    arguments = (*arguments_of("log_prob", inputs), slot)
+    arguments: tuple[Any, ...] = (*arguments_of("log_prob", inputs), slot)
     assert_same_bits(compile_whole(everything)(*arguments), everything(*arguments))
 
 
@@ -87,7 +88,8 @@ def test_one_graph_serves_every_number_of_rows_and_vocabulary() -> None:
 
     compiled = compile_whole(everything, backend=count)
     for rows, vocabulary in [(5, 40), (9, 61), (3, 1000), (17, 8)]:
-        arguments = (*arguments_of("log_prob", make_inputs(rows=rows, vocabulary=vocabulary)), None)
+        inputs = make_inputs(rows=rows, vocabulary=vocabulary)
+        arguments: tuple[Any, ...] = (*arguments_of("log_prob", inputs), None)
         assert_same_bits(compiled(*arguments), everything(*arguments))
     assert len(graphs) == 1
 
@@ -142,7 +144,7 @@ def test_the_gradient_of_log_prob_in_a_graph_equals_eager(dtype: torch.dtype) ->
     def loss(logits: Tensor) -> Tensor:
         return (torch.ops.fire.log_prob(logits * 2, token, inputs.step, inputs.cfg) * advantage).sum()
 
-    gradients: list[Tensor] = []
+    gradients: list[Any] = []
     for function in (loss, compile_whole(loss)):
         logits = inputs.logits.clone().requires_grad_()
         function(logits).backward()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from operator_inputs import DTYPES, arguments_of, make_inputs
@@ -10,7 +12,7 @@ from torch import Tensor
 import fire_sampling as fire
 
 ROWS, VOCABULARY = 24, 400
-COLD = {"hot_steps": 0, "seed": 11}
+COLD: dict[str, Any] = {"hot_steps": 0, "seed": 11}
 CONFIGS = {
     "nothing": fire.SamplingConfig(**COLD),
     "top-k": fire.SamplingConfig(temperature=0.7, top_k=20, **COLD),

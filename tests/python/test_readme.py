@@ -15,7 +15,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_code_of_the_readme_runs() -> None:
-    inputs = tiny_models.tokenizer()(["WhatIsTwoPlusThree?", "AndTwoTimesThree?"], return_tensors="pt", padding=True)
+    inputs = tiny_models.tokenizer()(
+        ["WhatIsTwoPlusThree?", "AndTwoTimesThree?"], return_tensors="pt", padding=True
+    )
     inputs.pop("token_type_ids", None)
     names: dict[str, Any] = {"model": copy.deepcopy(tiny_models.llama()), "inputs": inputs}
     blocks = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)

@@ -1,7 +1,9 @@
-// The C++ API: plain structs and pointers, no torch. docs/semantics.md defines what each function computes;
-// whatever the logits and records hold, every token is in [0, vocabulary) and nothing faults.
+// The C++ API: plain structs and pointers, no torch. docs/semantics.md defines what each function computes. Whatever
+// the logits, steps and records hold, every token is in [0, vocabulary) and nothing faults, as long as the pointers
+// lead to the memory that the sizes and strides tell of.
 //
-// All functions are thread-safe: they keep no state, and results depend on nothing but a row, its record and step.
+// All functions may be called from any thread at any time, and results depend on nothing but a row, its record and its
+// step. A thread that samples keeps about 200 KB of scratch memory until it ends.
 #pragma once
 
 #include <cstdint>

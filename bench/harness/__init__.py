@@ -1,0 +1,1 @@
+"""What every benchmark of this folder shares: cases, timing in turns, checks, goals, reports."""

@@ -1,0 +1,182 @@
+"""The goals, as data, and how a run stands to them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .cases import CALL_VOCABULARY, SHOWN_VOCABULARY
+
+Results = dict[str, Any]
+
+_LEAST_VOCABULARY = 128_256  # shorter rows are over before a rate shows
+_ONE_PASS = ("hot T=30 k=16", "k=50 p=0.95 T=0.7", "min-p=0.05")
+_WHOLE_ROW = ("p=0.9 peaked", "no filter")
+
+CALL_MICROSECONDS = 12.0
+THREADS_SPEEDUP = 1.8
+# "A few KB a row", and what resident memory moves by on its own account: pages of code, counters a core.
+MEMORY_FIXED, MEMORY_A_ROW = 512 << 10, 8 << 10
+
+
+@dataclass(frozen=True)
+class Goal:
+    """At most `limit` in every cell it is for: in reads of the row, or (unit "ms") in milliseconds a row."""
+
+    title: str
+    limit: float
+    unit: str
+    settings: tuple[str, ...]
+    place: str | None = None
+    kind: str = "peaked"
+    vocabulary: int | None = None
+
+    def is_for(self, cell: Results) -> bool:
+        return (
+            cell["setting"] in self.settings
+            and cell["kind"] == self.kind
+            and self.place in (None, cell["place"])
+            and (
+                cell["vocabulary"] == self.vocabulary
+                if self.vocabulary
+                else cell["vocabulary"] >= _LEAST_VOCABULARY
+            )
+        )
+
+
+GOALS = (
+    Goal("top-k ≤ 50 or min-p", 1.6, "reads", _ONE_PASS, "out of cache"),
+    Goal("top-k ≤ 50 or min-p", 3.5, "reads", _ONE_PASS, "in cache"),
+    Goal("k ≤ 1000", 3.0, "reads", ("k=1000 p=0.95",), "out of cache"),
+    Goal("peaked top-p alone, or no filter", 3.0, "reads", _WHOLE_ROW, "out of cache"),
+    Goal("peaked top-p alone, or no filter", 9.0, "reads", _WHOLE_ROW, "in cache"),
+    Goal("flat top-p", 1.5, "ms", ("p=0.9 flat",), kind="flat", vocabulary=SHOWN_VOCABULARY),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a run stands to one goal: its worst value, and where that was."""
+
+    title: str
+    limit: str
+    worst: str
+    where: str
+    met: int
+    cells: int
+
+
+def cell_name(cell: Results) -> str:
+    kind = "" if cell["kind"] in ("peaked", cell["setting"].split()[-1]) else f", {cell['kind']} rows"
+    shape = f"V={cell['vocabulary']:,} {cell['dtype']}"
+    return f"{shape}, {cell['setting']}{kind}, {count_rows(cell['rows'])}, {cell['place']}"
+
+
+def count_rows(rows: int) -> str:
+    return "1 row" if rows == 1 else f"{rows} rows"
+
+
+class Costs:
+    """The cost of a call that samples 32 logits, to be subtracted from longer ones."""
+
+    def __init__(self, run: Results) -> None:
+        self._medians: dict[tuple[str, str, str], float] = {
+            (cell["dtype"], cell["setting"], key): result["median"]
+            for cell in run["calls"]
+            for key, result in cell["results"].items()
+        }
+
+    def of_call(self, cell: Results, key: str) -> float:
+        return self._medians.get((cell["dtype"], cell["setting"], key), 0.0)
+
+    def per_row(self, cell: Results, key: str) -> float:
+        """Microseconds a row, the cost of the call subtracted."""
+        median: float = cell["results"][key]["median"]
+        rows: int = cell["rows"]
+        return max(0.0, median - self.of_call(cell, key)) / rows
+
+    def reads(self, cell: Results, instruction_set: str) -> float:
+        """A row of ours as a multiple of one read of it, both without their calls."""
+        read = self.per_row(cell, f"read/{instruction_set}")
+        return self.per_row(cell, f"fire/{instruction_set}") / read if read > 0 else math.inf
+
+
+def verdicts(run: Results) -> Iterator[Verdict]:
+    """Every goal that the run measured anything for."""
+    costs = Costs(run)
+    for instruction_set in run["instruction_sets"]:
+        for goal in GOALS:
+            cells = [cell for cell in run["cells"] if goal.is_for(cell)]
+            place = f", {goal.place}" if goal.place else ""
+            yield from _judge(
+                f"{goal.title}{place} ({instruction_set})",
+                goal.limit,
+                "{:.2f} " + goal.unit,
+                [(_value(goal, costs, cell, instruction_set), cell_name(cell)) for cell in cells],
+            )
+        yield from _judge(
+            f"call at V = {CALL_VOCABULARY} ({instruction_set})",
+            CALL_MICROSECONDS,
+            "{:.1f} µs",
+            [
+                (cell["results"][f"fire/{instruction_set}"]["median"], cell_name(cell))
+                for cell in run["calls"]
+            ],
+        )
+        yield from _faster_than_peers(run, instruction_set)
+    yield from _judge("two threads", THREADS_SPEEDUP, "{:.2f} ×", _speedups(run), at_least=True)
+    yield from _memory(run)
+
+
+def _value(goal: Goal, costs: Costs, cell: Results, instruction_set: str) -> float:
+    if goal.unit == "ms":
+        return costs.per_row(cell, f"fire/{instruction_set}") / 1000
+    return costs.reads(cell, instruction_set)
+
+
+def _faster_than_peers(run: Results, instruction_set: str) -> Iterator[Verdict]:
+    """Whole calls are compared, what the call costs included."""
+    for peer in run["contenders"]:
+        ratios = [
+            (
+                cell["results"][peer]["median"] / cell["results"][f"fire/{instruction_set}"]["median"],
+                cell_name(cell),
+            )
+            for cell in run["cells"]
+            if peer in cell["results"]
+        ]
+        yield from _judge(f"faster than {peer} ({instruction_set})", 1.0, "{:.2f} ×", ratios, at_least=True)
+
+
+def _speedups(run: Results) -> list[tuple[float, str]]:
+    speedups = []
+    for cell in run["threads"]:
+        one, two = (result["median"] for _, result in sorted(cell["results"].items()))
+        speedups.append((one / two, cell_name(cell)))
+    return speedups
+
+
+def _memory(run: Results) -> Iterator[Verdict]:
+    ours = [record for record in run["memory"] if record["contender"] == "fire"]
+    for rows in sorted({record["rows"] for record in ours}):
+        peaks = [
+            (record["peak_bytes"] / 1024, cell_name(record)) for record in ours if record["rows"] == rows
+        ]
+        limit = (MEMORY_FIXED + rows * MEMORY_A_ROW) / 1024
+        yield from _judge(f"peak extra memory, {count_rows(rows)}", limit, "{:.0f} KiB", peaks)
+
+
+def _judge(
+    title: str, limit: float, form: str, values: list[tuple[float, str]], at_least: bool = False
+) -> Iterator[Verdict]:
+    if not values:
+        return
+    worst, where = min(values) if at_least else max(values)
+    passes: Callable[[float], bool] = (
+        (lambda value: value >= limit) if at_least else (lambda value: value <= limit)
+    )
+    sign = "≥" if at_least else "≤"
+    met = sum(passes(value) for value, _ in values)
+    yield Verdict(title, f"{sign} {form.format(limit)}", form.format(worst), where, met, len(values))

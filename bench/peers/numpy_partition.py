@@ -1,0 +1,59 @@
+"""Sampling as one writes it in NumPy: argpartition for top-k, a sort only of what is left."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from harness.cases import Case
+from harness.native import Native
+
+from .contender import Contender, Tokens
+
+FloatRow = npt.NDArray[np.float32]
+
+
+class NumpyPartition(Contender):
+    name = "numpy"
+    title = "NumPy argpartition"
+    notes = (
+        "Top-k by argpartition, then temperature, softmax, top-p by a sort of what is left, min-p, one "
+        "uniform number. Rows one after another; NumPy has no bfloat16: they are widened within the call."
+    )
+
+    def __init__(self, case: Case, batches: torch.Tensor, native: Native) -> None:
+        super().__init__(case, batches, native)
+        self._generator = np.random.default_rng(3)
+        self.prepare(0, 0)
+
+    def prepare(self, batch: int, draw: int) -> None:
+        logits = self.batches[batch]
+        self._widen = logits.dtype == torch.bfloat16
+        self._logits = (logits.view(torch.uint16) if self._widen else logits).numpy()
+
+    def call(self) -> Tokens:
+        return np.array([self._sample(row) for row in self._logits])
+
+    def _sample(self, row: npt.NDArray[np.float32 | np.uint16]) -> int:
+        filters = self.filters
+        logits: FloatRow = (
+            (row.astype(np.uint32) << 16).view(np.float32) if self._widen else row.view(np.float32)
+        )
+        ids = None
+        if 0 < filters.top_k < logits.size:
+            ids = np.argpartition(logits, logits.size - filters.top_k)[-filters.top_k :]
+            logits = logits[ids]
+        scaled = logits if filters.temperature == 1 else logits / np.float32(filters.temperature)
+        weights = np.exp(scaled - scaled.max())
+        if filters.top_p < 1:
+            order = np.argsort(-weights)
+            mass = np.cumsum(weights[order])
+            nucleus = order[: int(np.searchsorted(mass, filters.top_p * mass[-1])) + 1]
+            ids = nucleus if ids is None else ids[nucleus]
+            weights = weights[nucleus]
+        if filters.min_p > 0:
+            weights[weights < filters.min_p * weights.max()] = 0
+        mass = np.cumsum(weights)
+        drawn = int(np.searchsorted(mass, self._generator.random() * mass[-1], side="right"))
+        drawn = min(drawn, mass.size - 1)  # a product rounded up to the whole mass
+        return drawn if ids is None else int(ids[drawn])

@@ -1,0 +1,43 @@
+"""FIRE sampling: flaming-hot first tokens, and every other token, drawn exactly and reproducibly.
+
+`SamplingConfig` says how to sample, `pack` turns it into records, and `sample` and its companions draw from
+torch tensors through the operators `torch.ops.fire.*`. `fire_sampling.numpy` does the same with NumPy arrays
+and needs no torch. Importing this package registers the operators when torch is installed; without it,
+functions that need torch raise an `ImportError` that says so when they are called.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from fire_sampling.config import SamplingConfig
+from fire_sampling.functional import (
+    SampleWithLogprobs,
+    heat_logits_,
+    log_prob,
+    process_logits,
+    sample,
+    sample_with_logprobs,
+)
+from fire_sampling.packing import pack
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SampleWithLogprobs",
+    "SamplingConfig",
+    "__version__",
+    "heat_logits_",
+    "log_prob",
+    "pack",
+    "process_logits",
+    "sample",
+    "sample_with_logprobs",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in ("integrations", "numpy"):
+        return importlib.import_module(f"fire_sampling.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,113 @@
+"""`python -m fire_sampling info | selftest`: what this build is, and whether it draws what every build
+must.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+
+from fire_sampling import __version__, _native, functional, selftest
+
+INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
+# Exit status: FIRE_CPU names an instruction set that this processor lacks.
+UNAVAILABLE = 3
+
+
+def operators() -> str:
+    """Where the torch operators are, or why they are missing."""
+    if functional._unavailable is not None:
+        return f"missing: {functional._unavailable}"
+    from fire_sampling import _ops
+
+    return f"{_ops.LIBRARY}, built against torch {_native.build_info()['torch']}"
+
+
+def installed(package: str) -> str:
+    """The version of an installed package, or "not installed"."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def info() -> int:
+    """Prints the versions, the instruction set, and which backends are there or why not."""
+    build = _native.build_info()
+    lines = {
+        "fire_sampling": f"{__version__} (compiled part {build['version']}, {build['compiler']})",
+        "python": f"{platform.python_version()} on {platform.machine()}",
+        "numpy": installed("numpy"),
+        "torch": installed("torch"),
+        "transformers": installed("transformers"),
+        "instruction set": build["instruction_set"],
+        "CUDA": build["cuda"],
+        "torch operators": operators(),
+    }
+    for name, value in lines.items():
+        print(f"{name:<16} {value}")
+    return 0
+
+
+def selftest_here() -> int:
+    """Compares what this process draws, with its instruction set, and prints the result."""
+    instruction_set = _native.build_info()["instruction_set"]
+    entries = [("NumPy", selftest.draw_with_numpy, selftest.numpy_dtypes())]
+    if functional._unavailable is None:
+        entries.append(("torch", selftest.draw_with_torch, selftest.DTYPES))
+    failed = False
+    for entry, draw, dtypes in entries:
+        wrong = selftest.mismatches(draw, dtypes)
+        failed = failed or bool(wrong)
+        rows = len(dtypes) * len(selftest.VOCABULARIES) * len(selftest.CASES)
+        verdict = f"{len(wrong)} batches DIFFER" if wrong else "all equal"
+        print(f"{instruction_set}: {rows} rows of {', '.join(dtypes)} through {entry}: {verdict}")
+        for line in wrong:
+            print(f"  {line}")
+    return int(failed)
+
+
+def selftest_all() -> int:
+    """Runs `selftest_here` for every instruction set, each in a process of its own, which chooses it once."""
+    if functional._unavailable is not None:
+        print(f"torch operators {operators()}")
+    failed = False
+    for name in INSTRUCTION_SETS:
+        command = [sys.executable, "-m", "fire_sampling", "selftest"]
+        status = subprocess.run(command, env={**os.environ, "FIRE_CPU": name}).returncode
+        # Every processor runs the baseline.
+        failed = failed or not (status == 0 or (status == UNAVAILABLE and name != "baseline"))
+    print("selftest: FAILED" if failed else "selftest: passed")
+    return int(failed)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parses the command line and returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m fire_sampling", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("info", help="versions, instruction set, and what is missing")
+    test = commands.add_parser(
+        "selftest", help="draw a fixed table of answers and compare bits; FIRE_CPU chooses one"
+    )
+    test.add_argument("--answers", action="store_true", help="print this build's answers as JSON instead")
+    parsed = parser.parse_args(arguments)
+    try:
+        _native.build_info()
+    except RuntimeError as error:
+        print(error, flush=True)
+        return UNAVAILABLE
+    if parsed.command == "info":
+        return info()
+    if parsed.answers:
+        print(json.dumps(dict(selftest.answers(selftest.draw_with_numpy, selftest.numpy_dtypes()))))
+        return 0
+    return selftest_here() if "FIRE_CPU" in os.environ else selftest_all()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

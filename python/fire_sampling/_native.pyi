@@ -1,0 +1,47 @@
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+class BuildInfo(TypedDict):
+    version: str
+    compiler: str
+    instruction_set: str
+    cuda: str
+    torch: str | None
+
+def sample(
+    logits: npt.NDArray[np.generic],
+    step: npt.NDArray[np.signedinteger],
+    records: npt.NDArray[np.integer],
+    slot: npt.NDArray[np.int32] | None = None,
+) -> npt.NDArray[np.int64]: ...
+def sample_with_logprobs(
+    logits: npt.NDArray[np.generic],
+    step: npt.NDArray[np.signedinteger],
+    records: npt.NDArray[np.integer],
+    slot: npt.NDArray[np.int32] | None = None,
+    reference: bool = True,
+) -> tuple[
+    npt.NDArray[np.int64],
+    npt.NDArray[np.float32],
+    npt.NDArray[np.float32],
+    npt.NDArray[np.int32],
+    npt.NDArray[np.int32],
+    npt.NDArray[np.int32],
+]: ...
+def process_logits(
+    logits: npt.NDArray[np.generic],
+    step: npt.NDArray[np.signedinteger],
+    records: npt.NDArray[np.integer],
+    slot: npt.NDArray[np.int32] | None = None,
+) -> npt.NDArray[np.float32]: ...
+def log_prob(
+    logits: npt.NDArray[np.generic],
+    token: npt.NDArray[np.int64],
+    step: npt.NDArray[np.signedinteger],
+    records: npt.NDArray[np.integer],
+    slot: npt.NDArray[np.int32] | None = None,
+) -> npt.NDArray[np.float32]: ...
+def spread_records(record: npt.NDArray[np.uint32], rows: int, first_row: int) -> npt.NDArray[np.uint32]: ...
+def build_info() -> BuildInfo: ...

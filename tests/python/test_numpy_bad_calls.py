@@ -1,0 +1,141 @@
+"""What the NumPy entry says to wrong arguments: function, argument, what came, what was expected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy_inputs import RECORDS, ROWS, STEPS, make_logits
+
+from fire_sampling import SamplingConfig
+from fire_sampling import numpy as fire
+
+
+def bad_calls() -> list[tuple[str, dict[str, Any], type[Exception], str]]:
+    logits = make_logits()
+    wide = np.broadcast_to(np.float32(0), (6, 2**21 + 1))
+    columns = np.asfortranarray(logits)
+    slot = np.zeros(ROWS, np.int32)
+    words = RECORDS.astype(np.int64)
+    return [
+        ("logits", dict(logits=[[1.0]]), TypeError, "is of type list, expected a NumPy array"),
+        (
+            "logits",
+            dict(logits=logits.astype(np.float64)),
+            TypeError,
+            "has dtype float64, expected float32, bfloat16 or float16",
+        ),
+        (
+            "logits",
+            dict(logits=logits.astype(">f4")),
+            TypeError,
+            "has dtype >f4, expected float32, bfloat16 or float16",
+        ),
+        ("logits", dict(logits=logits.view(np.uint32)), TypeError, "has dtype uint32, expected float32"),
+        ("logits", dict(logits=logits[0]), ValueError, "has shape [517], expected [R, V]"),
+        (
+            "logits",
+            dict(logits=logits[:, :0]),
+            ValueError,
+            "has shape [6, 0], expected [R, V] with 1 <= V",
+        ),
+        (
+            "logits",
+            dict(logits=wide),
+            ValueError,
+            "has shape [6, 2097153]",
+        ),
+        (
+            "logits",
+            dict(logits=logits[:, ::2]),
+            ValueError,
+            "has a stride of 8 bytes along V, expected 4 (call numpy.ascontiguousarray(logits) first)",
+        ),
+        (
+            "logits",
+            dict(logits=columns),
+            ValueError,
+            "has a stride of 24 bytes along V, expected 4",
+        ),
+        (
+            "logits",
+            dict(logits=np.zeros(6, np.dtype([("row", "f4", (5,)), ("tail", "u1")]))["row"]),
+            ValueError,
+            "has a row stride of 21 bytes, expected a multiple of 4",
+        ),
+        ("step", dict(step=[0] * 6), TypeError, "is of type list, expected a NumPy array"),
+        ("step", dict(step=np.zeros(6)), TypeError, "has dtype float64, expected int32 or int64"),
+        ("step", dict(step=np.zeros(6, np.uint64)), TypeError, "has dtype uint64, expected int32 or int64"),
+        (
+            "step",
+            dict(step=np.zeros(5, np.int64)),
+            ValueError,
+            "has shape [5], expected [6], one a row of logits, or [], one for all",
+        ),
+        ("step", dict(step=np.zeros((6, 1), np.int64)), ValueError, "has shape [6, 1], expected [6]"),
+        (
+            "records",
+            dict(config=words),
+            TypeError,
+            "has dtype int64, expected uint32 or int32",
+        ),
+        (
+            "records",
+            dict(config=RECORDS[:, :15]),
+            ValueError,
+            "has shape [6, 15], expected [S, 16] as made by fire_sampling.numpy.pack",
+        ),
+        ("records", dict(config=RECORDS[0]), ValueError, "has shape [16], expected [S, 16]"),
+        (
+            "records",
+            dict(config=RECORDS[:1]),
+            ValueError,
+            "has 1 records for 6 rows of logits, expected one a row "
+            "(fire_sampling.numpy.pack(config, rows=6) makes them, each with a seed of its own), "
+            "or a slot that names the record of each row",
+        ),
+        (
+            "records",
+            dict(config=RECORDS[:0], slot=slot),
+            ValueError,
+            "has 0 records, expected at least 1 for slot to choose from",
+        ),
+        ("slot", dict(slot=[0] * 6), TypeError, "is of type list, expected a NumPy array"),
+        ("slot", dict(slot=slot.astype(np.int64)), TypeError, "has dtype int64, expected int32"),
+        ("slot", dict(slot=slot[:5]), ValueError, "has shape [5], expected [6], one a row of logits"),
+        (
+            "slot",
+            dict(config=SamplingConfig(), slot=slot),
+            ValueError,
+            "comes with a single SamplingConfig, expected a sequence of them or the records that",
+        ),
+    ]
+
+
+@pytest.mark.parametrize("function", ["sample", "sample_with_logprobs", "process_logits", "log_prob"])
+@pytest.mark.parametrize(("argument", "change", "error", "message"), bad_calls())
+def test_a_bad_call_names_the_function_the_argument_what_came_and_what_was_expected(
+    function: str, argument: str, change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    arguments: dict[str, Any] = dict(logits=make_logits(), step=STEPS, config=RECORDS) | change
+    if function == "log_prob":
+        arguments["token"] = np.zeros(ROWS, np.int64)
+    with pytest.raises(error) as raised:
+        getattr(fire, function)(**arguments)
+    assert str(raised.value).startswith(f"fire_sampling.numpy.{function}: {argument} {message}")
+
+
+@pytest.mark.parametrize(
+    ("token", "error", "message"),
+    [
+        ([0] * 6, TypeError, "token is of type list, expected a NumPy array"),
+        (np.zeros(ROWS, np.int32), TypeError, "token has dtype int32, expected int64"),
+        (np.zeros(3, np.int64), ValueError, "token has shape [3], expected [6], one a row of logits"),
+        (np.array(0), ValueError, "token has shape [], expected [6], one a row of logits"),
+    ],
+)
+def test_a_bad_token_is_named(token: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as raised:
+        fire.log_prob(make_logits(), token, STEPS, RECORDS)
+    assert str(raised.value) == f"fire_sampling.numpy.log_prob: {message}"
