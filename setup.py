@@ -1,9 +1,9 @@
 """Builds the compiled parts of the package with CMake. Settings come from the environment:
 
-FIRE_TORCH          auto (default): the torch operators are built where torch is found; on: without torch the
-                    build fails; off: they are left out.
-FIRE_TORCH_INCLUDE  torch's include folder (site-packages/torch/include); by default that of the environment
-                    that called pip. torch is never downloaded for the build.
+FIRE_TORCH          auto (default): the torch operators are built where torch 2.10 or newer is found; on:
+                    without it the build fails; off: they are left out.
+FIRE_TORCH_INCLUDE  torch's include folder (site-packages/torch/include), which must then serve; by default
+                    that of the environment that called pip. torch is never downloaded for the build.
 FIRE_CUDA           auto (default), on or off.
 CMAKE_ARGS          More arguments for CMake.
 """
@@ -11,6 +11,7 @@ CMAKE_ARGS          More arguments for CMake.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -21,11 +22,11 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
-NO_TORCH = """
-  fire_sampling: NO TORCH HEADERS WERE FOUND, so torch.ops.fire.* and all that needs it are left out of this
-  build. The NumPy entry is complete. To have the torch operators, install torch (2.10 or newer) into the
-  environment that calls pip, or set FIRE_TORCH_INCLUDE to the site-packages/torch/include of another one, and
-  install again.
+OLDEST_TORCH = (2, 10)
+NO_OPERATORS = """
+  fire_sampling: {reason}, so torch.ops.fire.* and all that needs it are LEFT OUT of this build. The NumPy
+  entry is complete. To have the torch operators, install torch (2.10 or newer) into the environment that
+  calls pip, or set FIRE_TORCH_INCLUDE to the site-packages/torch/include of another one, and install again.
 """
 
 
@@ -56,18 +57,39 @@ def torch_include() -> str | None:
     return None
 
 
+def torch_version(include: str) -> tuple[int, ...] | None:
+    """The version that torch's headers state; they have moved to another file once."""
+    for header in ("torch/headeronly/version.h", "torch/csrc/api/include/torch/version.h"):
+        path = Path(include, header)
+        if path.exists():
+            found = re.findall(r"define TORCH_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", path.read_text())
+            if found:
+                return tuple(map(int, found))
+    return None
+
+
 def torch_arguments() -> list[str]:
+    """CMake's settings of the torch operators; says which torch they are for, or why there are none."""
     wish = os.environ.get("FIRE_TORCH", "auto")
     if wish not in ("auto", "on", "off"):
         sys.exit(f"FIRE_TORCH={wish}: expected auto, on or off")
     if wish == "off":
         return ["-DFIRE_TORCH=OFF"]
     include = torch_include()
-    if include is not None:
+    version = None if include is None else torch_version(include)
+    if include is not None and version is not None and version >= OLDEST_TORCH:
+        text = ".".join(map(str, version))
+        print(f"fire_sampling: building the operators for torch {text} at {include}", flush=True)
         return ["-DFIRE_TORCH=ON", f"-DFIRE_TORCH_INCLUDE={include}"]
-    print(NO_TORCH, file=sys.stderr, flush=True)
-    if wish == "on":
-        sys.exit("FIRE_TORCH=on: torch headers were not found")
+    if include is None:
+        reason = "no torch was found"
+    elif version is None:
+        reason = f"{include} holds no headers of torch"
+    else:
+        reason = f"torch {'.'.join(map(str, version))} at {include} is older than 2.10"
+    if wish == "on" or os.environ.get("FIRE_TORCH_INCLUDE"):
+        sys.exit(f"fire_sampling: {reason}; FIRE_TORCH=off builds without the torch operators")
+    print(NO_OPERATORS.format(reason=reason), file=sys.stderr, flush=True)
     return ["-DFIRE_TORCH=OFF"]
 
 
@@ -102,9 +124,10 @@ class CMakeBuild(build_ext):
         ]
         jobs = str(len(os.sched_getaffinity(0)))
         install = ["cmake", "--install", str(folder), "--component", "python", "--strip"]
-        remove_compiled(package)
         subprocess.run(configure, check=True)
         subprocess.run(["cmake", "--build", str(folder), "--parallel", jobs], check=True)
+        # Only after a build that succeeded, so that one that fails leaves a working package.
+        remove_compiled(package)
         subprocess.run([*install, "--prefix", str(package.parent)], check=True)
 
     def copy_extensions_to_source(self) -> None:

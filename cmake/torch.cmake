@@ -1,7 +1,8 @@
 # The torch operators, through LibTorch's stable ABI: one object serves every torch from 2.10 on.
 # No find_package(Torch): on a CUDA build of torch it demands a whole CUDA toolkit.
 if(NOT FIRE_TORCH_INCLUDE)
-  message(FATAL_ERROR "FIRE_TORCH=ON needs FIRE_TORCH_INCLUDE, the include folder of an installed torch")
+  message(FATAL_ERROR "FIRE_TORCH=ON needs FIRE_TORCH_INCLUDE, the include folder of an installed torch; "
+    "FIRE_TORCH=OFF builds without the torch operators")
 endif()
 if(NOT FIRE_TORCH_LIBRARY_DIR)
   get_filename_component(FIRE_TORCH_LIBRARY_DIR "${FIRE_TORCH_INCLUDE}/../lib" ABSOLUTE)
@@ -10,13 +11,15 @@ endif()
 set(torch_version_header "${FIRE_TORCH_INCLUDE}/torch/headeronly/version.h")
 if(NOT EXISTS "${torch_version_header}")
   message(FATAL_ERROR
-    "FIRE_TORCH_INCLUDE=${FIRE_TORCH_INCLUDE}: no torch/headeronly/version.h; expected torch 2.10 or newer")
+    "FIRE_TORCH_INCLUDE=${FIRE_TORCH_INCLUDE}: no torch/headeronly/version.h; expected torch 2.10 or newer; "
+    "FIRE_TORCH=OFF builds without the torch operators")
 endif()
 file(STRINGS "${torch_version_header}" FIRE_TORCH_VERSION REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH)")
 list(TRANSFORM FIRE_TORCH_VERSION REPLACE "[^0-9]*([0-9]+).*" "\\1")
 list(JOIN FIRE_TORCH_VERSION "." FIRE_TORCH_VERSION)
 if(FIRE_TORCH_VERSION VERSION_LESS 2.10)
-  message(FATAL_ERROR "torch ${FIRE_TORCH_VERSION} at ${FIRE_TORCH_INCLUDE}: expected 2.10 or newer")
+  message(FATAL_ERROR "torch ${FIRE_TORCH_VERSION} at ${FIRE_TORCH_INCLUDE}: expected 2.10 or newer; "
+    "FIRE_TORCH=OFF builds without the torch operators")
 endif()
 
 add_library(fire_sampling_torch_cpu SHARED csrc/torch/cpu.cpp)

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 
+#include "fire/config.h"
 #include "fire/sampling.h"
 #include "python/arguments.h"
 
@@ -103,14 +104,34 @@ py::dict BuildInfo() {
   info["compiler"] = "g++ " __VERSION__;
 #endif
   info["instruction_set"] = CpuInstructionSet();
-  info["cuda"] = "not present: this version has no CUDA backend";
+  info["cuda"] = "no kernels in this version";
   info["torch"] = std::strlen(FIRE_TORCH_VERSION) == 0 ? py::object(py::none()) : py::str(FIRE_TORCH_VERSION);
   return info;
+}
+
+// What Python needs to write a record, so that its layout has one home: fire/config.h.
+void ExposeLayout(py::module_& module) {
+  PYBIND11_NUMPY_DTYPE(Record, temperature, top_k, top_p, min_p, hot_temperature, hot_top_k, hot_top_p, hot_min_p,
+                       hot_begin, hot_steps, flags, stream, seed_low, seed_high, ref_temperature, reserved);
+  module.attr("RECORD") = py::dtype::of<Record>();
+  module.attr("MAX_VOCABULARY") = kMaxVocabulary;
+  py::dict orders, ties;
+  const auto in_flags = [](auto code, uint32_t shift) { return static_cast<uint32_t>(code) << shift; };
+  orders["hf"] = in_flags(Order::kHf, kOrderShift);
+  orders["vllm"] = in_flags(Order::kVllm, kOrderShift);
+  orders["joint"] = in_flags(Order::kJoint, kOrderShift);
+  ties["exact"] = in_flags(Ties::kExact, kTiesShift);
+  ties["keep_top_k"] = in_flags(Ties::kKeepTopK, kTiesShift);
+  ties["keep"] = in_flags(Ties::kKeep, kTiesShift);
+  module.attr("ORDER_FLAGS") = orders;
+  module.attr("TIES_FLAGS") = ties;
+  module.attr("REF_TEMPERATURE_GIVEN") = kRefTemperatureGiven;
 }
 
 }  // namespace
 
 PYBIND11_MODULE(_native, module) {
+  ExposeLayout(module);
   module.def("sample", &Sample, py::arg("logits"), py::arg("step"), py::arg("records"), py::arg("slot") = py::none());
   module.def("sample_with_logprobs", &SampleWithLogprobs, py::arg("logits"), py::arg("step"), py::arg("records"),
              py::arg("slot") = py::none(), py::arg("reference") = true);

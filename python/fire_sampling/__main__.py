@@ -28,6 +28,21 @@ def operators() -> str:
     return f"{_ops.LIBRARY}, built against torch {_native.build_info()['torch']}"
 
 
+def cuda() -> str:
+    """What this build has for CUDA, and what torch sees of it."""
+    if sys.modules.get("torch") is None:
+        return _native.build_info()["cuda"]
+    import torch
+
+    if torch.version.cuda is None:
+        there = "torch is built without CUDA"
+    else:
+        count = torch.cuda.device_count()
+        names = ", ".join(torch.cuda.get_device_name(index) for index in range(count))
+        there = f"torch has CUDA {torch.version.cuda} and sees {names or 'no GPU'}"
+    return f"{_native.build_info()['cuda']}; {there}"
+
+
 def installed(package: str) -> str:
     """The version of an installed package, or "not installed"."""
     try:
@@ -46,7 +61,7 @@ def info() -> int:
         "torch": installed("torch"),
         "transformers": installed("transformers"),
         "instruction set": build["instruction_set"],
-        "CUDA": build["cuda"],
+        "CUDA": cuda(),
         "torch operators": operators(),
     }
     for name, value in lines.items():
@@ -69,6 +84,8 @@ def selftest_here() -> int:
         print(f"{instruction_set}: {rows} rows of {', '.join(dtypes)} through {entry}: {verdict}")
         for line in wrong:
             print(f"  {line}")
+        if dtypes != selftest.DTYPES:
+            print(f"{instruction_set}: bfloat16 not compared through {entry}: ml_dtypes is not installed")
     return int(failed)
 
 

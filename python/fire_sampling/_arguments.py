@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
+from fire_sampling._native import MAX_VOCABULARY
 from fire_sampling.config import RECORD_WORDS
-
-MAX_VOCABULARY = 1 << 21
 
 
 def check_arguments(

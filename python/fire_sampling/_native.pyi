@@ -10,6 +10,13 @@ class BuildInfo(TypedDict):
     cuda: str
     torch: str | None
 
+# A record as fire/config.h lays it out; the bits that each order and each way with ties sets in its flags.
+RECORD: np.dtype[np.void]
+ORDER_FLAGS: dict[str, int]
+TIES_FLAGS: dict[str, int]
+REF_TEMPERATURE_GIVEN: int
+MAX_VOCABULARY: int
+
 def sample(
     logits: npt.NDArray[np.generic],
     step: npt.NDArray[np.signedinteger],

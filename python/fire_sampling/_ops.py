@@ -25,7 +25,10 @@ def _load(library: Path) -> None:
         ImportError: torch is too old, the object is missing, or torch cannot load it; says what to do.
     """
     if torch.__version__ < "2.10":  # compares versions, not text
-        raise ImportError(f"the operators need torch 2.10 or newer, found {torch.__version__}")
+        raise ImportError(
+            f"they need torch 2.10 or newer, found {torch.__version__}; install a newer torch, then "
+            "fire_sampling again"
+        )
     if not library.exists():
         raise ImportError(
             f"{library} is missing: fire_sampling was built without its torch operators. Install it again "
@@ -34,7 +37,10 @@ def _load(library: Path) -> None:
     try:
         torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
     except OSError as error:
-        raise ImportError(f"torch {torch.__version__} cannot load {library}: {error}") from error
+        raise ImportError(
+            f"torch {torch.__version__} cannot load {library}: {error}; install "
+            "fire_sampling again beside this torch"
+        ) from error
 
 
 _load(LIBRARY)
@@ -116,6 +122,17 @@ def _heat_logits_and_bump_version(keyset: Any, logits: Tensor, *args: Any, **kwa
 _library.impl(  # type: ignore[no-untyped-call]
     "heat_logits_", _heat_logits_and_bump_version, "ADInplaceOrView", with_keyset=True
 )
+
+
+def _refuse_negative(logits: Tensor, *args: Any, **kwargs: Any) -> None:
+    """A lazy negation has no memory of its own to write to."""
+    raise RuntimeError(
+        "fire::heat_logits_: logits has its negative bit set, expected a tensor without (it is written in "
+        "place; call logits.resolve_neg() first)"
+    )
+
+
+_library.impl("heat_logits_", _refuse_negative, "Negative")  # type: ignore[no-untyped-call]
 
 
 def _save_log_prob(ctx: Any, inputs: tuple[Tensor | None, ...], output: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""How to sample one sequence: `SamplingConfig`, its checks, its defaults, and its sixteen packed words."""
+"""How to sample one sequence: `SamplingConfig`, its checks, its defaults, and its packed record."""
 
 from __future__ import annotations
 
@@ -9,35 +9,34 @@ import numbers
 import struct
 from typing import Any, Literal, TypeVar
 
+import numpy as np
+
+from fire_sampling import _native
+from fire_sampling._checks import is_integer, shown
+
 Order = Literal["hf", "vllm", "joint"]
 Ties = Literal["exact", "keep_top_k", "keep"]
 
-# A name's place is its code in the record.
 ORDERS: tuple[Order, ...] = ("hf", "vllm", "joint")
 TIES: tuple[Ties, ...] = ("exact", "keep_top_k", "keep")
 
-RECORD_WORDS = 16
-SEED_WORDS = slice(12, 14)
+_WORD_BYTES = 4
+RECORD_WORDS = _native.RECORD.itemsize // _WORD_BYTES
+_SEED_LOW = int(_native.RECORD.fields["seed_low"][1]) // _WORD_BYTES  # type: ignore[index]
+SEED_WORDS = slice(_SEED_LOW, _SEED_LOW + 2)
 
-_RECORD = struct.Struct("=fiff fiff ii II II fI")
-_TIES_SHIFT = 2
-_REF_TEMPERATURE_GIVEN = 1 << 4
 _GREEDY_BELOW = 2.0**-64
 _INT32_MAX = 2**31 - 1
 
+_REAL_FIELDS = (
+    *("temperature", "top_p", "min_p", "hot_temperature", "hot_top_p", "hot_min_p"),
+    "ref_temperature",
+)
 _DEFAULT_HOT_TEMPERATURE = 30.0
 _DEFAULT_HOT_TOP_K = 16
 
 # What `generate` of transformers uses for a field that neither the model nor the caller sets.
 _TRANSFORMERS_DEFAULTS = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0}
-# Its warpers that no field here expresses, each with the values that leave it off.
-_TRANSFORMERS_OTHER_WARPERS: dict[str, tuple[float | None, ...]] = {
-    "typical_p": (None, 1.0),
-    "epsilon_cutoff": (None, 0.0),
-    "eta_cutoff": (None, 0.0),
-    "top_h": (None,),
-}
-
 _Value = TypeVar("_Value")
 
 
@@ -133,39 +132,29 @@ class SamplingConfig:
             ref_temperature=self.ref_temperature,
         )
 
-    def record_words(self) -> tuple[int, ...]:
-        """The sixteen unsigned 32-bit words of the packed record, with defaults filled in.
-
-        Raises:
-            ValueError: `seed` is None.
-        """
-        if self.seed is None:
-            raise ValueError(
-                "seed: got None, expected 64 bits; `pack` draws them, `resolve(seed=…)` sets them"
-            )
-        words = list(struct.unpack(f"={RECORD_WORDS}I", self._record_without_seed))
-        words[SEED_WORDS] = [self.seed & 0xFFFFFFFF, (self.seed >> 32) & 0xFFFFFFFF]
-        return tuple(words)
-
     @classmethod
     def from_generation_config(cls, generation_config: Any) -> SamplingConfig:
         """What `generate` of transformers would sample with, given its `GenerationConfig`.
 
         Fields that it leaves None become transformers' own defaults (top_k is 50 there), without `do_sample`
-        the config is greedy, and order and ties are those of its warpers.
+        the config is greedy, and order and ties are those of its warpers. What edits the logits before that,
+        such as repetition_penalty, is not read.
 
         Raises:
-            ValueError: The configuration uses a warper that no field expresses, such as typical_p.
+            ValueError: The configuration turns on a decoding mode, or a processor behind the filters, that no
+                field expresses: beam or contrastive search, typical_p, a watermark.
         """
+        for name, on in _options_without_a_field(generation_config):
+            if on:
+                value = getattr(generation_config, name)
+                raise ValueError(
+                    f"{name}: got {value!r}, expected it unset: SamplingConfig cannot express it"
+                )
         if not getattr(generation_config, "do_sample", False):
             return cls(temperature=0.0, order="hf", ties="keep_top_k")
-        for name, off in _TRANSFORMERS_OTHER_WARPERS.items():
-            value = getattr(generation_config, name, None)
-            if value not in off:
-                raise ValueError(f"{name}: got {value}, expected it unset: SamplingConfig has no such filter")
-        given = {name: getattr(generation_config, name, None) for name in _TRANSFORMERS_DEFAULTS}
         fields: dict[str, Any] = {
-            name: _TRANSFORMERS_DEFAULTS[name] if value is None else value for name, value in given.items()
+            name: _given(getattr(generation_config, name, None), default)
+            for name, default in _TRANSFORMERS_DEFAULTS.items()
         }
         return cls(**fields, order="hf", ties="keep_top_k")
 
@@ -173,27 +162,18 @@ class SamplingConfig:
     def _record_without_seed(self) -> bytes:
         """The packed record, its seed 0: what does not change from one `pack` of this config to the next."""
         full = self.resolve()
-        flags = ORDERS.index(_given(full.order, "hf")) | TIES.index(_given(full.ties, "exact")) << _TIES_SHIFT
-        if full.ref_temperature is not None:
-            flags |= _REF_TEMPERATURE_GIVEN
-        return _RECORD.pack(
-            _float32(full.temperature),
-            _int32(full.top_k),
-            _float32(full.top_p),
-            _float32(full.min_p),
-            _float32(full.hot_temperature),
-            _int32(full.hot_top_k),
-            _float32(full.hot_top_p),
-            _float32(full.hot_min_p),
-            _int32(full.hot_begin),
-            _int32(full.hot_steps),
-            flags,
-            full.stream,
-            0,
-            0,
-            _float32(full.ref_temperature),
-            0,
+        record = np.zeros((), _native.RECORD)
+        for name in _REAL_FIELDS:
+            record[name] = _float32(getattr(full, name))
+        for name in ("top_k", "hot_top_k", "hot_begin", "hot_steps"):
+            record[name] = _int32(getattr(full, name))
+        record["flags"] = (
+            _native.ORDER_FLAGS[_given(full.order, "hf")] | _native.TIES_FLAGS[_given(full.ties, "exact")]
         )
+        if full.ref_temperature is not None:
+            record["flags"] |= _native.REF_TEMPERATURE_GIVEN
+        record["stream"] = full.stream
+        return record.tobytes()
 
     def _check_temperature(self, name: str, zero_is_greedy: bool) -> None:
         value = self._check_real(name)
@@ -214,26 +194,53 @@ class SamplingConfig:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise ValueError(f"{name}: got {value!r}, expected a number")
-        object.__setattr__(self, name, float(value))
-        return float(value)
+            raise ValueError(f"{name}: got {shown(value)}, expected a number")
+        try:
+            real = float(value)
+        except OverflowError:
+            raise ValueError(f"{name}: got {shown(value)}, expected a number that a float can hold") from None
+        object.__setattr__(self, name, real)
+        return real
 
     def _check_integer(self, name: str, low: int, high: int | None) -> None:
         value = getattr(self, name)
         if value is None:
             return
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-            raise ValueError(f"{name}: got {value!r}, expected an integer")
+        if not is_integer(value):
+            raise ValueError(f"{name}: got {shown(value)}, expected an integer")
         integer = int(value)
         if integer < low or (high is not None and integer > high):
             expected = f"at least {low}" if high is None else f"{low} to {high}"
-            raise ValueError(f"{name}: got {integer}, expected {expected}")
+            raise ValueError(f"{name}: got {shown(integer)}, expected {expected}")
         object.__setattr__(self, name, integer)
 
     def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
         value = getattr(self, name)
-        if value is not None and value not in choices:
-            raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(map(repr, choices))}")
+        # A string first: the comparison of an array is an array.
+        if value is not None and not (isinstance(value, str) and value in choices):
+            raise ValueError(f"{name}: got {shown(value)}, expected one of {', '.join(map(repr, choices))}")
+
+
+def _options_without_a_field(generation_config: Any) -> tuple[tuple[str, bool], ...]:
+    """Options of a `GenerationConfig`, each with whether `generate` of transformers would heed it."""
+
+    def option(name: str, default: Any = None) -> Any:
+        return _given(getattr(generation_config, name, None), default)
+
+    sampling = bool(option("do_sample"))
+    contrastive = option("penalty_alpha", 0.0) > 0 and option("top_k", _TRANSFORMERS_DEFAULTS["top_k"]) > 1
+    return (
+        ("num_beams", option("num_beams", 1) != 1),
+        ("constraints", option("constraints") is not None),
+        ("force_words_ids", option("force_words_ids") is not None),
+        ("penalty_alpha", not sampling and contrastive),
+        ("dola_layers", option("dola_layers") is not None),
+        ("top_h", sampling and option("top_h") is not None),
+        ("typical_p", sampling and option("typical_p", 1.0) < 1),
+        ("epsilon_cutoff", sampling and 0 < option("epsilon_cutoff", 0.0) < 1),
+        ("eta_cutoff", sampling and 0 < option("eta_cutoff", 0.0) < 1),
+        ("watermarking_config", option("watermarking_config") is not None),
+    )
 
 
 def _given(value: _Value | None, default: _Value) -> _Value:

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from fire_sampling._checks import why_no_torch
+from fire_sampling._entry import Entry
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import pack
 
 _unavailable: ImportError | None = None
+# A broken torch may raise anything, and whoever uses only NumPy shall not suffer from it.
 try:
     import torch
+except Exception as error:
+    _unavailable = ImportError(why_no_torch(error))
+    _torch_is_absent = isinstance(error, ModuleNotFoundError) and error.name == "torch"
+else:
+    _torch_is_absent = False
+    try:
+        from fire_sampling import _ops as _ops
+    except Exception as error:
+        _unavailable = error if isinstance(error, ImportError) else ImportError(repr(error))
 
-    from fire_sampling import _ops as _ops
-except ImportError as error:
-    _unavailable = error
+if _unavailable is not None and not _torch_is_absent:
+    # Said at import, because torch's own words for a missing torch.ops.fire name no reason.
+    warnings.warn(
+        f"fire_sampling: the operators torch.ops.fire are missing: {_unavailable}. fire_sampling.numpy works "
+        "without them",
+        RuntimeWarning,
+        stacklevel=3,
+    )
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,8 +67,9 @@ def sample(logits: Tensor, step: Tensor | int, config: Config, slot: Tensor | No
 
     Raises:
         ImportError: torch or the operators are missing.
-        TypeError: `logits` is not a tensor, or `config` is none of the above.
-        ValueError: `slot` comes with a single config, which would be one record for every row.
+        TypeError: An argument of none of the types above.
+        ValueError: `step` is an int beyond 64 bits; `slot` comes with a single config, which would be one
+            record for every row.
         RuntimeError: A tensor of a wrong type, shape or device.
     """
     arguments = _arguments("sample", logits, step, config, slot)
@@ -105,8 +124,9 @@ def log_prob(
     Differentiable in `logits`, once, the kept set taken as constant. Arguments and errors are those of
     `sample`.
     """
-    logits, step, records, slot = _arguments("log_prob", logits, step, config, slot)
-    value: Tensor = torch.ops.fire.log_prob(logits, token, step, records, slot)
+    logits, steps, records, slot = _arguments("log_prob", logits, step, config, slot)
+    _ENTRY.require_array("log_prob", "token", token)
+    value: Tensor = torch.ops.fire.log_prob(logits, token, steps, records, slot)
     return value
 
 
@@ -115,21 +135,20 @@ def _arguments(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     if _unavailable is not None:
         raise ImportError(f"fire_sampling.{name}: {_unavailable}") from _unavailable
-    if not isinstance(logits, torch.Tensor):
-        raise TypeError(
-            f"fire_sampling.{name}: logits is of type {type(logits).__name__}, expected a torch.Tensor; "
-            "fire_sampling.numpy takes arrays"
-        )
-    if not isinstance(step, torch.Tensor):
-        step = torch.full((), step, dtype=torch.int64, device=logits.device)
-    if isinstance(config, torch.Tensor):
-        return logits, step, config, slot
-    if not isinstance(config, SamplingConfig):
-        return logits, step, pack(config, device=logits.device), slot
-    if slot is not None:
-        raise ValueError(
-            f"fire_sampling.{name}: slot comes with a single SamplingConfig, expected a sequence of them or "
-            "the records that `pack` makes to choose from"
-        )
-    rows = logits.shape[0] if logits.dim() > 0 else 0
-    return logits, step, pack(config, rows=rows, device=logits.device), None
+    if isinstance(step, torch.SymInt):  # an integer that a trace leaves open
+        step = _step_tensor(step, logits)
+    return _ENTRY.arguments(name, logits, step, config, slot)
+
+
+def _step_tensor(step: int | torch.SymInt, logits: Tensor) -> Tensor:
+    return torch.full((), step, dtype=torch.int64, device=logits.device)  # type: ignore[arg-type]
+
+
+def _pack_beside(
+    config: SamplingConfig | Sequence[SamplingConfig], rows: int | None, logits: Tensor
+) -> Tensor:
+    return pack(config, rows=rows, device=logits.device)
+
+
+if _unavailable is None:
+    _ENTRY = Entry("fire_sampling", (torch.Tensor, "a torch.Tensor"), _step_tensor, _pack_beside)

@@ -1,5 +1,7 @@
 """Sampling of NumPy arrays, without torch: the same tokens as the torch operators, bit for bit.
 
+The functions are those of `fire_sampling` of the same names; said here is what differs.
+
 The rows of a call are spread over a small pool of threads; the environment variable FIRE_NUM_THREADS sets its
 size.
 """
@@ -13,25 +15,27 @@ import numpy as np
 import numpy.typing as npt
 
 from fire_sampling import _native
+from fire_sampling._checks import came
+from fire_sampling._entry import Entry
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import pack_records
 
 Logits: TypeAlias = npt.NDArray[Any]
-Step: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.int32] | int
+Step: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.int32] | np.integer[Any] | int
 Records: TypeAlias = npt.NDArray[np.uint32] | npt.NDArray[np.int32]
 Config: TypeAlias = SamplingConfig | Sequence[SamplingConfig] | Records
 Slot: TypeAlias = npt.NDArray[np.int32] | None
 
 
 class SampleWithLogprobs(NamedTuple):
-    """What `sample_with_logprobs` returns; every member has one value a row."""
+    """`fire_sampling.SampleWithLogprobs` of arrays; every member has one value a row."""
 
     token: npt.NDArray[np.int64]
-    logprob: npt.NDArray[np.float32]  # ln of the probability the token was drawn with, the behaviour policy's
-    ref_logprob: npt.NDArray[np.float32]  # ln softmax(x / ref_temperature) over the whole vocabulary
-    rank: npt.NDArray[np.int32]  # 1 is the most probable
-    kept: npt.NDArray[np.int32]  # size of the kept set
-    status: npt.NDArray[np.int32]  # bits of csrc/include/fire/status.h
+    logprob: npt.NDArray[np.float32]
+    ref_logprob: npt.NDArray[np.float32]
+    rank: npt.NDArray[np.int32]
+    kept: npt.NDArray[np.int32]
+    status: npt.NDArray[np.int32]
 
 
 def pack(
@@ -46,15 +50,22 @@ def pack(
     each call: for reproducible tokens give the config a seed, or pass a generator.
 
     Raises:
-        TypeError: `config` is neither a config nor a sequence of configs.
+        TypeError: `config` is neither a config nor a sequence of configs; `rng` is no generator; `rows` or
+            `first_row` is no integer.
         ValueError: `rows` or `first_row` is negative, or comes with a sequence of configs.
     """
+
+    if rng is not None and not isinstance(rng, np.random.Generator):
+        raise TypeError(
+            f"fire_sampling.numpy.pack: rng {came(rng)}, expected a numpy.random.Generator "
+            "(numpy.random.default_rng(seed) makes one)"
+        )
 
     def draw_seeds(count: int) -> npt.NDArray[np.uint64]:
         generator = np.random.default_rng() if rng is None else rng
         return generator.integers(2**64, size=count, dtype=np.uint64)
 
-    return pack_records(config, rows, first_row, draw_seeds)
+    return pack_records("fire_sampling.numpy.pack", config, rows, first_row, draw_seeds)
 
 
 def sample(logits: Logits, step: Step, config: Config, slot: Slot = None) -> npt.NDArray[np.int64]:
@@ -63,68 +74,47 @@ def sample(logits: Logits, step: Step, config: Config, slot: Slot = None) -> npt
     Args:
         logits: float32, float16 or bfloat16 (of ml_dtypes) [R, V]; rows consecutive in memory, row stride
             free.
-        step: int32 or int64 [R] or 0-d, or an int: the tokens that each sequence has generated so far.
-        config: A `SamplingConfig`, packed here for the R rows (one without a seed draws a new one at each
-            call); a sequence of R of them; or records from `pack`, uint32 or int32 [R, 16] (any number with
-            `slot`).
+        step: int32 or int64 [R] or 0-d, or an integer of Python or NumPy.
+        config: As for `fire_sampling.sample`; records are those of `pack`, uint32 or int32.
         slot: int32 [R], the record of each row.
 
     Returns:
         int64 [R], each in [0, V).
 
     Raises:
-        TypeError: An argument that is not an array, or not of the types above.
-        ValueError: An array of a wrong shape or stride; `slot` with a single config.
+        TypeError: An argument of none of the types above.
+        ValueError: An array of a wrong shape or stride; `step` is an integer beyond 64 bits; `slot` with a
+            single config.
     """
-    return _native.sample(*_arguments("sample", logits, step, config, slot))
+    return _native.sample(*_ENTRY.arguments("sample", logits, step, config, slot))
 
 
 def sample_with_logprobs(
     logits: Logits, step: Step, config: Config, slot: Slot = None, *, reference: bool = True
 ) -> SampleWithLogprobs:
-    """`sample`, and what is known about each token.
-
-    `exp(ref_logprob - logprob)` is the importance weight of the token. Without `reference` the work over the
-    whole row for `ref_logprob` (NaN then) and `rank` (-1 then) is skipped. Arguments and errors are those of
-    `sample`.
-    """
-    arguments = _arguments("sample_with_logprobs", logits, step, config, slot)
+    """`sample`, and what is known about each token, as `fire_sampling.sample_with_logprobs` says."""
+    arguments = _ENTRY.arguments("sample_with_logprobs", logits, step, config, slot)
     return SampleWithLogprobs(*_native.sample_with_logprobs(*arguments, reference=reference))
 
 
 def process_logits(logits: Logits, step: Step, config: Config, slot: Slot = None) -> npt.NDArray[np.float32]:
-    """float32 [R, V]: x / T where kept, -inf elsewhere; its softmax is the distribution that `sample` draws
-    from.
-
-    Arguments and errors are those of `sample`.
-    """
-    return _native.process_logits(*_arguments("process_logits", logits, step, config, slot))
+    """float32 [R, V]: what `fire_sampling.process_logits` returns, with the arguments of `sample`."""
+    return _native.process_logits(*_ENTRY.arguments("process_logits", logits, step, config, slot))
 
 
 def log_prob(
     logits: Logits, token: npt.NDArray[np.int64], step: Step, config: Config, slot: Slot = None
 ) -> npt.NDArray[np.float32]:
     """float32 [R]: ln of the probability with which `sample` draws `token`, int64 [R]; -inf where it never
-    does.
-
-    Arguments and errors are those of `sample`.
+    does. There is no gradient.
     """
-    logits, step_array, records, slot = _arguments("log_prob", logits, step, config, slot)
+    logits, step_array, records, slot = _ENTRY.arguments("log_prob", logits, step, config, slot)
     return _native.log_prob(logits, token, step_array, records, slot)
 
 
-def _arguments(
-    name: str, logits: Logits, step: Step, config: Config, slot: Slot
-) -> tuple[Logits, npt.NDArray[Any], Records, Slot]:
-    step_array = np.asarray(step, dtype=np.int64) if isinstance(step, int) else step
-    if isinstance(config, np.ndarray):
-        return logits, step_array, config, slot
-    if not isinstance(config, SamplingConfig):
-        return logits, step_array, pack(config), slot
-    if slot is not None:
-        raise ValueError(
-            f"fire_sampling.numpy.{name}: slot comes with a single SamplingConfig, expected a sequence of "
-            "them or the records that `pack` makes to choose from"
-        )
-    rows = np.shape(logits)[0] if np.ndim(logits) > 0 else 0
-    return logits, step_array, pack(config, rows=rows), slot
+_ENTRY = Entry(
+    "fire_sampling.numpy",
+    (np.ndarray, "a NumPy array"),
+    scalar=lambda step, logits: np.array(step, dtype=np.int64),
+    pack=lambda config, rows, logits: pack(config, rows),
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fire_sampling import _native
-from fire_sampling.config import RECORD_WORDS, SEED_WORDS, SamplingConfig
+from fire_sampling._checks import came, integer, why_no_torch
+from fire_sampling.config import RECORD_WORDS, SamplingConfig
 
 if TYPE_CHECKING:
     import torch
@@ -42,70 +42,70 @@ def pack(
         int32 [rows, 16].
 
     Raises:
-        ImportError: torch is not installed; `fire_sampling.numpy.pack` needs none.
-        TypeError: `config` is neither a config nor a sequence of configs.
+        ImportError: torch is missing or broken; `fire_sampling.numpy.pack` needs none.
+        TypeError: `config` is neither a config nor a sequence of configs; `rows` or `first_row` is no
+            integer.
         ValueError: `rows` or `first_row` is negative, or comes with a sequence of configs.
     """
     try:
         import torch
-    except ImportError as error:
+    except Exception as error:
         raise ImportError(
-            "fire_sampling.pack: torch is not installed; fire_sampling.numpy.pack needs none"
+            f"fire_sampling.pack: {why_no_torch(error)}; fire_sampling.numpy.pack needs none"
         ) from error
 
     def draw_seeds(count: int) -> npt.NDArray[np.uint64]:
         bits = torch.empty(count, dtype=torch.int64, device="cpu").random_(-(2**63), None)
         return np.asarray(bits.numpy()).view(np.uint64)
 
-    records = torch.from_numpy(pack_records(config, rows, first_row, draw_seeds).view(np.int32))
+    packed = pack_records("fire_sampling.pack", config, rows, first_row, draw_seeds)
+    records = torch.from_numpy(packed.view(np.int32))
     return records if device is None else records.to(device)
 
 
 def pack_records(
-    config: SamplingConfig | Sequence[SamplingConfig], rows: int | None, first_row: int, draw_seeds: DrawSeeds
+    name: str,
+    config: SamplingConfig | Sequence[SamplingConfig],
+    rows: int | None,
+    first_row: int,
+    draw_seeds: DrawSeeds,
 ) -> npt.NDArray[np.uint32]:
-    """`pack` as uint32 [rows, 16]; `draw_seeds(n)` returns uint64 [n], and is called only if a seed is
-    missing.
+    """`pack` as uint32 [rows, 16], called `name` in messages; `draw_seeds(n)` returns uint64 [n], and is
+    called only if a seed is missing.
     """
     if isinstance(config, SamplingConfig):
-        rows = 1 if rows is None else _count("rows", rows)
-        first_row = _count("first_row", first_row)
+        rows = 1 if rows is None else _count(name, "rows", rows)
+        first_row = _count(name, "first_row", first_row)
         return _native.spread_records(_unspread([config], draw_seeds)[0], rows, first_row)
-    if not isinstance(config, Sequence) or not all(isinstance(item, SamplingConfig) for item in config):
-        raise TypeError(
-            f"pack: config is a {_describe(config)}, expected a SamplingConfig or a sequence of them"
-        )
+    require_configs(name, config, "a SamplingConfig or a sequence of them")
     if rows is not None or first_row != 0:
         raise ValueError(
-            f"pack: rows is {rows} and first_row {first_row}, expected neither with a sequence of configs: "
+            f"{name}: rows is {rows} and first_row {first_row}, expected neither with a sequence of configs: "
             "each becomes one record, its seed as it is"
         )
     return _unspread(config, draw_seeds)
 
 
+def require_configs(name: str, config: Any, expected: str) -> None:
+    """Raises a TypeError that tells what was expected unless `config` is a sequence of configs."""
+    if not isinstance(config, Sequence) or isinstance(config, str):
+        raise TypeError(f"{name}: config {came(config)}, expected {expected}")
+    if not all(isinstance(item, SamplingConfig) for item in config):
+        items = ", ".join(sorted({type(item).__name__ for item in config}))
+        raise TypeError(f"{name}: config is a {type(config).__name__} of {items}, expected {expected}")
+
+
 def _unspread(configs: Sequence[SamplingConfig], draw_seeds: DrawSeeds) -> npt.NDArray[np.uint32]:
     packed = bytearray().join([config._record_without_seed for config in configs])
-    records = np.frombuffer(packed, dtype=np.uint32).reshape(len(configs), RECORD_WORDS)
+    records = np.frombuffer(packed, dtype=_native.RECORD)
     seedless = sum(config.seed is None for config in configs)
     drawn = iter(draw_seeds(seedless).tolist() if seedless else ())
-    for record, config in zip(records, configs, strict=True):
-        seed = next(drawn) if config.seed is None else config.seed
-        record[SEED_WORDS] = (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF)
-    return records
+    seeds = [next(drawn) if config.seed is None else config.seed % 2**64 for config in configs]
+    words = np.array(seeds, dtype=np.uint64)
+    records["seed_low"] = words & np.uint64(0xFFFFFFFF)
+    records["seed_high"] = words >> np.uint64(32)
+    return records.view(np.uint32).reshape(len(configs), RECORD_WORDS)
 
 
-def _count(name: str, value: int) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = -1
-    if not 0 <= count < 2**63:
-        raise ValueError(f"pack: {name} is {value!r}, expected an integer of 0 or more")
-    return count
-
-
-def _describe(value: Any) -> str:
-    kind = type(value).__name__
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"{kind} of {', '.join(sorted({type(item).__name__ for item in value}))}"
-    return kind
+def _count(name: str, argument: str, value: int) -> int:
+    return integer(name, argument, value, 0, 2**63 - 1, "an integer from 0 to 2^63 - 1")

@@ -24,7 +24,12 @@ def test_info_names_versions_instruction_set_cuda_and_the_operators(
     version = fire_sampling.__version__
     assert lines["fire_sampling"] == f"{version} (compiled part {build['version']}, {build['compiler']})"
     assert lines["instruction set"] == build["instruction_set"]
-    assert lines["CUDA"] == "not present: this version has no CUDA backend"
+    seen = (
+        "torch is built without CUDA"
+        if torch.version.cuda is None
+        else f"torch has CUDA {torch.version.cuda}"
+    )
+    assert lines["CUDA"].startswith(f"no kernels in this version; {seen}")
     assert lines["torch operators"] == f"{_ops.LIBRARY}, built against torch {build['torch']}"
     assert lines["torch"] == torch.__version__
 
@@ -37,7 +42,36 @@ def test_info_without_torch_says_why_the_operators_are_missing(run_python: RunPy
     program = "sys.argv = ['fire_sampling', 'info']; runpy.run_module('fire_sampling', run_name='__main__')"
     child = run_python(program, torch=False)
     assert child.returncode == 0, child.stderr
-    assert "torch operators  missing: " in child.stdout
+    assert "torch operators  missing: torch is not installed\n" in child.stdout
+    assert "CUDA             no kernels in this version\n" in child.stdout
+    assert child.stderr == ""
+
+
+def test_info_names_the_gpus_that_torch_sees_and_that_nothing_here_uses_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
+    assert main(["info"]) == 0
+    assert (
+        "no kernels in this version; torch has CUDA 13.0 and sees GPU 0, GPU 1\n" in capsys.readouterr().out
+    )
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert main(["info"]) == 0
+    assert "torch has CUDA 13.0 and sees no GPU\n" in capsys.readouterr().out
+
+
+def test_a_self_test_without_ml_dtypes_says_that_bfloat16_was_not_compared(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selftest, "numpy_dtypes", lambda: ("float32", "float16"))
+    instruction_set = _native.build_info()["instruction_set"]
+    monkeypatch.setenv("FIRE_CPU", instruction_set)
+    assert main(["selftest"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    missing = "bfloat16 not compared through NumPy: ml_dtypes is not installed"
+    assert lines.count(f"{instruction_set}: {missing}") == 1
 
 
 def test_a_build_without_operators_says_how_to_get_them(run_python: RunPython, tmp_path: Path) -> None:

@@ -110,6 +110,8 @@ def test_steps_of_every_form_count_alike() -> None:
     expected = fire.sample(logits, np.full(ROWS, 5), RECORDS)
     forms: list[Any] = [
         5,
+        np.int64(5),
+        np.uint8(5),
         np.array(5),
         np.array(5, dtype=np.int32),
         np.full(ROWS, 5, dtype=np.int32),
@@ -254,3 +256,5 @@ def test_without_torch_numpy_samples_and_the_rest_says_that_torch_is_missing(run
     assert len(errors) == 6
     assert all("torch" in error for error in errors)
     assert errors[0] == "fire_sampling.pack: torch is not installed; fire_sampling.numpy.pack needs none"
+    assert errors[1] == "fire_sampling.sample: torch is not installed"
+    assert child.stderr == ""

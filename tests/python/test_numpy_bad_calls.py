@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy_inputs import RECORDS, ROWS, STEPS, make_logits
 
 from fire_sampling import SamplingConfig
@@ -64,7 +65,33 @@ def bad_calls() -> list[tuple[str, dict[str, Any], type[Exception], str]]:
             ValueError,
             "has a row stride of 21 bytes, expected a multiple of 4",
         ),
-        ("step", dict(step=[0] * 6), TypeError, "is of type list, expected a NumPy array"),
+        ("step", dict(step=[0] * 6), TypeError, "is of type list, expected a NumPy array of integers, or an"),
+        (
+            "step",
+            dict(step=2.7),
+            TypeError,
+            "is 2.7, expected a NumPy array of integers, or an integer of 64",
+        ),
+        ("step", dict(step=np.float64(2)), TypeError, "is np.float64(2.0), expected"),
+        ("step", dict(step=True), TypeError, "is True, expected"),
+        ("step", dict(step=None), TypeError, "is None, expected"),
+        ("step", dict(step="2"), TypeError, "is '2', expected"),
+        ("step", dict(step=2**63), ValueError, "is 9223372036854775808, expected a NumPy array of integers"),
+        ("step", dict(step=-(2**63) - 1), ValueError, "is -9223372036854775809, expected"),
+        ("step", dict(step=np.uint64(2**63)), ValueError, "is 9223372036854775808, expected"),
+        (
+            "config",
+            dict(config=torch.zeros(6, 16, dtype=torch.int32)),
+            TypeError,
+            "is of type Tensor, records of the other entry; use fire_sampling.numpy.pack",
+        ),
+        (
+            "config",
+            dict(config=3),
+            TypeError,
+            "is 3, expected a SamplingConfig, a sequence of them, or records made by fire_sampling.numpy",
+        ),
+        ("config", dict(config=[3]), TypeError, "is a list of int, expected a SamplingConfig, a sequence of"),
         ("step", dict(step=np.zeros(6)), TypeError, "has dtype float64, expected int32 or int64"),
         ("step", dict(step=np.zeros(6, np.uint64)), TypeError, "has dtype uint64, expected int32 or int64"),
         (

@@ -113,6 +113,20 @@ def test_a_refused_heat_logits_call_writes_nothing_and_bumps_nothing() -> None:
     assert logits._version == version
 
 
+def test_heat_logits_of_a_lazily_negated_tensor_is_refused_in_words_and_writes_nothing() -> None:
+    logits = torch.randn(4, 61)
+    negated = torch._neg_view(logits)
+    before = logits.clone()
+    step, records = torch.tensor(0), fire.pack(ALL_HOT, rows=4)
+    with pytest.raises(RuntimeError, match=r"^fire::heat_logits_: logits has its negative bit set, expected"):
+        torch.ops.fire.heat_logits_(negated, step, records)
+    assert torch.equal(logits, before)
+    torch.ops.fire.heat_logits_(negated.resolve_neg(), step, records)
+    assert torch.equal(
+        torch.ops.fire.sample(negated, step, records), torch.ops.fire.sample(-logits, step, records)
+    )
+
+
 # ---- arguments on different devices ----
 
 

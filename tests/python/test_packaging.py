@@ -3,35 +3,67 @@
 from __future__ import annotations
 
 import os
+import re
+import runpy
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import setuptools  # type: ignore[import-untyped]
+import torch
+
+from fire_sampling import SamplingConfig
+from fire_sampling import numpy as fire
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATORS = "fire_sampling/libfire_sampling_torch_cpu.so"
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tree as a clone has it: without build folders and compiled files."""
-    folder = tmp_path_factory.mktemp("packaging") / "source"
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, made where tools have left their caches."""
+    folder = tmp_path_factory.mktemp("packaging")
     unwanted = (
         ".git",
         ".venv",
         ".cache",
         "build*",
-        "*.so",
         "*.egg-info",
-        "__pycache__",
-        ".*_cache",
         "demo_output",
     )
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*unwanted))
-    return folder
+    shutil.copytree(ROOT, folder / "tree", ignore=shutil.ignore_patterns(*unwanted))
+    for cache in (
+        "python/.mypy_cache/3.11/x.json",
+        "python/fire_sampling/.ruff_cache/1/y",
+        "csrc/__pycache__/z.pyc",
+    ):
+        path = folder / "tree" / cache
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    make = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    run([sys.executable, "-c", make, str(folder)], cwd=folder / "tree")
+    return next(folder.glob("*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def source(sdist: Path) -> Path:
+    """What the source distribution unpacks to: if the wheels build from it, it carries what they need."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(sdist.parent, filter="data")
+    return sdist.parent / sdist.name.removesuffix(".tar.gz")
+
+
+def run(command: list[str], cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command that must succeed."""
+    done = subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
 
 
 def build_wheel(source: Path, **environment: str) -> set[str]:
@@ -39,11 +71,19 @@ def build_wheel(source: Path, **environment: str) -> set[str]:
     target = source.parent / "wheels"
     shutil.rmtree(target, ignore_errors=True)
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(target), str(source)]
-    built = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
-    assert built.returncode == 0, built.stdout + built.stderr
+    run(command, None, **environment)
     (wheel,) = target.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         return set(archive.namelist())
+
+
+def test_a_source_distribution_holds_what_a_build_needs_and_nothing_that_tools_left(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"CMakeLists.txt", "csrc/include/fire/config.h", "python/fire_sampling/selftest.json"} <= names
+    assert not [name for name in names if "cache" in name or name.endswith((".so", ".pyc"))]
+    # Tests need the examples, the benchmarks and the Makefile too: they run from a clone.
+    assert not [name for name in names if name.startswith(("tests", "bench", "examples"))]
 
 
 def test_a_wheel_finds_torch_through_build_isolation_and_holds_no_sources(source: Path) -> None:
@@ -61,13 +101,129 @@ def test_a_wheel_built_without_torch_has_no_operators_left_over_from_an_earlier_
     assert any(name.startswith("fire_sampling/_native.") for name in names)
 
 
+BUILD_NEEDS = ("numpy", "setuptools", "pybind11", "_distutils_hack", "pkg_resources")
+
+
+@pytest.fixture
+def environment_without_torch(tmp_path: Path) -> Path:
+    """The interpreter of a new environment in which a build without isolation finds what it needs."""
+    folder = tmp_path / "environment"
+    run([sys.executable, "-m", "venv", "--without-pip", str(folder)])
+    packages = next(folder.glob("lib/python*/site-packages"))
+    installed = Path(np.__file__).parents[1]
+    for name in BUILD_NEEDS:
+        for path in installed.glob(f"{name}*"):
+            (packages / path.name).symlink_to(path)
+    return folder / "bin/python"
+
+
+def test_pip_install_beside_no_torch_gives_a_numpy_entry_and_says_why_the_operators_are_missing(
+    source: Path, environment_without_torch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "FIRE_TORCH", "FIRE_TORCH_INCLUDE"):
+        monkeypatch.delenv(variable, raising=False)
+    interpreter = str(environment_without_torch)
+    pip = [sys.executable, "-m", "pip", "--python", interpreter, "install", "-v", "--no-index"]
+    log = run([*pip, "--no-build-isolation", "--no-deps", str(source)])
+    assert (
+        "no torch was found, so torch.ops.fire.* and all that needs it are LEFT OUT"
+        in log.stdout + log.stderr
+    )
+    info = run([interpreter, "-m", "fire_sampling", "info"], cwd=environment_without_torch.parent).stdout
+    assert "torch            not installed\n" in info
+    assert "torch operators  missing: torch is not installed\n" in info
+    program = (
+        "import numpy as np, fire_sampling.numpy as fire; from fire_sampling import SamplingConfig;"
+        "print(fire.sample(np.zeros((3, 99), np.float32), 1, SamplingConfig(seed=1)).tolist())"
+    )
+    tokens = run([interpreter, "-c", program], cwd=environment_without_torch.parent).stdout
+    expected = fire.sample(np.zeros((3, 99), np.float32), 1, SamplingConfig(seed=1)).tolist()
+    assert tokens.strip() == str(expected)
+
+
+def headers_of(folder: Path, version: str) -> Path:
+    """An include folder as torch before 2.10 had it."""
+    header = folder / "torch/csrc/api/include/torch/version.h"
+    header.parent.mkdir(parents=True)
+    parts = zip(("MAJOR", "MINOR", "PATCH"), version.split("."), strict=True)
+    header.write_text("".join(f"#define TORCH_VERSION_{name} {number}\n" for name, number in parts))
+    return folder
+
+
+@pytest.fixture
+def setup_script(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The functions of setup.py, in an environment that sets nothing."""
+    for variable in ("FIRE_TORCH", "FIRE_TORCH_INCLUDE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(setuptools, "setup", lambda **arguments: None)
+    return runpy.run_path(str(ROOT / "setup.py"))
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"), [("2.9.1", "torch 2.9.1 at .* is older than 2.10"), (None, "no torch was found")]
+)
+def test_a_torch_that_does_not_serve_leaves_the_operators_out_unless_they_are_wished_for(
+    setup_script: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    version: str | None,
+    reason: str,
+) -> None:
+    include = None if version is None else str(headers_of(tmp_path, version))
+    monkeypatch.setitem(setup_script["torch_arguments"].__globals__, "torch_include", lambda: include)
+    assert setup_script["torch_arguments"]() == ["-DFIRE_TORCH=OFF"]
+    assert re.search(f"{reason}, so .* LEFT OUT of this build", " ".join(capfd.readouterr().err.split()))
+    monkeypatch.setenv("FIRE_TORCH", "on")
+    with pytest.raises(SystemExit, match=f"{reason}; FIRE_TORCH=off builds without the torch operators"):
+        setup_script["torch_arguments"]()
+
+
+def test_an_include_folder_that_was_named_and_does_not_serve_is_an_error(
+    setup_script: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FIRE_TORCH_INCLUDE", str(tmp_path))
+    with pytest.raises(SystemExit, match=r"holds no headers of torch; FIRE_TORCH=off builds without"):
+        setup_script["torch_arguments"]()
+
+
+def test_the_build_says_which_torch_the_operators_are_for(
+    setup_script: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    include = str(Path(torch.__file__).parent / "include")
+    monkeypatch.setenv("FIRE_TORCH_INCLUDE", include)
+    assert setup_script["torch_arguments"]() == ["-DFIRE_TORCH=ON", f"-DFIRE_TORCH_INCLUDE={include}"]
+    version = torch.__version__.split("+")[0]
+    assert (
+        capfd.readouterr().out == f"fire_sampling: building the operators for torch {version} at {include}\n"
+    )
+
+
+def test_a_build_that_fails_leaves_the_earlier_one_in_place(source: Path, tmp_path: Path) -> None:
+    package = tmp_path / "fire_sampling"
+    package.mkdir()
+    earlier = package / "_native.earlier.so"
+    earlier.touch()
+    command = [sys.executable, "setup.py", "build_ext", "--build-lib", str(tmp_path)]
+    command += ["--build-temp", str(tmp_path / "temp")]
+    environment = os.environ | {"FIRE_CUDA": "on", "FIRE_TORCH": "off"}
+    built = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True)
+    assert built.returncode != 0
+    assert "FIRE_CUDA=on: this version" in built.stderr
+    assert earlier.exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         (["-DFIRE_CUDA=on"], "FIRE_CUDA=on: this version of fire_sampling has no CUDA backend"),
         (["-DFIRE_CUDA=maybe"], "FIRE_CUDA=maybe: expected auto, on or off"),
         (["-DFIRE_TORCH=ON"], "FIRE_TORCH=ON needs FIRE_TORCH_INCLUDE"),
-        (["-DFIRE_TORCH=ON", "-DFIRE_TORCH_INCLUDE=/nowhere"], "expected torch 2.10 or newer"),
+        (["-DFIRE_TORCH=ON"], "FIRE_TORCH=OFF builds without the torch operators"),
+        (
+            ["-DFIRE_TORCH=ON", "-DFIRE_TORCH_INCLUDE=/nowhere"],
+            "expected torch 2.10 or newer; FIRE_TORCH=OFF",
+        ),
     ],
 )
 def test_a_setting_that_cannot_be_met_is_an_error_that_names_it(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 import fire_sampling as fire
 from fire_sampling import SamplingConfig
+from fire_sampling import numpy as fire_numpy
 
 
 def philox4x32(counter: npt.NDArray[np.uint64], key: tuple[int, int]) -> npt.NDArray[np.uint64]:
@@ -70,7 +72,7 @@ def test_one_config_gives_every_row_the_seed_that_philox_spreads(
 def test_spreading_changes_nothing_but_the_seed() -> None:
     config = SamplingConfig(seed=9, temperature=0.5, top_k=3, stream=4, order="vllm")
     words = np.delete(fire.pack(config, rows=5).numpy().view(np.uint32), [12, 13], axis=1)
-    assert (words == np.delete(np.array(config.record_words(), dtype=np.uint32), [12, 13])).all()
+    assert (words == np.delete(fire.pack([config]).numpy().view(np.uint32), [12, 13], axis=1)).all()
 
 
 def test_a_batch_split_in_two_keeps_the_seed_of_every_row() -> None:
@@ -95,9 +97,7 @@ def test_configs_in_a_sequence_keep_their_seeds_and_their_order() -> None:
     configs = [SamplingConfig(seed=seed, top_k=k) for k, seed in enumerate([5, -1, 2**64 - 2, 0])]
     records = fire.pack(configs)
     assert seeds_of(records) == [5, 2**64 - 1, 2**64 - 2, 0]
-    assert [tuple(row) for row in records.numpy().view(np.uint32).tolist()] == [
-        c.record_words() for c in configs
-    ]
+    assert records[:, 1].tolist() == [0, 1, 2, 3]
 
 
 def test_a_tuple_of_configs_is_a_sequence_too_and_none_at_all_is_no_record() -> None:
@@ -148,39 +148,49 @@ def test_records_may_be_written_in_place_as_engines_do() -> None:
     records = fire.pack([config])
     records[0, 8] = 40
     assert fire.pack([config])[0, 8] == 0
-    assert config.record_words()[8] == 0
+    assert fire.pack(config)[0, 8] == 0
 
 
 BAD_CALLS: list[tuple[dict[str, Any], type[Exception], str]] = [
-    (dict(config=3), TypeError, "pack: config is a int, expected a SamplingConfig or a sequence of them"),
-    (dict(config="hf"), TypeError, "pack: config is a str, expected"),
+    (
+        dict(config=3),
+        TypeError,
+        "fire_sampling.pack: config is 3, expected a SamplingConfig or a sequence of them",
+    ),
+    (dict(config="hf"), TypeError, "fire_sampling.pack: config is 'hf', expected"),
     (
         dict(config=[SamplingConfig(), 3]),
         TypeError,
-        "pack: config is a list of SamplingConfig, int, expected",
+        "fire_sampling.pack: config is a list of SamplingConfig, int, expected",
     ),
-    (dict(config=torch.zeros(1, 16)), TypeError, "pack: config is a Tensor, expected"),
+    (dict(config=torch.zeros(1, 16)), TypeError, "fire_sampling.pack: config is of type Tensor, expected"),
     (
         dict(config=SamplingConfig(), rows=-1),
         ValueError,
-        "pack: rows is -1, expected an integer of 0 or more",
+        "fire_sampling.pack: rows is -1, expected an integer from 0 to 2^63 - 1",
     ),
-    (dict(config=SamplingConfig(), rows=2.0), ValueError, "pack: rows is 2.0, expected"),
-    (dict(config=SamplingConfig(), rows=1, first_row=-1), ValueError, "pack: first_row is -1, expected"),
+    (dict(config=SamplingConfig(), rows=2.0), TypeError, "fire_sampling.pack: rows is 2.0, expected"),
+    (dict(config=SamplingConfig(), rows=True), TypeError, "fire_sampling.pack: rows is True, expected"),
+    (dict(config=""), TypeError, "fire_sampling.pack: config is '', expected a SamplingConfig"),
+    (
+        dict(config=SamplingConfig(), rows=1, first_row=-1),
+        ValueError,
+        "fire_sampling.pack: first_row is -1, expected",
+    ),
     (
         dict(config=SamplingConfig(), rows=1, first_row=2**63),
         ValueError,
-        "pack: first_row is 9223372036854775808",
+        "fire_sampling.pack: first_row is 9223372036854775808",
     ),
     (
         dict(config=[SamplingConfig()], rows=1),
         ValueError,
-        "pack: rows is 1 and first_row 0, expected neither",
+        "fire_sampling.pack: rows is 1 and first_row 0, expected neither",
     ),
     (
         dict(config=[SamplingConfig()], first_row=1),
         ValueError,
-        "pack: rows is None and first_row 1, expected",
+        "fire_sampling.pack: rows is None and first_row 1, expected",
     ),
 ]
 
@@ -192,3 +202,27 @@ def test_a_bad_call_names_the_argument_what_came_and_what_was_expected(
     with pytest.raises(error) as raised:
         fire.pack(**arguments)
     assert str(raised.value).startswith(message)
+
+
+@pytest.mark.parametrize("config", [3, [SamplingConfig(), 3]])
+def test_a_bad_config_is_blamed_on_the_entry_that_was_called(config: Any) -> None:
+    with pytest.raises(TypeError, match=r"^fire_sampling\.numpy\.pack: config is "):
+        fire_numpy.pack(config)
+
+
+@pytest.mark.parametrize("rng", [np.random.RandomState(0), 7, np.random])
+@pytest.mark.parametrize("config", [SamplingConfig(), SamplingConfig(seed=1)])
+def test_a_generator_of_the_wrong_kind_is_a_type_error_and_no_attribute_error(
+    config: SamplingConfig, rng: Any
+) -> None:
+    expected = r"^fire_sampling\.numpy\.pack: rng is .*, expected a numpy\.random\.Generator"
+    with pytest.raises(TypeError, match=expected):
+        fire_numpy.pack(config, rng=rng)
+
+
+def test_a_torch_that_cannot_be_imported_is_named_by_pack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(
+        ImportError, match=r"^fire_sampling\.pack: torch is not installed; fire_sampling\.numpy"
+    ):
+        fire.pack(SamplingConfig())

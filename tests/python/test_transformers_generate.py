@@ -1,4 +1,4 @@
-"""`fire_generate` inside the real loop of transformers: what it draws, and what it must leave as it was."""
+"""`fire_generate` inside the real loop of transformers: what it draws, at which steps, from which logits."""
 
 import copy
 from typing import Any
@@ -6,31 +6,13 @@ from typing import Any
 import pytest
 import tiny_models
 import torch
-from tiny_models import one_thread  # noqa: F401
-from transformers import StoppingCriteria, StoppingCriteriaList, StopStringCriteria
-from transformers.generation import utils as generation_utils
+from tiny_models import CONFIG, RECORDED, generate, one_thread  # noqa: F401
 from transformers.generation.logits_process import LogitsProcessor
-from transformers.generation.streamers import BaseStreamer
 
 import fire_sampling as fire
 from fire_sampling.integrations.transformers import fire_generate
 
-CONFIG = fire.SamplingConfig(hot_top_k=16)
-RECORDED: dict[str, Any] = {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
 MODELS = [tiny_models.llama, tiny_models.gpt2, tiny_models.t5, tiny_models.bart, tiny_models.bigram]
-
-
-def generate(model: Any, inputs: torch.Tensor | None = None, **arguments: Any) -> Any:
-    if inputs is None and "inputs_embeds" not in arguments:
-        inputs = tiny_models.prompts()
-    defaults: dict[str, Any] = {
-        "do_sample": True,
-        "max_new_tokens": 6,
-        "top_k": 5,
-        "fire_config": CONFIG,
-        "fire_seed": 3,
-    }
-    return model.generate(inputs, custom_generate=fire_generate, **{**defaults, **arguments})
 
 
 def kept(output: Any) -> torch.Tensor:
@@ -114,84 +96,6 @@ def test_a_processor_may_return_any_float_type_and_memory_layout() -> None:
     assert all(map(torch.equal, output.scores, plain.scores))
 
 
-class Watcher(StoppingCriteria):
-    """Stops nothing; keeps a copy of what it was shown."""
-
-    def __init__(self) -> None:
-        self.shown: list[Any] = []
-
-    def __call__(self, input_ids: torch.LongTensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        self.shown.append(None if scores is None else [each.clone() for each in scores])
-        return torch.zeros(input_ids.shape[0], dtype=torch.bool)
-
-
-@pytest.mark.parametrize("settings", [{}, {"typical_p": 0.8}, {"do_sample": False}], ids=str)
-def test_stopping_criteria_see_the_processed_logits_of_every_step_not_the_forced_ones(
-    settings: dict[str, Any],
-) -> None:
-    watcher = Watcher()
-    output = generate(
-        tiny_models.gpt2(), stopping_criteria=StoppingCriteriaList([watcher]), **settings, **RECORDED
-    )
-    assert len(watcher.shown) == len(output.scores) == 6
-    for step, shown in enumerate(watcher.shown):
-        assert len(shown) == step + 1
-        assert all(map(torch.equal, shown, output.scores))
-    assert (torch.stack(output.scores).isfinite().sum(-1) > 1).any()
-
-
-def test_without_recorded_scores_stopping_criteria_get_none_as_from_transformers() -> None:
-    watcher = Watcher()
-    generate(tiny_models.gpt2(), stopping_criteria=StoppingCriteriaList([watcher]))
-    assert watcher.shown == [None] * 6
-
-
-def test_a_stopping_criterion_ends_generation() -> None:
-    class AfterThree(StoppingCriteria):
-        def __call__(self, input_ids: torch.LongTensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-            return torch.full((input_ids.shape[0],), input_ids.shape[1] >= 4 + 3)
-
-    output = generate(
-        tiny_models.llama(), stopping_criteria=StoppingCriteriaList([AfterThree()]), max_new_tokens=20
-    )
-    assert output.shape[1] == 4 + 3
-
-
-def test_stop_strings_fail_in_generate_and_the_criterion_itself_works() -> None:
-    model, tokenizer = tiny_models.llama(), tiny_models.tokenizer()
-    inputs, endless = tiny_models.prompts(rows=1), {"max_new_tokens": 12, "min_new_tokens": 12}
-    free = generate(model, inputs, **endless)[0, 4:].tolist()
-    text = str(tokenizer.decode(free))
-    with pytest.raises(ValueError, match="tokenizer"):
-        generate(model, stop_strings=[text[4:6]], tokenizer=tokenizer)
-    criteria = StoppingCriteriaList([StopStringCriteria(tokenizer, [text[4:6]])])
-    stopped = generate(model, inputs, **endless, stopping_criteria=criteria)[0, 4:]
-    assert tokenizer.decode(stopped) == text[: text.index(text[4:6]) + 2]
-
-
-class Recorder(BaseStreamer):
-    def __init__(self) -> None:
-        self.received: list[torch.Tensor] = []
-        self.ended = 0
-
-    def put(self, value: torch.Tensor) -> None:
-        self.received.append(value)
-
-    def end(self) -> None:
-        self.ended += 1
-
-
-@pytest.mark.parametrize("build", [tiny_models.llama, tiny_models.t5])
-def test_fire_streamer_receives_what_transformers_would_put_to_a_streamer(build: Any) -> None:
-    ours, theirs = Recorder(), Recorder()
-    sequences = generate(build(), fire_streamer=ours)
-    build().generate(tiny_models.prompts(), do_sample=False, max_new_tokens=6, streamer=theirs)
-    assert ours.ended == theirs.ended == 1
-    assert torch.equal(ours.received[0], theirs.received[0])
-    streamed = torch.cat([ours.received[0], *[tokens[:, None] for tokens in ours.received[1:]]], 1)
-    assert torch.equal(streamed, sequences)
-
-
 @pytest.mark.parametrize("build", MODELS)
 def test_a_row_that_has_emitted_eos_is_padded_and_does_not_disturb_the_others(build: Any) -> None:
     model = build()
@@ -230,87 +134,6 @@ def test_a_decoder_prompt_is_not_counted_as_emitted() -> None:
     assert kept(output)[:, 0].tolist()[:2] == [16, 5]
 
 
-@pytest.mark.parametrize("build", MODELS)
-def test_the_output_has_every_part_that_transformers_returns(build: Any) -> None:
-    arguments: dict[str, Any] = {"do_sample": True, "max_new_tokens": 3, "min_new_tokens": 3, **RECORDED}
-    if build is not tiny_models.bigram:
-        arguments |= {"output_attentions": True, "output_hidden_states": True}
-    theirs = build().generate(tiny_models.prompts(), **arguments)
-    ours = generate(build(), **arguments)
-    assert type(ours) is type(theirs)
-    assert list(ours) == list(theirs)
-    for name in set(ours) - {"past_key_values"}:
-        if isinstance(ours[name], tuple):
-            assert len(ours[name]) == len(theirs[name])
-    if "past_key_values" in ours:
-        assert ours.past_key_values.get_seq_length() == theirs.past_key_values.get_seq_length()
-
-
-def test_num_return_sequences_draws_each_sequence_by_a_seed_of_its_own() -> None:
-    inputs = tiny_models.prompts(rows=2)
-    expanded = generate(tiny_models.bigram(), inputs, num_return_sequences=3, fire_seed=[1, 2, 3, 4, 5, 6])
-    assert len({tuple(row) for row in expanded.tolist()}) == 6
-    repeated = generate(tiny_models.bigram(), inputs.repeat_interleave(3, 0), fire_seed=[1, 2, 3, 4, 5, 6])
-    assert torch.equal(expanded, repeated)
-
-
-@pytest.mark.parametrize("build", ["bigram", "llama"])
-def test_given_one_seed_a_sequence_a_batch_of_8_is_8_batches_of_1(build: str) -> None:
-    # Llama in float64: what the batch does to its sums is far below the float32 logits that are sampled.
-    model = tiny_models.bigram() if build == "bigram" else copy.deepcopy(tiny_models.llama()).double()
-    inputs, seeds = tiny_models.prompts(rows=8), [2**63 + 5, -1, 2, 3, 4, 5, 6, 7]
-    arguments: dict[str, Any] = {
-        "top_p": 0.95,
-        "top_k": 40,
-        "eos_token_id": [tiny_models.VOCABULARY + 1],
-        "max_new_tokens": 12,
-    }
-    together = generate(model, inputs, fire_seed=seeds, **arguments)
-    alone = [generate(model, inputs[row : row + 1], fire_seed=[seeds[row]], **arguments) for row in range(8)]
-    assert torch.equal(together, torch.cat(alone))
-    reversed_ = generate(model, inputs.flip(0), fire_seed=seeds[::-1], **arguments)
-    assert torch.equal(together, reversed_.flip(0))
-
-
-def test_one_seed_is_spread_over_the_rows_as_pack_spreads_it() -> None:
-    records = fire.pack(fire.SamplingConfig(seed=42), rows=4)
-    low, high = records[:, 12:14].long().unbind(1)
-    seeds = [int(a) % 2**32 + (int(b) % 2**32 << 32) for a, b in zip(low, high, strict=True)]
-    inputs = tiny_models.prompts(rows=4)
-    spread = generate(tiny_models.bigram(), inputs, fire_seed=42)
-    assert torch.equal(spread, generate(tiny_models.bigram(), inputs, fire_seed=seeds))
-    in_config = generate(tiny_models.bigram(), inputs, fire_seed=None, fire_config=CONFIG.replace(seed=42))
-    assert torch.equal(spread, in_config)
-    overridden = generate(tiny_models.bigram(), inputs, fire_seed=42, fire_config=CONFIG.replace(seed=1))
-    assert torch.equal(spread, overridden)
-
-
-def test_fire_first_row_continues_where_another_call_ended() -> None:
-    inputs = tiny_models.prompts(rows=5)
-    arguments: dict[str, Any] = {"eos_token_id": [tiny_models.VOCABULARY + 1]}
-    together = generate(tiny_models.bigram(), inputs, **arguments)
-    first = generate(tiny_models.bigram(), inputs[:2], **arguments)
-    rest = generate(tiny_models.bigram(), inputs[2:], fire_first_row=2, **arguments)
-    assert torch.equal(together, torch.cat([first, rest]))
-
-
-def test_without_a_seed_manual_seed_reproduces_and_calls_differ() -> None:
-    runs = []
-    for _ in range(2):
-        torch.manual_seed(5)
-        runs.append([generate(tiny_models.bigram(), fire_seed=None) for _ in range(2)])
-    assert torch.equal(torch.cat(runs[0]), torch.cat(runs[1]))
-    assert not torch.equal(runs[0][0], runs[0][1])
-
-
-def test_seeds_may_come_as_a_tensor() -> None:
-    inputs = tiny_models.prompts(rows=2)
-    assert torch.equal(
-        generate(tiny_models.bigram(), inputs, fire_seed=torch.tensor([8, 9])),
-        generate(tiny_models.bigram(), inputs, fire_seed=[8, 9]),
-    )
-
-
 def test_a_greedy_request_stays_greedy_unless_it_asks() -> None:
     model, inputs = tiny_models.llama(), tiny_models.prompts()
     greedy = model.generate(inputs, do_sample=False, max_new_tokens=6)
@@ -338,41 +161,6 @@ def test_the_callers_generation_config_is_left_as_it_was() -> None:
         tiny_models.prompts(), generation_config=config, custom_generate=fire_generate, fire_config=CONFIG
     )
     assert config.to_dict() == before
-
-
-def test_the_loop_is_the_one_of_the_models_type_and_is_told_not_to_sample() -> None:
-    model, calls = copy.deepcopy(tiny_models.llama()), []
-    own: Any = type(model)
-
-    def loop(self: Any, input_ids: torch.Tensor, **arguments: Any) -> Any:
-        calls.append(arguments)
-        return own._sample(self, input_ids, **arguments)
-
-    plain = generate(model)
-    model.__class__ = type("WithOwnLoop", (own,), {"_sample": loop})
-    model._sample = None  # generate looks it up on the type
-    assert torch.equal(generate(model), plain)
-    assert calls[0]["generation_config"].do_sample is False
-    assert calls[0]["synced_gpus"] is False
-
-
-@pytest.mark.parametrize("managed_by", ["is_fsdp_managed_module", "is_deepspeed_zero3_enabled"])
-def test_synced_gpus_is_recomputed_because_generate_drops_it(
-    managed_by: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, synced = copy.deepcopy(tiny_models.llama()), []
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    monkeypatch.setattr(generation_utils, managed_by, lambda *_: True)
-    monkeypatch.setattr(
-        type(model), "_sample", lambda self, input_ids, synced_gpus, **_: synced.append(synced_gpus)
-    )
-    generate(model)
-    generate(model, fire_synced_gpus=False)
-    monkeypatch.setattr(generation_utils, managed_by, lambda *_: False)
-    generate(model)
-    generate(model, fire_synced_gpus=True)
-    assert synced == [True, False, False, True]
 
 
 def test_min_new_tokens_keeps_eos_out_of_the_hot_tokens() -> None:

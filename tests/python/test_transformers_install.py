@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import threading
 from typing import Any
 
 import pytest
@@ -119,6 +120,63 @@ def test_positional_arguments_and_a_generation_config_arrive(model: Any) -> None
     with install(model, CONFIG):
         ours = model.generate(inputs, config)
     assert torch.equal(ours, with_fire(model, inputs))
+
+
+def test_an_input_passed_by_position_reaches_a_generate_that_names_it_otherwise() -> None:
+    model, spectrograms = tiny_models.whisper(), torch.randn(2, 8, 40)
+    arguments: dict[str, Any] = {"do_sample": True, "temperature": 0.7, "max_new_tokens": 5}
+    theirs = model.generate(spectrograms, custom_generate=fire_generate, fire_config=CONFIG, **arguments)
+    with install(model, CONFIG):
+        ours = model.generate(spectrograms, **arguments)
+    assert torch.equal(ours, theirs)
+
+
+def test_a_generate_that_only_passes_its_arguments_on_gets_them_as_they_came() -> None:
+    class Wrapper:
+        def __init__(self) -> None:
+            self.model = tiny_models.bigram()
+
+        def generate(self, *args: Any, **kwargs: Any) -> Any:
+            assert len(args) == 1
+            return self.model.generate(*args, **kwargs)
+
+    wrapper, streamer = Wrapper(), Recorder()
+    with install(wrapper, CONFIG):
+        ours = wrapper.generate(tiny_models.prompts(), streamer=streamer, **ARGUMENTS)
+    assert torch.equal(ours, with_fire(wrapper.model, tiny_models.prompts()))
+    assert len(streamer.received) == 1 + 5 + 1
+
+
+def test_arguments_behind_a_streamer_passed_by_position_keep_their_meaning(model: Any) -> None:
+    streamer, inputs = Recorder(), tiny_models.prompts()
+    with install(model, CONFIG):
+        model.generate(inputs, None, None, None, None, None, None, streamer, None, None, None, **ARGUMENTS)
+    assert len(streamer.received) == 1 + 5 + 1
+
+
+def test_a_refused_call_uses_up_no_random_numbers(model: Any) -> None:
+    inputs = tiny_models.prompts()
+    with install(model, CONFIG):
+        for refused in ({"num_beams": 2}, {"top_h": 0.4}):
+            with pytest.raises(ValueError, match="is not supported"):
+                model.generate(inputs, **ARGUMENTS, **refused)
+        assert torch.equal(model.generate(inputs, **ARGUMENTS), with_fire(model, inputs))
+
+
+def test_threads_that_generate_side_by_side_share_no_random_numbers(model: Any) -> None:
+    inputs = tiny_models.prompts(rows=1).repeat(2, 1)
+    sequences: list[torch.Tensor] = []
+    with install(model, CONFIG):
+        threads = [
+            threading.Thread(target=lambda: sequences.append(model.generate(inputs, **ARGUMENTS)))
+            for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    expected = with_fire(model, inputs[:1].repeat(16, 1))
+    assert sorted(torch.cat(sequences).tolist()) == sorted(expected.tolist())
 
 
 class Recorder(BaseStreamer):

@@ -119,9 +119,10 @@ OTHER_MODES: list[tuple[str, dict[str, Any]]] = [
     ("dola_layers", {"dola_layers": [0]}),
     ("prompt_lookup_num_tokens", {"prompt_lookup_num_tokens": 3}),
     ("assistant_early_exit", {"assistant_early_exit": 1}),
-    ("use_mtp", {"use_mtp": True}),
     ("top_h", {"top_h": 0.4}),
 ]
+if hasattr(tiny_models.bigram().generation_config, "use_mtp"):  # younger than transformers 5.0
+    OTHER_MODES.append(("use_mtp", {"use_mtp": True}))
 
 
 @pytest.mark.parametrize(("option", "arguments"), OTHER_MODES, ids=str)
@@ -192,6 +193,18 @@ def test_an_opener_that_the_model_always_emits_warns_and_names_hot_begin() -> No
         warnings.simplefilter("error")
         generate(tiny_models.bigram(table), fire_config=CONFIG.replace(hot_begin=1))
         generate(tiny_models.bigram(table), fire_config=COLD)
+
+
+def test_a_few_certain_rows_among_others_warn_with_their_number() -> None:
+    table = torch.randn(96, 96, generator=torch.Generator().manual_seed(0))
+    table[50, 51] += 30.0
+    inputs = torch.tensor([[5], [50], [6], [50], [7]])
+    said = r"step 0, where the next token of 2 of 5 sequences is all but certain"
+    with pytest.warns(UserWarning, match=said):
+        tiny_models.generate(tiny_models.bigram(table), inputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tiny_models.generate(tiny_models.bigram(table), inputs[::2])
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,28 @@ def test_do_sample_false_is_greedy_decoding_to_the_last_score(build: Any, waterm
         assert all(map(torch.equal, ours[name], theirs[name]))
 
 
+@pytest.mark.parametrize("renormalize", [False, True])
+def test_the_heat_of_a_greedy_calls_hot_step_does_not_cool_the_watermark(renormalize: bool) -> None:
+    watermark = WatermarkingConfig(bias=40.0, greenlist_ratio=0.5)
+    config = fire.SamplingConfig(hot_steps=2, hot_temperature=30.0, hot_top_k=12)
+    arguments = {"do_sample": False, "watermarking_config": watermark, "renormalize_logits": renormalize}
+    endless = {"eos_token_id": [tiny_models.VOCABULARY + 1]}
+    output = generate(tiny_models.llama(), 64, **arguments, **endless, fire_config=config)
+    bias = watermark.construct_processor(tiny_models.VOCABULARY, "cpu")
+    for step, (scores, logits) in enumerate(zip(output.scores, output.logits, strict=True)):
+        prefix, drawn = output.sequences[:, : 4 + step], output.sequences[:, 4 + step]
+        warped = fire.process_logits(logits, step, config) if step < 2 else logits
+        expected = bias(prefix, warped)
+        torch.testing.assert_close(scores, expected.log_softmax(-1) if renormalize else expected)
+        if step >= 2:
+            assert torch.equal(drawn, scores.argmax(-1))
+        green = bias(prefix, torch.zeros_like(logits)) > 0
+        may_be_green = (green & warped.isfinite()).any(-1)
+        assert may_be_green.any()
+        if step < 2:  # a kept red token has e^-40 of the weight of a green one
+            assert torch.equal(green.gather(1, drawn[:, None])[:, 0], may_be_green)
+
+
 def two_sample_bound(bins: int, tail: float = 1e-9) -> float:
     """Exceeded with probability ≤ `tail` by a chi-square of bins − 1 degrees (Laurent and Massart 2000)."""
     degrees, nats = bins - 1, -math.log(tail)

@@ -90,6 +90,36 @@ def test_the_prompt_length_tells_a_generation_that_only_looks_like_the_continuat
     assert hot_calls(long_prompt, [(4, 8), (4, 9), (4, 8)]) == [True, False, True]
 
 
+def test_a_prompt_of_another_length_than_said_is_refused_rather_than_never_hot() -> None:
+    processor = FireLogitsProcessor(CONFIG, prompt_length=5)
+    assert hot_calls(processor, [(4, 5), (4, 6), (4, 7)]) == [True, False, False]
+    said = r"got shape \[4, 9\], expected width prompt_length=5, .* or \[4, 8\], which continues"
+    with pytest.raises(ValueError, match=said):
+        processor(width(9, 4), logits(4))
+    assert hot_calls(processor, [(4, 8), (4, 5), (4, 6)]) == [False, True, False]
+
+
+def test_a_first_call_that_is_not_of_the_said_length_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"got shape \[4, 6\], expected width prompt_length=5, which starts a gen"
+    ):
+        FireLogitsProcessor(CONFIG, prompt_length=5)(width(6, 4), logits(4))
+
+
+def test_another_number_of_rows_within_a_generation_is_refused_by_its_shape() -> None:
+    processor = FireLogitsProcessor(CONFIG.replace(hot_steps=4), prompt_length=5)
+    processor(width(5, 4), logits(4))
+    with pytest.raises(ValueError, match=r"got shape \[3, 6\], expected .* or \[4, 6\]"):
+        processor(width(6, 3), logits(3))
+    assert hot_calls(processor, [(3, 5), (3, 6)]) == [True, True]
+
+
+def test_with_a_seed_of_its_own_a_processor_leaves_torchs_generator_alone() -> None:
+    before = torch.get_rng_state()
+    FireLogitsProcessor(CONFIG.replace(seed=0), prompt_length=5)(width(5), logits())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_seedless_config_draws_new_seeds_for_every_generation() -> None:
     one_hot = FireLogitsProcessor(CONFIG.replace(hot_top_k=40, seed=None), prompt_length=5)
     torch.manual_seed(0)
@@ -137,5 +167,5 @@ def test_wrong_arguments_are_refused_by_name() -> None:
         FireLogitsProcessor({"temperature": 1.0})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="prompt_length: got -1"):
         FireLogitsProcessor(CONFIG, prompt_length=-1)
-    with pytest.raises(ValueError, match="input_ids: got width 4, expected at least prompt_length=5"):
+    with pytest.raises(ValueError, match=r"input_ids: got shape \[16, 4\], expected width prompt_length=5"):
         FireLogitsProcessor(CONFIG, prompt_length=5)(width(4), logits())

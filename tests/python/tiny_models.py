@@ -25,11 +25,18 @@ from transformers import (
     PreTrainedTokenizerFast,
     T5Config,
     T5ForConditionalGeneration,
+    WhisperConfig,
+    WhisperForConditionalGeneration,
 )
 from transformers.modeling_outputs import CausalLMOutput
 
+import fire_sampling as fire
+from fire_sampling.integrations.transformers import fire_generate
+
 VOCABULARY = 96
 PAD, BOS, EOS = 0, 1, 2
+CONFIG = fire.SamplingConfig(hot_top_k=16)
+RECORDED: dict[str, Any] = {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
 _SPECIAL_TOKENS: dict[str, Any] = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS}
 
 
@@ -122,6 +129,30 @@ def bart(spread: float = 2.0) -> Any:
     return _scaled(BartForConditionalGeneration(config), spread)
 
 
+@functools.cache
+def whisper() -> Any:
+    """Encoder-decoder from spectrograms [R, 8, 40], with a `generate` of its own."""
+    torch.manual_seed(6)
+    config = WhisperConfig(
+        vocab_size=VOCABULARY,
+        num_mel_bins=8,
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        max_source_positions=20,
+        max_target_positions=32,
+        decoder_start_token_id=BOS,
+        suppress_tokens=None,
+        begin_suppress_tokens=None,
+        **_SPECIAL_TOKENS,
+    )
+    return WhisperForConditionalGeneration(config).eval()
+
+
 class BigramConfig(PreTrainedConfig):
     model_type = "bigram"
 
@@ -172,6 +203,20 @@ def tokenizer() -> PreTrainedTokenizerFast:
 def prompts(rows: int = 3, width: int = 4, seed: int = 0) -> torch.Tensor:
     """int64 [rows, width] of ordinary tokens."""
     return torch.randint(3, VOCABULARY, (rows, width), generator=torch.Generator().manual_seed(seed))
+
+
+def generate(model: Any, inputs: torch.Tensor | None = None, **arguments: Any) -> Any:
+    """`model.generate` with `fire_generate`, by default of `prompts()`, hot among 16 tokens, then among 5."""
+    if inputs is None and "inputs_embeds" not in arguments:
+        inputs = prompts()
+    defaults: dict[str, Any] = {
+        "do_sample": True,
+        "max_new_tokens": 6,
+        "top_k": 5,
+        "fire_config": CONFIG,
+        "fire_seed": 3,
+    }
+    return model.generate(inputs, custom_generate=fire_generate, **{**defaults, **arguments})
 
 
 def _scaled(model: Any, spread: float) -> Any:

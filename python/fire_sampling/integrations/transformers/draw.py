@@ -26,7 +26,8 @@ class Draw(LogitsProcessor):
 
     Args:
         records: int32 [R, 16], one a row.
-        neutral: like `records`, of the same seeds and streams, with temperature 1 and no filter.
+        neutral: like `records`, but without filters and with temperature 1 wherever that is not greedy: draws
+            from logits that are processed already.
         hot: the hot steps.
         greedy: whether the steps that are not hot are greedy.
         tail: warpers that run between the filters and the draw.
@@ -47,7 +48,8 @@ class Draw(LogitsProcessor):
         self._hot = hot
         self._greedy = greedy
         self._tail = tail
-        self._tail_reshapes = any(not isinstance(warper, LogitNormalization) for warper in tail)
+        # Normalising changes no distribution, but greedy decoding promises the argmax of its very scores.
+        self._tail_reshapes = any(greedy or not isinstance(warper, LogitNormalization) for warper in tail)
         self._record_scores = record_scores
         self._step = 0  # the loop runs the processors once for each token it emits
         self._forced: torch.Tensor | None = None
@@ -74,9 +76,11 @@ class Draw(LogitsProcessor):
             self._forced.copy_(self._processed)
 
     def _process(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
-        if self._greedy and self._step not in self._hot:
-            return scores  # greedy decoding has no warper: its scores are the logits
-        processed: torch.Tensor = self._tail(input_ids, process_logits(scores, self._step, self._records))
+        if (
+            not self._greedy or self._step in self._hot
+        ):  # greedy decoding has no filter: its scores are the logits
+            scores = process_logits(scores, self._step, self._records)
+        processed: torch.Tensor = self._tail(input_ids, scores)
         return processed
 
     def _force(self, token: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
@@ -115,11 +119,11 @@ def hot_window(config: SamplingConfig) -> range:
 
 
 def _warn_if_certain(scores: torch.Tensor, step: int) -> None:
-    certain = scores.logsumexp(-1) - scores.amax(-1) < _NEARLY_CERTAIN
-    if bool(certain.all()):
+    certain = int((scores.logsumexp(-1) - scores.amax(-1) < _NEARLY_CERTAIN).sum())
+    if certain > 0:
         warnings.warn(
-            f"The hot window opens at step {step}, where the next token of every sequence is all but "
-            "certain: a forced one, or an opener such as <think>. Every emitted token counts as a step; "
-            "set hot_begin to the first step that should be hot",
+            f"The hot window opens at step {step}, where the next token of {certain} of {scores.shape[0]} "
+            "sequences is all but certain: a forced one, or an opener such as <think>. Every emitted token "
+            "counts as a step; set hot_begin to the first step that should be hot",
             stacklevel=2,
         )

@@ -1,9 +1,12 @@
 """`fire_generate`: a decoding loop for `generate(..., custom_generate=fire_generate)`."""
 
 import copy
+import operator
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 from transformers.generation import utils as generation_utils
@@ -40,7 +43,7 @@ def fire_generate(
             from generate's `temperature`, `top_k`, `top_p` and `min_p`; `do_sample=False` makes the regular
             phase greedy. `order` and `ties` are those of transformers unless set.
         fire_seed: one integer, spread over the sequences as `pack` does, or R integers, one a sequence, used
-            as they are. Goes before `fire_config.seed`.
+            as they are: any iterable, also an array or tensor [R]. Goes before `fire_config.seed`.
         fire_first_row: the index of the first sequence when one seed is spread, to go on where a call ended.
         fire_streamer: receives the tokens. generate drops its own `streamer` on the way to a callable.
         fire_synced_gpus: whether to run until the slowest peer has finished; None decides as generate does.
@@ -50,36 +53,66 @@ def fire_generate(
         `scores` are the processed logits: divided by the temperature where kept, −inf elsewhere.
 
     Raises:
-        TypeError: `fire_config` is not a `SamplingConfig`.
+        TypeError: `fire_config` is not a `SamplingConfig`; `fire_seed` is or holds something else than
+            integers.
         ValueError: a regular field of `fire_config` contradicts generate's; a decoding mode other than
-            sampling and greedy decoding was asked for; `fire_seed` does not fit the number of sequences.
+            sampling and greedy decoding was asked for; `fire_seed` does not fit the number of sequences, or
+            64 bits.
     """
-    if fire_config is None:
-        fire_config = SamplingConfig()
-    elif not isinstance(fire_config, SamplingConfig):
+    return decode(
+        Request(fire_config, fire_seed, lambda rows: fire_first_row, fire_streamer, fire_synced_gpus),
+        model,
+        input_ids,
+        logits_processor,
+        stopping_criteria,
+        generation_config,
+        **model_kwargs,
+    )
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the arguments of `fire_generate` ask for."""
+
+    config: SamplingConfig | None
+    seed: int | Iterable[int] | None
+    first_row: Callable[[int], int]  # given R; called once all else is found in order
+    streamer: BaseStreamer | None
+    synced_gpus: bool | None
+
+
+def decode(
+    request: Request,
+    model: Any,
+    input_ids: torch.LongTensor,
+    /,
+    logits_processor: LogitsProcessorList,
+    stopping_criteria: StoppingCriteriaList,
+    generation_config: GenerationConfig,
+    **model_kwargs: Any,
+) -> Any:
+    """`fire_generate`, its own arguments as one."""
+    if request.config is not None and not isinstance(request.config, SamplingConfig):
         raise TypeError(
-            f"fire_generate: fire_config: got {type(fire_config).__name__}, expected a SamplingConfig"
+            f"fire_generate: fire_config: got {type(request.config).__name__}, expected a SamplingConfig"
         )
     _reject_other_modes(generation_config)
     processors = take_apart(logits_processor, generation_config)
-    config = merge(fire_config, processors.regular)
+    config = merge(request.config or SamplingConfig(), processors.regular)
     hot = hot_window(config)
-    records = _pack_rows(config, fire_seed, fire_first_row, rows=input_ids.shape[0]).to(input_ids.device)
-    neutral = pack(
-        SamplingConfig(hot_steps=0, seed=0, stream=config.stream),
-        rows=input_ids.shape[0],
-        device=input_ids.device,
-    )
+    records = _pack_rows(config, request, rows=input_ids.shape[0]).to(input_ids.device)
+    neutral = pack(_unfiltered(config), rows=input_ids.shape[0], device=input_ids.device)
     neutral[:, SEED_WORDS] = records[:, SEED_WORDS]
 
+    greedy = not generation_config.do_sample
     record_scores = bool(generation_config.return_dict_in_generate and generation_config.output_scores)
-    draw = Draw(records, neutral, hot, not generation_config.do_sample, processors.tail, record_scores)
+    draw = Draw(records, neutral, hot, greedy, processors.tail, record_scores)
     if record_scores:
         stopping_criteria = StoppingCriteriaList([ScoresInPlace(draw), *stopping_criteria])
     loop_config = copy.copy(generation_config)
     loop_config.do_sample = False  # argmax finds the forced token; a multinomial would cost more
-    if fire_streamer is not None:
-        put: Callable[[torch.Tensor], None] = fire_streamer.put
+    if request.streamer is not None:
+        put: Callable[[torch.Tensor], None] = request.streamer.put
         put(input_ids.cpu())  # generate shows the prompt to its own streamer only
     return type(model)._sample(
         model,
@@ -87,28 +120,70 @@ def fire_generate(
         logits_processor=LogitsProcessorList([*processors.kept, draw]),
         stopping_criteria=stopping_criteria,
         generation_config=loop_config,
-        synced_gpus=_synced_gpus(model) if fire_synced_gpus is None else fire_synced_gpus,
-        streamer=fire_streamer,
+        synced_gpus=_synced_gpus(model) if request.synced_gpus is None else request.synced_gpus,
+        streamer=request.streamer,
         **model_kwargs,
     )
 
 
-def _pack_rows(
-    config: SamplingConfig, seed: int | Iterable[int] | None, first_row: int, rows: int
-) -> torch.Tensor:
-    if not isinstance(seed, Iterable):
-        return pack(config if seed is None else config.replace(seed=seed), rows=rows, first_row=first_row)
-    seeds = [int(each) for each in seed]
-    if len(seeds) != rows:
+def _unfiltered(config: SamplingConfig) -> SamplingConfig:
+    """Draws from processed logits as `config` does from raw ones: greedy where it is, else as they are."""
+    return SamplingConfig(
+        temperature=0.0 if config.temperature == 0 else 1.0,
+        hot_temperature=1.0,
+        hot_top_k=0,
+        hot_begin=config.hot_begin,
+        hot_steps=config.hot_steps,
+        stream=config.stream,
+        seed=0,
+    )
+
+
+def _pack_rows(config: SamplingConfig, request: Request, rows: int) -> torch.Tensor:
+    seed = _integers(request.seed)
+    if not isinstance(seed, list):
+        config = config if seed is None else config.replace(seed=seed)
+        return pack(config, rows=rows, first_row=request.first_row(rows))
+    if len(seed) != rows:
         raise ValueError(
-            f"fire_generate: fire_seed: got {len(seeds)} integers, expected one integer or {rows}, one for "
+            f"fire_generate: fire_seed: got {len(seed)} integers, expected one integer or {rows}, one for "
             "each generated sequence (the batch times num_return_sequences)"
         )
+    first_row = request.first_row(rows)
     if first_row != 0:
         raise ValueError(
             f"fire_generate: fire_first_row: got {first_row}, expected 0 with one seed a sequence"
         )
-    return pack([config.replace(seed=each) for each in seeds])
+    return pack([config.replace(seed=each) for each in seed])
+
+
+def _integers(seed: Any) -> int | list[int] | None:
+    """`fire_seed` in plain integers. A scalar of numpy or torch counts as its number."""
+    plain = _plain(seed)
+    if plain is None:
+        return None
+    if isinstance(plain, Iterable) and not isinstance(plain, str | bytes):
+        return [_integer(_plain(each)) for each in plain]
+    return _integer(plain)
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, torch.Tensor | np.ndarray | np.generic) else value
+
+
+def _integer(plain: Any) -> int:
+    integer: int | None
+    try:
+        integer = operator.index(plain)
+    except TypeError:
+        integer = None
+    if integer is None or isinstance(plain, bool):
+        raise TypeError(
+            f"fire_generate: fire_seed: got {plain!r}, expected an integer, or one integer a sequence"
+        )
+    if not -(2**63) <= integer < 2**64:
+        raise ValueError(f"fire_generate: fire_seed: got {integer}, expected -2^63 to 2^64 - 1")
+    return integer
 
 
 _ASSISTED = "assisted generation verifies several tokens a step"

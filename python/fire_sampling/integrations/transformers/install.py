@@ -2,14 +2,14 @@
 
 import functools
 import inspect
+import threading
 import types
 from typing import Any
 
 import torch
-from transformers import GenerationMixin
 
 from fire_sampling.config import SamplingConfig
-from fire_sampling.integrations.transformers.generate import fire_generate
+from fire_sampling.integrations.transformers.generate import Request, decode
 
 
 def install(model: Any, config: SamplingConfig) -> "Installation":
@@ -45,6 +45,7 @@ class Installation:
         self._config = config
         self._shadowed = shadowed
         self._rows_drawn = 0
+        self._rows_lock = threading.Lock()
         self._removed = False
 
         @functools.wraps(type(model).generate)
@@ -78,28 +79,32 @@ class Installation:
         self.remove()
 
     def _generate(self, model: Any, *args: Any, **kwargs: Any) -> Any:
-        arguments = dict(inspect.signature(GenerationMixin.generate).bind(model, *args, **kwargs).arguments)
-        del arguments["self"]
-        arguments.update(arguments.pop("kwargs", {}))
+        call = inspect.signature(type(model).generate).bind(model, *args, **kwargs)
         for name in ("assistant_model", "custom_generate"):
-            if arguments.pop(name, None) is not None:
+            if _take_out(call, name) is not None:
                 raise ValueError(f"generate: {name} is not supported while FIRE is installed in the model")
         # generate hands neither of these to a callable.
-        streamer = arguments.pop("streamer", None)
-        synced_gpus = arguments.pop("synced_gpus", None)
+        streamer = _take_out(call, "streamer")
+        synced_gpus = _take_out(call, "synced_gpus")
+        request = Request(self._config, None, self._reserve_rows, streamer, synced_gpus)
 
         def loop(model: Any, input_ids: torch.LongTensor, **kwargs: Any) -> Any:
-            first_row = self._rows_drawn
-            self._rows_drawn += input_ids.shape[0]
-            return fire_generate(
-                model,
-                input_ids,
-                **kwargs,
-                fire_config=self._config,
-                fire_first_row=first_row,
-                fire_streamer=streamer,
-                fire_synced_gpus=synced_gpus,
-            )
+            return decode(request, model, input_ids, **kwargs)
 
         original = self._shadowed or functools.partial(type(model).generate, model)
-        return original(**arguments, custom_generate=loop)
+        return original(*call.args[1:], **call.kwargs, custom_generate=loop)
+
+    def _reserve_rows(self, rows: int) -> int:
+        with self._rows_lock:
+            first_row = self._rows_drawn
+            self._rows_drawn += rows
+        return first_row
+
+
+def _take_out(call: inspect.BoundArguments, name: str) -> Any:
+    """Removes an argument of a call, however it was passed, and returns it; None if there was none."""
+    value = call.arguments.pop(name, None)  # positional ones behind it then go by keyword
+    for parameter in call.signature.parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            value = call.arguments.get(parameter.name, {}).pop(name, value)
+    return value

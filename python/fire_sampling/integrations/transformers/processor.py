@@ -18,15 +18,19 @@ class FireLogitsProcessor(LogitsProcessor):
     `do_sample=False`). It goes last in the list of processors. docs/huggingface.md says what else differs.
 
     Args:
-        config: how to sample; `order` and `ties` are those of transformers unless set.
+        config: how to sample; `order` and `ties` are those of transformers unless set. A seed that is None is
+            drawn from torch's default CPU generator at the first hot step of every generation, even if no
+            token turns out to need it: whether one does depends on the logits.
         prompt_length: the width of `input_ids` before the first generated token (1 for most encoder-decoder
-            models, 0 with nothing but `inputs_embeds`). Without it, a call whose width is not the last one's
-            + 1, or whose number of rows is another, starts a generation: wrong only where a prompt is just
-            one token longer than what the last call of the generation before it saw.
+            models, 0 with nothing but `inputs_embeds`), the same in every generation. Without it, a call
+            whose width is not the last one's + 1, or whose number of rows is another, starts a generation:
+            wrong only where a prompt is just one token longer than what the last call of the generation
+            before it saw.
 
     Raises:
         TypeError: `config` is not a `SamplingConfig`.
-        ValueError: `prompt_length` is negative, or in a call larger than the width of `input_ids`.
+        ValueError: `prompt_length` is negative; or, in a call, `input_ids` neither has that width nor
+            continues the last call by one token a row.
     """
 
     supports_continuous_batching = False
@@ -57,13 +61,16 @@ class FireLogitsProcessor(LogitsProcessor):
 
     def _advance(self, rows: int, width: int) -> int:
         """The step of this call. The first of a generation drops the records: an unset seed is drawn anew."""
-        if self._prompt_length is None and self._last_shape != (rows, width - 1):
+        if self._last_shape != (rows, width - 1):
+            if self._prompt_length is not None and width != self._prompt_length:
+                expected = f"width prompt_length={self._prompt_length}, which starts a generation"
+                if self._last_shape is not None:
+                    last_rows, last_width = self._last_shape
+                    expected += f", or [{last_rows}, {last_width + 1}], which continues the last one"
+                raise ValueError(
+                    f"FireLogitsProcessor: input_ids: got shape [{rows}, {width}], expected {expected}"
+                )
             self._start = width
-        if width < self._start:
-            raise ValueError(
-                f"FireLogitsProcessor: input_ids: got width {width}, expected at least "
-                f"prompt_length={self._start}"
-            )
         if width == self._start:
             self._records = None
         self._last_shape = (rows, width)

@@ -41,11 +41,12 @@ _REPLACED: dict[type[LogitsProcessor], str] = {
 class Processors:
     """The processors of one call of `generate`, taken apart."""
 
-    kept: LogitsProcessorList  # run before the draw: everything that is not generate's own warper
-    tail: (
-        LogitsProcessorList  # run after temperature, top-k, top-p and min-p: typical, watermark and the like
-    )
-    regular: dict[str, float | int]  # temperature, top_k, top_p, min_p of the regular phase
+    # Run before temperature and filters: everything that is not generate's own warper.
+    kept: LogitsProcessorList
+    # Run between the filters and the draw: typical, watermark and the like.
+    tail: LogitsProcessorList
+    # temperature, top_k, top_p, min_p of the regular phase.
+    regular: dict[str, float | int]
 
 
 def take_apart(processors: Iterable[LogitsProcessor], generation_config: GenerationConfig) -> Processors:
@@ -55,8 +56,6 @@ def take_apart(processors: Iterable[LogitsProcessor], generation_config: Generat
         ValueError: the list does not end as generate would have ended it for this config.
     """
     every = list(processors)
-    if not generation_config.do_sample:
-        return Processors(LogitsProcessorList(every), LogitsProcessorList(), _GREEDY)
     expected = _appended_types(generation_config)
     begin = len(every) - len(expected)
     appended = every[max(begin, 0) :]
@@ -66,7 +65,7 @@ def take_apart(processors: Iterable[LogitsProcessor], generation_config: Generat
             f"generation config, {_names(expected)}, but are {_names(map(type, every))}: a model that "
             "arranges its warpers differently is not supported"
         )
-    regular = dict(_UNFILTERED)
+    regular = dict(_UNFILTERED if generation_config.do_sample else _GREEDY)
     tail = LogitsProcessorList()
     for kind, warper in zip(expected, appended, strict=True):
         field = _REPLACED.get(kind)
@@ -101,8 +100,8 @@ def with_transformers_rules(config: SamplingConfig) -> SamplingConfig:
 
 
 def _appended_types(config: GenerationConfig) -> list[type[LogitsProcessor]]:
-    """The types that `_get_logits_processor` appends after the caller's, in its order, when it samples."""
-    conditions = (
+    """The types that `_get_logits_processor` appends after the caller's, in its order."""
+    sampling = (
         (config.temperature is not None and config.temperature != 1.0, TemperatureLogitsWarper),
         (config.top_h is not None, TopHLogitsWarper),
         (config.top_k is not None and config.top_k != 0, TopKLogitsWarper),
@@ -111,10 +110,13 @@ def _appended_types(config: GenerationConfig) -> list[type[LogitsProcessor]]:
         (config.typical_p is not None and config.typical_p < 1.0, TypicalLogitsWarper),
         (config.epsilon_cutoff is not None and 0.0 < config.epsilon_cutoff < 1.0, EpsilonLogitsWarper),
         (config.eta_cutoff is not None and 0.0 < config.eta_cutoff < 1.0, EtaLogitsWarper),
+    )
+    always = (
         (config.watermarking_config is not None, LogitsProcessor),
         (config.renormalize_logits is True, LogitNormalization),
     )
-    return [kind for condition, kind in conditions if condition]
+    appended = (*sampling, *always) if config.do_sample else always
+    return [kind for condition, kind in appended if condition]
 
 
 def _names(types: Iterable[type[Any]]) -> str:

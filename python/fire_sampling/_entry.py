@@ -1,0 +1,75 @@
+"""What both entries, torch's and NumPy's, make of `logits`, `step`, `config` and `slot`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from fire_sampling._checks import came, integer
+from fire_sampling.config import SamplingConfig
+from fire_sampling.packing import require_configs
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One of the two: where its functions are, which arrays it takes, and how it makes its own.
+
+    The compiled part checks what the arrays hold; what is checked here is what only Python sees.
+
+    Attributes:
+        module: Where its functions are, for messages.
+        array: The type of its arrays, and how messages call one.
+        scalar: Makes the 0-d int64 array of a step that came as an integer, beside the logits.
+        pack: Makes the records of one config for `rows` rows, or of a sequence of them, beside the logits.
+    """
+
+    module: str
+    array: tuple[type[Any], str]
+    scalar: Callable[[int, Any], Any]
+    pack: Callable[[Any, int | None, Any], Any]
+
+    def arguments(
+        self, function: str, logits: Any, step: Any, config: Any, slot: Any
+    ) -> tuple[Any, Any, Any, Any]:
+        """Logits, step, records and slot as the compiled part takes them.
+
+        Raises:
+            TypeError: An argument that is of none of the types that `sample` documents.
+            ValueError: `step` beyond 64 bits; `slot` with a single config.
+        """
+        self.require_array(function, "logits", logits)
+        if slot is not None:
+            self.require_array(function, "slot", slot)
+        name = f"{self.module}.{function}"
+        kind, kind_name = self.array
+        if not isinstance(step, kind):
+            expected = f"{kind_name} of integers, or an integer of 64 bits"
+            step = self.scalar(integer(name, "step", step, -(2**63), 2**63 - 1, expected), logits)
+        return logits, step, self._records(name, logits, config, slot), slot
+
+    def require_array(self, function: str, argument: str, value: Any) -> None:
+        """Raises a TypeError unless `value` is an array of this entry."""
+        kind, kind_name = self.array
+        if not isinstance(value, kind):
+            raise TypeError(f"{self.module}.{function}: {argument} {came(value)}, expected {kind_name}")
+
+    def _records(self, name: str, logits: Any, config: Any, slot: Any) -> Any:
+        kind, kind_name = self.array
+        if isinstance(config, kind):
+            return config
+        if isinstance(config, SamplingConfig):
+            if slot is not None:
+                raise ValueError(
+                    f"{name}: slot comes with a single SamplingConfig, expected a sequence of them or the "
+                    f"records that {self.module}.pack makes to choose from"
+                )
+            return self.pack(config, logits.shape[0] if logits.ndim > 0 else 0, logits)
+        if hasattr(config, "dtype"):
+            raise TypeError(
+                f"{name}: config {came(config)}, records of the other entry; use {self.module}.pack, which "
+                f"makes {kind_name}"
+            )
+        expected = f"a SamplingConfig, a sequence of them, or records made by {self.module}.pack"
+        require_configs(name, config, expected)
+        return self.pack(config, None, logits)
