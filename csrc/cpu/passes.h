@@ -85,7 +85,9 @@ inline float FindMaxima(const Row<T>& row, Workspace& workspace, bool* has_nan) 
     if (begin + row.strip_size <= row.size) {
       const T* p = row.logits + begin;
       for (uint32_t i = 0; i < row.strip_size; i += 4 * kLanes, p += 4 * kLanes) {
-        const Floats x = Load(p), y = Load(p + kLanes), z = Load(p + 2 * kLanes), w = Load(p + 3 * kLanes);
+        Floats x, y, z, w;
+        LoadUnordered(p, &x, &y);
+        LoadUnordered(p + 2 * kLanes, &z, &w);
         if constexpr (kDetectNan) nan = Or(nan, Or(Or(IsNan(x), IsNan(y)), Or(IsNan(z), IsNan(w))));
         a = Max(x, a);
         b = Max(y, b);

@@ -26,6 +26,19 @@ inline __m256 LoadHalf(const Float16* p) {
 }
 inline Floats Load(const BFloat16* p) { return {LoadHalf(p), LoadHalf(p + 8)}; }
 inline Floats Load(const Float16* p) { return {LoadHalf(p), LoadHalf(p + 8)}; }
+template <typename T>
+inline void LoadUnordered(const T* p, Floats* x, Floats* y) {
+  *x = Load(p);
+  *y = Load(p + 16);
+}
+// Neighbours share a 32-bit lane: the low one is shifted up, the high one stands where it must.
+inline void LoadUnordered(const BFloat16* p, Floats* x, Floats* y) {
+  const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16));
+  const __m256i high = _mm256_set1_epi32(static_cast<int>(0xFFFF0000u));
+  *x = {_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(b, 16))};
+  *y = {_mm256_castsi256_ps(_mm256_and_si256(a, high)), _mm256_castsi256_ps(_mm256_and_si256(b, high))};
+}
 inline void Store(float* p, Floats x) {
   _mm256_storeu_ps(p, x.a);
   _mm256_storeu_ps(p + 8, x.b);

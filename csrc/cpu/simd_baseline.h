@@ -46,6 +46,13 @@ inline Floats Load(const Float16* p) {
   memcpy(half, p, sizeof half);
   return ForLanes([&half](int i) { return definition::BitsToFloat(definition::Float16ToFloatBits(half[i])); });
 }
+
+// Thirty-two logits in two groups, in whatever order of lanes is cheapest: for passes that ask for the largest only.
+template <typename T>
+inline void LoadUnordered(const T* p, Floats* x, Floats* y) {
+  *x = Load(p);
+  *y = Load(p + 16);
+}
 inline void Store(float* p, Floats x) { memcpy(p, x.lane, sizeof x.lane); }
 inline Floats Broadcast(float x) {
   return ForLanes([x](int) { return x; });

@@ -22,7 +22,7 @@ static constexpr uint32_t StripSize(uint32_t vocabulary) {
 static_assert(kMaxVocabulary / StripSize(kMaxVocabulary) <= kMaxStrips);
 
 struct Workspace {
-  // Strip s, lane j: the largest logit of strip s among those whose index is j modulo kLanes.
+  // Of each strip, the largest logits of sixteen disjoint parts: one a lane. Which logits share a lane does not matter.
   alignas(64) float lane_maxima[kMaxStrips * kLanes];
   alignas(64) float folded_maxima[kMaxStrips * kLanes];
 
