@@ -161,7 +161,7 @@ inline void CheckRecords(const char* op, const View& cfg, const View& logits, bo
                "] as made by fire_sampling.pack");
   const int64_t records = cfg.sizes[0];
   const int64_t rows = logits.sizes[0];
-  if (cfg.strides[1] != 1 || (records > 1 && cfg.strides[0] != kRecordWords))
+  if (records > 0 && (cfg.strides[1] != 1 || (records > 1 && cfg.strides[0] != kRecordWords)))
     Refuse(op, "cfg",
            "has strides [" + std::to_string(cfg.strides[0]) + ", " + std::to_string(cfg.strides[1]) +
                "], expected contiguous records (call cfg.contiguous() first)");

@@ -21,12 +21,14 @@ from fire_sampling.functional import (
     sample_with_logprobs,
 )
 from fire_sampling.packing import pack
+from fire_sampling.status import Status
 
 __version__ = "0.1.0"
 
 __all__ = [
     "SampleWithLogprobs",
     "SamplingConfig",
+    "Status",
     "__version__",
     "heat_logits_",
     "log_prob",

@@ -98,7 +98,9 @@ def _check_records(op: str, cfg: Tensor, logits: Tensor, with_slot: bool) -> Non
         _refuse(op, "cfg", f"has shape {_shape(cfg)}, expected {expected}")
     records, rows = cfg.shape[0], logits.shape[0]
     record_stride, stride = cfg.stride()
-    if _known(stride != 1) or (_known(records > 1) and _known(record_stride != RECORD_WORDS)):
+    if _known(records > 0) and (
+        _known(stride != 1) or (_known(records > 1) and _known(record_stride != RECORD_WORDS))
+    ):
         expected = "contiguous records (call cfg.contiguous() first)"
         _refuse(op, "cfg", f"has strides [{record_stride}, {stride}], expected {expected}")
     if with_slot and _known(records < 1):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fire_sampling._checks import came, integer
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import require_configs
+
+# The functions whose result depends on a seed.
+_DRAWING = ("sample", "sample_with_logprobs", "heat_logits_")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Entry:
     ) -> tuple[Any, Any, Any, Any]:
         """Logits, step, records and slot as the compiled part takes them.
 
+        A function that draws nothing leaves the generator of missing seeds alone.
+
         Raises:
             TypeError: An argument that is of none of the types that `sample` documents.
             ValueError: `step` beyond 64 bits; `slot` with a single config.
@@ -46,6 +51,8 @@ class Entry:
         if not isinstance(step, kind):
             expected = f"{kind_name} of integers, or an integer of 64 bits"
             step = self.scalar(integer(name, "step", step, -(2**63), 2**63 - 1, expected), logits)
+        if function not in _DRAWING:
+            config = _with_any_seed(config)
         return logits, step, self._records(name, logits, config, slot), slot
 
     def require_array(self, function: str, argument: str, value: Any) -> None:
@@ -73,3 +80,12 @@ class Entry:
         expected = f"a SamplingConfig, a sequence of them, or records made by {self.module}.pack"
         require_configs(name, config, expected)
         return self.pack(config, None, logits)
+
+
+def _with_any_seed(config: Any) -> Any:
+    """`config` with a seed wherever one is missing; what is neither config nor sequence stays as it is."""
+    if isinstance(config, SamplingConfig):
+        return config if config.seed is not None else config.replace(seed=0)
+    if isinstance(config, Sequence) and not isinstance(config, str):
+        return [_with_any_seed(item) for item in config]
+    return config

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from fire_sampling import _native
-from fire_sampling._checks import is_integer, shown
+from fire_sampling._checks import came, is_integer, shown
 
 Order = Literal["hf", "vllm", "joint"]
 Ties = Literal["exact", "keep_top_k", "keep"]
@@ -40,7 +40,7 @@ _TRANSFORMERS_DEFAULTS = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p"
 _Value = TypeVar("_Value")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class SamplingConfig:
     """How to sample one sequence, or many alike. docs/semantics.md defines every field.
 
@@ -99,6 +99,11 @@ class SamplingConfig:
         self._check_choice("order", ORDERS)
         self._check_choice("ties", TIES)
 
+    def __repr__(self) -> str:
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        given = ", ".join(f"{name}={value!r}" for name, value in fields.items() if value is not None)
+        return f"SamplingConfig({given})"
+
     def replace(self, **changes: Any) -> SamplingConfig:
         """A copy with the given fields changed; `None` returns a field to its default."""
         return dataclasses.replace(self, **changes)
@@ -141,16 +146,21 @@ class SamplingConfig:
         such as repetition_penalty, is not read.
 
         Raises:
+            TypeError: It is no `GenerationConfig`; a dict of its fields is not one.
             ValueError: The configuration turns on a decoding mode, or a processor behind the filters, that no
                 field expresses: beam or contrastive search, typical_p, a watermark.
         """
+        if not hasattr(generation_config, "do_sample"):
+            raise TypeError(
+                f"generation_config {came(generation_config)}, expected transformers' GenerationConfig"
+            )
         for name, on in _options_without_a_field(generation_config):
             if on:
                 value = getattr(generation_config, name)
                 raise ValueError(
                     f"{name}: got {value!r}, expected it unset: SamplingConfig cannot express it"
                 )
-        if not getattr(generation_config, "do_sample", False):
+        if not generation_config.do_sample:
             return cls(temperature=0.0, order="hf", ties="keep_top_k")
         fields: dict[str, Any] = {
             name: _given(getattr(generation_config, name, None), default)

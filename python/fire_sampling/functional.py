@@ -48,7 +48,7 @@ class SampleWithLogprobs(NamedTuple):
     ref_logprob: Tensor  # float32: ln softmax(x / ref_temperature) over the whole vocabulary
     rank: Tensor  # int32: 1 is the most probable
     kept: Tensor  # int32: size of the kept set
-    status: Tensor  # int32: bits of csrc/include/fire/status.h
+    status: Tensor  # int32: bits of `fire_sampling.Status`
 
 
 def sample(logits: Tensor, step: Tensor | int, config: Config, slot: Tensor | None = None) -> Tensor:
@@ -58,8 +58,8 @@ def sample(logits: Tensor, step: Tensor | int, config: Config, slot: Tensor | No
         logits: float32, bfloat16 or float16 [R, V], rows consecutive in memory, row stride free.
         step: int32 or int64 [R] or 0-d, or an int: the tokens that each sequence has generated so far.
         config: A `SamplingConfig`, packed here for the R rows (one without a seed draws a new one at each
-            call); a sequence of R of them; or records from `pack`, int32 [R, 16] (any number of records with
-            `slot`).
+            call); a sequence of R of them, each with its own seed as it is (equal seeds draw alike); or
+            records from `pack`, int32 [R, 16] (any number of records with `slot`).
         slot: int32 [R], the record of each row.
 
     Returns:
@@ -82,7 +82,9 @@ def sample_with_logprobs(
 ) -> SampleWithLogprobs:
     """`sample`, and what is known about each token.
 
-    `exp(ref_logprob - logprob)` is the importance weight of the token. Without `reference` the work over the
+    `exp(ref_logprob - logprob)` is the importance weight of the token: of the whole softmax at
+    `ref_temperature` (by default the regular temperature) against the filtered distribution it was drawn
+    from. Its mean is the kept set's share of that softmax, below 1. Without `reference` the work over the
     whole row for `ref_logprob` (NaN then) and `rank` (-1 then) is skipped. Arguments and errors are those of
     `sample`.
     """
@@ -118,8 +120,8 @@ def heat_logits_(logits: Tensor, step: Tensor | int, config: Config, slot: Tenso
 def log_prob(
     logits: Tensor, token: Tensor, step: Tensor | int, config: Config, slot: Tensor | None = None
 ) -> Tensor:
-    """float32 [R]: ln of the probability with which `sample` draws `token`, int64 [R]; -inf where it never
-    does.
+    """float32 [R]: ln of the probability with which `sample` draws `token`, int64 [R]; -inf outside the kept
+    set.
 
     Differentiable in `logits`, once, the kept set taken as constant. Arguments and errors are those of
     `sample`.

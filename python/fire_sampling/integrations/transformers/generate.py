@@ -2,6 +2,7 @@
 
 import copy
 import operator
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +81,12 @@ class Request:
     streamer: BaseStreamer | None
     synced_gpus: bool | None
 
+    def asks_for_a_draw(self) -> bool:
+        """Something was given that only a draw could use."""
+        config = self.config or SamplingConfig()
+        hot = (config.hot_temperature, config.hot_top_k, config.hot_top_p, config.hot_min_p, config.hot_begin)
+        return any(value is not None for value in (self.seed, config.seed, *hot))
+
 
 def decode(
     request: Request,
@@ -100,6 +107,12 @@ def decode(
     processors = take_apart(logits_processor, generation_config)
     config = merge(request.config or SamplingConfig(), processors.regular)
     hot = hot_window(config)
+    if not generation_config.do_sample and not hot and request.asks_for_a_draw():
+        warnings.warn(
+            "fire_generate: do_sample=False makes every step greedy, so the hot fields and the seed have no "
+            "effect; pass do_sample=True, or hot_steps for hot steps in a greedy text",
+            stacklevel=3,
+        )
     records = _pack_rows(config, request, rows=input_ids.shape[0]).to(input_ids.device)
     neutral = pack(_unfiltered(config), rows=input_ids.shape[0], device=input_ids.device)
     neutral[:, SEED_WORDS] = records[:, SEED_WORDS]

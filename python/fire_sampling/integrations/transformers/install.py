@@ -25,10 +25,12 @@ def install(model: Any, config: SamplingConfig) -> "Installation":
 
     Raises:
         RuntimeError: FIRE is installed in this model already.
-        TypeError: `config` is not a `SamplingConfig`.
+        TypeError: `config` is not a `SamplingConfig`, or `model` no model.
     """
     if not isinstance(config, SamplingConfig):
         raise TypeError(f"install: config: got {type(config).__name__}, expected a SamplingConfig")
+    if isinstance(model, type) or not callable(getattr(model, "generate", None)):
+        raise TypeError(f"install: model: got {model!r}, expected a model with generate, not its class")
     return Installation(model, config)
 
 
