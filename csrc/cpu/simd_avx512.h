@@ -20,16 +20,12 @@ inline Floats Load(const BFloat16* p) {
 inline Floats Load(const Float16* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
+// Loads of 32 bytes also for 16-bit logits: of a row that is not aligned, every one of 64 bytes would cross a cache
+// line.
 template <typename T>
 inline void LoadUnordered(const T* p, Floats* x, Floats* y) {
   *x = Load(p);
   *y = Load(p + 16);
-}
-// Neighbours share a 32-bit lane: the low one is shifted up, the high one stands where it must.
-inline void LoadUnordered(const BFloat16* p, Floats* x, Floats* y) {
-  const __m512i pairs = _mm512_loadu_si512(p);
-  *x = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
-  *y = _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(0xFFFF0000u))));
 }
 inline void Store(float* p, Floats x) { _mm512_storeu_ps(p, x); }
 inline Floats Broadcast(float x) { return _mm512_set1_ps(x); }
