@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "batch_support.h"
 #include "cpu/thread_pool.h"
 #include "cpu_backend_rows.h"
 #include "definition/reference.h"
@@ -71,14 +72,6 @@ struct Fixture {
   std::vector<Record> records;
   std::vector<int64_t> steps;
 };
-
-std::vector<int64_t> Tokens(const Batch& batch, const ParallelFor& parallel_for = {}) {
-  std::vector<int64_t> token(static_cast<size_t>(batch.rows), -1);
-  SampleOutputs outputs;
-  outputs.token = token.data();
-  SampleCpu(batch, outputs, parallel_for);
-  return token;
-}
 
 TEST(CpuLayout, NoRowsIsNoWork) {
   const Fixture fixture(0, 5);

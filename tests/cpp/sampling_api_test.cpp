@@ -10,6 +10,7 @@
 #include <cfenv>
 #include <vector>
 
+#include "batch_support.h"
 #include "definition/reference.h"
 #include "fire/sampling.h"
 #include "test_support.h"
@@ -18,6 +19,7 @@ namespace fire {
 namespace {
 
 using definition::ReferenceRow;
+using test::Tokens;
 
 constexpr int64_t kVocabulary = 50;
 
@@ -58,14 +60,6 @@ struct Rows {
   std::vector<Record> records;
   std::vector<int64_t> steps;
 };
-
-std::vector<int64_t> Tokens(const Batch& batch, const ParallelFor& parallel_for = {}) {
-  std::vector<int64_t> token(static_cast<size_t>(batch.rows), -1);
-  SampleOutputs outputs;
-  outputs.token = token.data();
-  SampleCpu(batch, outputs, parallel_for);
-  return token;
-}
 
 TEST(SamplingApi, EachRowIsSampledWithItsOwnRecordAndStepAndPaddingIsSkipped) {
   const Rows rows(40, kVocabulary + 14);
