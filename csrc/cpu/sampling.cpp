@@ -2,10 +2,10 @@
 #include "fire/sampling.h"
 
 #include <cstring>
+#include <limits>
 #include <memory>
-#include <stdexcept>
-#include <string>
 
+#include "batch_checks.h"
 #include "cpu/float_environment.h"
 #include "cpu/row.h"
 #include "cpu/thread_pool.h"
@@ -47,29 +47,6 @@ cpu::RowTask TaskOf(const Batch& batch, int64_t row, int64_t record_index) {
   return task;
 }
 
-void Require(bool met, const char* argument, int64_t came, const std::string& expected) {
-  if (!met)
-    throw std::invalid_argument(std::string(argument) + " is " + std::to_string(came) + ", expected " + expected);
-}
-
-// What would make the library read where there is nothing.
-void Check(const Batch& batch) {
-  Require(batch.rows >= 0, "Batch::rows", batch.rows, "0 or more");
-  if (batch.rows == 0) return;
-  Require(batch.vocabulary >= 1 && batch.vocabulary <= kMaxVocabulary, "Batch::vocabulary", batch.vocabulary,
-          "1 to " + std::to_string(kMaxVocabulary));
-  Require(batch.logits != nullptr && batch.step != nullptr && batch.records != nullptr,
-          "a pointer among Batch::logits, step and records", 0, "none to be null");
-  if (batch.slot == nullptr) {
-    Require(batch.record_count >= batch.rows, "Batch::record_count", batch.record_count,
-            std::to_string(batch.rows) + ", one record a row (SpreadRecord makes them), or a slot for each row");
-  } else {
-    Require(batch.record_count >= 1, "Batch::record_count", batch.record_count, "1 or more");
-  }
-}
-
-void RequireMemory(const void* pointer, const char* argument) { Require(pointer != nullptr, argument, 0, "memory"); }
-
 // One a thread, kept between calls: a row needs about 200 KB of it at most, and fresh pages are dear.
 cpu::Workspace& ThreadWorkspace() {
   static thread_local const std::unique_ptr<cpu::Workspace> workspace(new cpu::Workspace);
@@ -79,7 +56,6 @@ cpu::Workspace& ThreadWorkspace() {
 // Calls visit(row, task, slot_out_of_range, workspace) for every row.
 template <typename Visit>
 void ForEachRow(const Batch& batch, const ParallelFor& parallel_for, const Visit& visit) {
-  Check(batch);
   const ParallelForBody body = [&](int64_t begin, int64_t end) {
     const cpu::DefaultFloatEnvironment environment;
     cpu::Workspace& workspace = ThreadWorkspace();
@@ -101,18 +77,20 @@ void ForEachRow(const Batch& batch, const ParallelFor& parallel_for, const Visit
 }  // namespace
 
 void SampleCpu(const Batch& batch, const SampleOutputs& outputs, const ParallelFor& parallel_for) {
-  if (batch.rows > 0) RequireMemory(outputs.token, "SampleOutputs::token");
+  CheckSample(batch, outputs);
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
   const cpu::SampleRequest request = {
-      outputs.ref_logprob != nullptr || outputs.rank != nullptr,
+      outputs.reference && (outputs.ref_logprob != nullptr || outputs.rank != nullptr),
       outputs.logprob != nullptr || outputs.kept != nullptr || outputs.status != nullptr};
   ForEachRow(batch, parallel_for,
              [&](int64_t row, const cpu::RowTask& task, bool slot_out_of_range, cpu::Workspace& workspace) {
                const cpu::RowSample sample = functions.sample(task, request, workspace);
                outputs.token[row] = sample.token;
                if (outputs.logprob != nullptr) outputs.logprob[row] = sample.logprob;
-               if (outputs.ref_logprob != nullptr) outputs.ref_logprob[row] = sample.ref_logprob;
-               if (outputs.rank != nullptr) outputs.rank[row] = sample.rank;
+               if (outputs.ref_logprob != nullptr)
+                 outputs.ref_logprob[row] =
+                     outputs.reference ? sample.ref_logprob : std::numeric_limits<float>::quiet_NaN();
+               if (outputs.rank != nullptr) outputs.rank[row] = outputs.reference ? sample.rank : -1;
                if (outputs.kept != nullptr) outputs.kept[row] = sample.kept;
                if (outputs.status != nullptr)
                  outputs.status[row] = sample.status | (slot_out_of_range ? kStatusSlotOutOfRange : 0);
@@ -120,8 +98,7 @@ void SampleCpu(const Batch& batch, const SampleOutputs& outputs, const ParallelF
 }
 
 void ProcessLogitsCpu(const Batch& batch, float* out, int64_t out_stride, const ParallelFor& parallel_for) {
-  if (batch.rows > 0) RequireMemory(out, "out");
-  if (batch.rows > 1) Require(out_stride >= batch.vocabulary, "out_stride", out_stride, "the vocabulary or more");
+  CheckProcessLogits(batch, out, out_stride);
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
   ForEachRow(batch, parallel_for, [&](int64_t row, const cpu::RowTask& task, bool, cpu::Workspace& workspace) {
     functions.process_logits(task, out + row * out_stride, workspace);
@@ -129,12 +106,7 @@ void ProcessLogitsCpu(const Batch& batch, float* out, int64_t out_stride, const 
 }
 
 void HeatLogitsCpu(const Batch& batch, float* logits, const ParallelFor& parallel_for) {
-  Require(batch.logits_type == LogitsType::kFloat32, "Batch::logits_type", static_cast<int64_t>(batch.logits_type),
-          "kFloat32");
-  Require(logits == batch.logits, "whether logits are Batch::logits", 0, "1: they are changed in place");
-  if (batch.rows > 1)
-    Require(batch.row_stride >= batch.vocabulary, "Batch::row_stride", batch.row_stride,
-            "the vocabulary or more: rows must not overlap");
+  CheckHeatLogits(batch, logits);
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
   ForEachRow(batch, parallel_for, [&](int64_t row, const cpu::RowTask& task, bool, cpu::Workspace& workspace) {
     functions.heat_logits(task, logits + row * batch.row_stride, workspace);
@@ -143,10 +115,7 @@ void HeatLogitsCpu(const Batch& batch, float* logits, const ParallelFor& paralle
 
 void LogProbCpu(const Batch& batch, const int64_t* token, int64_t token_stride, float* logprob,
                 const ParallelFor& parallel_for) {
-  if (batch.rows > 0) {
-    RequireMemory(token, "token");
-    RequireMemory(logprob, "logprob");
-  }
+  CheckLogProb(batch, token, logprob);
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
   ForEachRow(batch, parallel_for, [&](int64_t row, const cpu::RowTask& task, bool, cpu::Workspace& workspace) {
     logprob[row] = functions.log_prob(task, token[row * token_stride], workspace);
@@ -156,13 +125,7 @@ void LogProbCpu(const Batch& batch, const int64_t* token, int64_t token_stride, 
 void LogProbBackwardCpu(const Batch& batch, const int64_t* token, int64_t token_stride, const float* grad,
                         int64_t grad_stride, void* grad_logits, int64_t grad_logits_stride,
                         const ParallelFor& parallel_for) {
-  if (batch.rows > 0) {
-    RequireMemory(token, "token");
-    RequireMemory(grad, "grad");
-    RequireMemory(grad_logits, "grad_logits");
-  }
-  if (batch.rows > 1)
-    Require(grad_logits_stride >= batch.vocabulary, "grad_logits_stride", grad_logits_stride, "the vocabulary or more");
+  CheckLogProbBackward(batch, token, grad, grad_logits, grad_logits_stride);
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
   const int64_t row_bytes = grad_logits_stride * ElementSize(batch.logits_type);
   ForEachRow(batch, parallel_for, [&](int64_t row, const cpu::RowTask& task, bool, cpu::Workspace& workspace) {

@@ -48,8 +48,10 @@ FIRE_RULE uint64_t Weight(float logit, const WeightScale& scale) {
   const float z = Opaque(Fma(d, scale.slope, kRoundingShift));
   const float n = Opaque(z - kRoundingShift);
   const float f = Fma(d, scale.slope, -n);
-  float p = kPolynomial[5];
-  for (int power = 4; power >= 0; --power) p = Fma(p, f, kPolynomial[power]);
+  // Device code may use the constants' values, not the array.
+  constexpr float p0 = kPolynomial[0], p1 = kPolynomial[1], p2 = kPolynomial[2];
+  constexpr float p3 = kPolynomial[3], p4 = kPolynomial[4], p5 = kPolynomial[5];
+  const float p = Fma(Fma(Fma(Fma(Fma(p5, f, p4), f, p3), f, p2), f, p1), f, p0);
   const uint64_t mantissa = FloatBits(p) - kHalfBits;
   return (mantissa << (scale.bits - 23)) >> (kRoundingShiftBits - FloatBits(z));
 }

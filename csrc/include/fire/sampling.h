@@ -44,6 +44,7 @@ struct SampleOutputs {
   int32_t* rank = nullptr;       // 1: the most probable
   int32_t* kept = nullptr;       // size of the kept set
   int32_t* status = nullptr;     // kStatus… bits
+  bool reference = true;         // false: ref_logprob becomes NaN and rank −1, and their reading of the row is saved
 };
 
 // Runs body(begin, end) over disjoint ranges that cover [0, count); the caller's way to use its own threads.

@@ -1,0 +1,75 @@
+// What both backends refuse before they touch a batch: whatever would make them read where there is nothing.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "fire/sampling.h"
+
+namespace fire {
+
+inline void Require(bool met, const char* argument, int64_t came, const std::string& expected) {
+  if (!met)
+    throw std::invalid_argument(std::string(argument) + " is " + std::to_string(came) + ", expected " + expected);
+}
+
+inline void RequireMemory(const void* pointer, const char* argument) {
+  Require(pointer != nullptr, argument, 0, "memory");
+}
+
+inline void Check(const Batch& batch) {
+  Require(batch.rows >= 0, "Batch::rows", batch.rows, "0 or more");
+  if (batch.rows == 0) return;
+  Require(batch.vocabulary >= 1 && batch.vocabulary <= kMaxVocabulary, "Batch::vocabulary", batch.vocabulary,
+          "1 to " + std::to_string(kMaxVocabulary));
+  Require(batch.logits != nullptr && batch.step != nullptr && batch.records != nullptr,
+          "a pointer among Batch::logits, step and records", 0, "none to be null");
+  if (batch.slot == nullptr) {
+    Require(batch.record_count >= batch.rows, "Batch::record_count", batch.record_count,
+            std::to_string(batch.rows) + ", one record a row (SpreadRecord makes them), or a slot for each row");
+  } else {
+    Require(batch.record_count >= 1, "Batch::record_count", batch.record_count, "1 or more");
+  }
+}
+
+inline void CheckSample(const Batch& batch, const SampleOutputs& outputs) {
+  Check(batch);
+  if (batch.rows > 0) RequireMemory(outputs.token, "SampleOutputs::token");
+}
+
+inline void CheckProcessLogits(const Batch& batch, const float* out, int64_t out_stride) {
+  Check(batch);
+  if (batch.rows > 0) RequireMemory(out, "out");
+  if (batch.rows > 1) Require(out_stride >= batch.vocabulary, "out_stride", out_stride, "the vocabulary or more");
+}
+
+inline void CheckHeatLogits(const Batch& batch, const float* logits) {
+  Require(batch.logits_type == LogitsType::kFloat32, "Batch::logits_type", static_cast<int64_t>(batch.logits_type),
+          "kFloat32");
+  Require(logits == batch.logits, "whether logits are Batch::logits", 0, "1: they are changed in place");
+  if (batch.rows > 1)
+    Require(batch.row_stride >= batch.vocabulary, "Batch::row_stride", batch.row_stride,
+            "the vocabulary or more: rows must not overlap");
+  Check(batch);
+}
+
+inline void CheckLogProb(const Batch& batch, const int64_t* token, const float* logprob) {
+  Check(batch);
+  if (batch.rows == 0) return;
+  RequireMemory(token, "token");
+  RequireMemory(logprob, "logprob");
+}
+
+inline void CheckLogProbBackward(const Batch& batch, const int64_t* token, const float* grad, const void* grad_logits,
+                                 int64_t grad_logits_stride) {
+  Check(batch);
+  if (batch.rows == 0) return;
+  RequireMemory(token, "token");
+  RequireMemory(grad, "grad");
+  RequireMemory(grad_logits, "grad_logits");
+  if (batch.rows > 1)
+    Require(grad_logits_stride >= batch.vocabulary, "grad_logits_stride", grad_logits_stride, "the vocabulary or more");
+}
+
+}  // namespace fire
