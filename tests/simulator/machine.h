@@ -1,0 +1,151 @@
+// The simulated device: runs the PTX that nvcc emitted, one warp instruction at a time, and reports what a real device
+// would leave undefined. The CUDA runtime's side of it (streams, properties, launches by host pointer) is built on top.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <shared_mutex>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace fire::simulator {
+
+struct Dim3 {
+  uint32_t x = 1, y = 1, z = 1;
+  uint64_t Count() const { return uint64_t{x} * y * z; }
+};
+
+struct LaunchShape {
+  Dim3 grid, block, cluster;  // cluster: blocks, {1, 1, 1} without one; must divide the grid
+  size_t dynamic_shared = 0;  // bytes
+};
+
+struct Settings {
+  uint64_t seed = 0;  // orders warps and diverged lanes, and delays weak stores
+  bool check_races = false;
+  bool check_uninitialised = false;
+  bool check_bounds = true;  // of global memory; the bounds of shared and local memory are always checked
+  bool weak_memory = false;
+  uint64_t step_budget = 0;  // instructions each warp may run; 0: no limit
+  int threads = 2;           // host threads, which run whole clusters
+};
+
+enum class Finding {
+  kRace,
+  kUninitialised,
+  kOutOfBounds,
+  kMisaligned,
+  kUnknownInstruction,
+  kBarrierDivergence,
+  kDeadlock,
+  kExitedBlock,  // a peer may touch the shared memory of a block that has left its cluster
+  kBudget,
+  kTrap,
+  kInvalid,  // a launch or an instruction used against the rules of CUDA or PTX
+};
+const char* FindingName(Finding finding);
+
+struct Report {
+  Finding finding = Finding::kInvalid;
+  std::string kernel;
+  Dim3 block{0, 0, 0}, thread{0, 0, 0};
+  std::string file;  // from the line information of nvcc -lineinfo; empty without
+  int line = 0;
+  std::string instruction;  // as nvcc wrote it
+  std::string message;
+  std::string Text() const;  // all of it on one line
+};
+
+// Thrown by Launch. Faults (bounds, alignment, deadlock, budget, ...) stop the launch and come alone or after the
+// findings before them; races and reads of uninitialised memory let it finish.
+class SimulationError : public std::runtime_error {
+ public:
+  explicit SimulationError(std::vector<Report> reports);
+  const std::vector<Report>& reports() const { return reports_; }
+
+ private:
+  std::vector<Report> reports_;
+};
+
+// Memory that kernels may touch besides their own shared and local memory and their module's variables.
+class MemoryMap {
+ public:
+  // `initialised` false: bytes count as written only after a store of a kernel or MarkInitialised.
+  void Register(const void* begin, size_t bytes, std::string name, bool initialised);
+  void Unregister(const void* begin);  // throws std::invalid_argument if no registered range begins there
+  void MarkInitialised(const void* begin, size_t bytes);  // after a copy or a fill; unregistered bytes are ignored
+  // From here on all of it counts: a launch that does not keep track of its stores may have written any of it.
+  void MarkAllInitialised();
+  bool Initialised(const void* begin, size_t bytes) const;  // false also if some byte is not registered
+  bool Contains(const void* begin, size_t bytes) const;
+
+  struct Range {
+    uint64_t begin = 0, end = 0;
+    std::string name;
+    std::unique_ptr<uint8_t[]> written;  // one a byte; null where all of it counts as initialised
+    bool all_written = false;
+  };
+  // The range that holds the address, else null. Ranges must stay registered while a launch runs.
+  Range* Find(uint64_t address) const;
+  // The range nearest below the address, for the report of an access beyond its end; null if there is none.
+  const Range* Below(uint64_t address) const;
+
+ private:
+  mutable std::shared_mutex mutex_;
+  std::map<uint64_t, std::unique_ptr<Range>> ranges_;  // by begin
+};
+
+struct KernelInfo {
+  std::string name;
+  struct Parameter {
+    size_t offset = 0, size = 0;
+  };
+  std::vector<Parameter> parameters;
+  size_t static_shared = 0;        // bytes
+  size_t local = 0;                // bytes a thread
+  uint32_t max_threads = 0;        // .maxntid or .reqntid: product; 0 if not given
+  uint32_t min_blocks = 0;         // .minnctapersm; 0 if not given
+  Dim3 required_cluster{0, 0, 0};  // .reqnctapercluster; zeros if not given
+};
+
+struct Variable {
+  std::string name;
+  void* address = nullptr;
+  size_t size = 0;
+  bool constant = false;
+};
+
+class Program;
+namespace text {
+struct Source;
+}
+
+class Module {
+ public:
+  // Throws std::invalid_argument for text that is not PTX. An instruction the machine does not know stops only the
+  // launch of a kernel that contains it, with Finding::kUnknownInstruction.
+  static std::unique_ptr<Module> Parse(std::string ptx);
+  ~Module();
+
+  int target() const;  // 90 for .target sm_90
+  std::vector<std::string> KernelNames() const;
+  const KernelInfo* FindKernel(const std::string& name) const;  // null if there is none
+  const Variable* FindVariable(const std::string& name) const;  // .global and .const; null if there is none
+  const std::vector<Variable>& variables() const;
+  const Program& Decode(const std::string& kernel) const;  // once a kernel; throws SimulationError
+
+ private:
+  Module();
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Runs the kernel to its end; how many warp instructions that took. `arguments` holds a pointer to each argument's
+// value, in order.
+uint64_t Launch(const Module& module, const std::string& kernel, const LaunchShape& shape, void* const* arguments,
+                const Settings& settings, MemoryMap& memory);
+
+}  // namespace fire::simulator
