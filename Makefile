@@ -12,22 +12,32 @@ BUILD := build
 JOBS := $(shell nproc)
 BIN := $(CURDIR)/$(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
+# The tests' own CUDA compiler, in a folder of its own; whoever runs `make demo` needs none.
+TOOLKIT := $(CURDIR)/$(VENV)/cuda/nvidia/cu13
+TORCH_INCLUDE = $(firstword $(wildcard $(CURDIR)/$(VENV)/lib/python*/site-packages/torch/include))
 PACKAGE_SOURCES := CMakeLists.txt setup.py pyproject.toml \
-  $(shell find cmake csrc python -type f ! -name '*.so' ! -path '*/__pycache__/*' ! -path '*/.*_cache/*' ! -path '*.egg-info/*')
-CPP_FILES = $(shell find bench csrc examples tests -name '*.h' -o -name '*.cpp')
+  $(shell find cmake csrc kernels python -type f ! -name '*.so' ! -path '*/__pycache__/*' ! -path '*/.*_cache/*' ! -path '*.egg-info/*')
+CPP_FILES = $(shell find bench csrc examples kernels tests \
+  -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 export PATH := $(BIN):$(PATH)
 # torch's OpenMP threads otherwise spin while they wait, which on few and shared cores costs whole seconds.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check test-cpp test-sanitize test-python format clean debian-demo debian-test
+# For a GPU that is there, only its own code: a quarter of the time that kernels for every GPU take to compile.
+ifndef FIRE_CUDA_ARCHITECTURES
+export FIRE_CUDA_ARCHITECTURES := $(if $(findstring GPU 0,$(shell nvidia-smi -L 2>&1)),native)
+endif
+
+.PHONY: demo test check build-tests test-cpp test-cuda test-gates test-sanitize test-python test-simulated \
+  format clean debian-demo debian-test
 
 demo: $(STAMPS)/package
 	$(BIN)/python -m examples.demo
 
-test: check test-cpp test-sanitize test-python
+test: check test-cpp test-cuda test-gates test-sanitize test-python test-simulated
 	@echo
-	@grep -H 'tests passed' $(BUILD)/cpp/ctest.log $(BUILD)/sanitize/ctest.log
-	@tail -n 1 $(BUILD)/pytest.log
+	@grep -H 'tests passed' $(BUILD)/ctest-*.log
+	@tail -q -n 1 $(BUILD)/pytest-*.log
 
 # ---- the checks, each on its own ----
 check: $(STAMPS)/test-packages
@@ -36,18 +46,44 @@ check: $(STAMPS)/test-packages
 	ruff format --check .
 	mypy
 
-test-cpp: $(STAMPS)/test-packages
-	cmake -S . -B $(BUILD)/cpp -G Ninja -DFIRE_TESTS=ON
-	cmake --build $(BUILD)/cpp --parallel $(JOBS)
-	ctest --test-dir $(BUILD)/cpp --parallel $(JOBS) --output-on-failure | tee $(BUILD)/cpp/ctest.log
+# Everything for every GPU, and all programs of the tests.
+build-tests: $(STAMPS)/test-packages $(STAMPS)/cuda
+	cmake -S . -B $(BUILD)/tests -G Ninja -DFIRE_TESTS=ON -DFIRE_TORCH=ON -DFIRE_TORCH_INCLUDE=$(TORCH_INCLUDE) \
+	  -DFIRE_CUDA=on -DCMAKE_CUDA_COMPILER=$(TOOLKIT)/bin/nvcc -DPython_EXECUTABLE=$(BIN)/python
+	cmake --build $(BUILD)/tests --parallel $(JOBS)
+
+# $(call ctest,FOLDER): the tests that one folder of tests/ defines.
+ctest = ctest --test-dir $(BUILD)/tests/tests/$(1) --parallel $(JOBS) --no-tests=error --output-on-failure \
+  | tee $(BUILD)/ctest-$(1).log
+
+test-cpp: build-tests
+	$(call ctest,cpp)
+
+# The simulated device, and the kernels on it.
+test-cuda: build-tests
+	$(call ctest,simulator)
+	$(call ctest,cuda)
+
+# What the kernels' machine code must keep.
+test-gates: build-tests
+	$(call ctest,gates)
 
 test-sanitize: $(STAMPS)/test-packages
-	cmake -S . -B $(BUILD)/sanitize -G Ninja -DFIRE_TESTS=ON -DFIRE_SANITIZE="address;undefined"
+	cmake -S . -B $(BUILD)/sanitize -G Ninja -DFIRE_TESTS=ON -DFIRE_CUDA=off -DFIRE_SANITIZE="address;undefined"
 	cmake --build $(BUILD)/sanitize --parallel $(JOBS)
-	ctest --test-dir $(BUILD)/sanitize --parallel $(JOBS) --output-on-failure | tee $(BUILD)/sanitize/ctest.log
+	ctest --test-dir $(BUILD)/sanitize --parallel $(JOBS) --output-on-failure | tee $(BUILD)/ctest-sanitize.log
 
-test-python: $(STAMPS)/package $(STAMPS)/test-packages
-	python -m pytest | tee $(BUILD)/pytest.log
+test-python: export CUDACXX = $(TOOLKIT)/bin/nvcc
+test-python: $(STAMPS)/package $(STAMPS)/test-packages $(STAMPS)/cuda
+	mkdir -p $(BUILD)
+	python -m pytest | tee $(BUILD)/pytest-cpu.log
+
+# The operators' tests once more, with the CUDA kernels on the simulated device.
+test-simulated: export FIRE_BACKEND = simulated
+test-simulated: export FIRE_SIMULATED_LIBRARY = $(CURDIR)/$(BUILD)/tests/tests/torch_cuda/libfire_sampling_torch_simulated.so
+test-simulated: export FIRE_SIMULATOR ?= bounds,races,uninitialised,seed=1
+test-simulated: build-tests $(STAMPS)/package
+	python -m pytest | tee $(BUILD)/pytest-simulated.log
 
 format: $(STAMPS)/test-packages
 	clang-format -i $(CPP_FILES)
@@ -77,6 +113,11 @@ $(STAMPS)/demo-packages: $(STAMPS)/torch $(addprefix requirements/,build.txt dem
 
 $(STAMPS)/test-packages: $(STAMPS)/demo-packages requirements/test.txt | debian-test
 	$(PIP) -r requirements/test.txt
+	touch $@
+
+$(STAMPS)/cuda: requirements/cuda.txt | $(STAMPS)/torch
+	rm -rf $(VENV)/cuda
+	$(PIP) --no-deps --target $(VENV)/cuda -r requirements/cuda.txt
 	touch $@
 
 $(STAMPS)/package: $(STAMPS)/demo-packages $(PACKAGE_SOURCES)

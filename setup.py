@@ -4,7 +4,10 @@ FIRE_TORCH          auto (default): the torch operators are built where torch 2.
                     without it the build fails; off: they are left out.
 FIRE_TORCH_INCLUDE  torch's include folder (site-packages/torch/include), which must then serve; by default
                     that of the environment that called pip. torch is never downloaded for the build.
-FIRE_CUDA           auto (default), on or off.
+FIRE_CUDA           auto (default): the CUDA kernels are built where nvcc is found and torch is a CUDA build,
+                    which alone can load them; on: without nvcc the build fails; off: they are left out.
+FIRE_CUDA_ARCHITECTURES  Compute capabilities to build for, by default "80;90;100;120"; native: this
+                    machine's, in a fraction of the time.
 CMAKE_ARGS          More arguments for CMake.
 """
 
@@ -93,6 +96,29 @@ def torch_arguments() -> list[str]:
     return ["-DFIRE_TORCH=OFF"]
 
 
+def torch_has_cuda(include: str) -> bool:
+    """Whether that folder belongs to a CUDA build of torch, as its version.py tells."""
+    version = Path(include).parent / "version.py"
+    return version.exists() and re.search(r"^cuda\b.*= *'", version.read_text(), re.MULTILINE) is not None
+
+
+def cuda_arguments(torch: list[str]) -> list[str]:
+    """CMake's settings of the CUDA kernels, given those of torch; CMake looks for nvcc itself."""
+    wish = os.environ.get("FIRE_CUDA", "auto")
+    includes = [
+        argument.partition("=")[2] for argument in torch if argument.startswith("-DFIRE_TORCH_INCLUDE=")
+    ]
+    if wish == "auto" and not any(map(torch_has_cuda, includes)):
+        print(
+            "fire_sampling: FIRE_CUDA=auto: no CUDA build of torch was found; building for the CPU only",
+            flush=True,
+        )
+        wish = "off"
+    architectures = os.environ.get("FIRE_CUDA_ARCHITECTURES")
+    named = [f"-DFIRE_CUDA_ARCHITECTURES={architectures}"] if architectures else []
+    return [f"-DFIRE_CUDA={wish}", *named]
+
+
 def remove_compiled(package: Path) -> None:
     """Removes what an earlier build left, which would otherwise outlive a change of the settings."""
     for compiled in package.glob("*.so"):
@@ -112,14 +138,15 @@ class CMakeBuild(build_ext):
         generator = ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"] if ninja else ["-G", "Unix Makefiles"]
         # A build folder belongs to one generator for ever.
         folder = Path(self.build_temp).resolve() / ("cmake-ninja" if ninja else "cmake-make")
+        torch = torch_arguments()
         configure = ["cmake", "-S", str(ROOT), "-B", str(folder), *generator]
         configure += [
             "-DCMAKE_BUILD_TYPE=Release",
             "-DFIRE_PYTHON=ON",
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
-            f"-DFIRE_CUDA={os.environ.get('FIRE_CUDA', 'auto')}",
-            *torch_arguments(),
+            *torch,
+            *cuda_arguments(torch),
             *shlex.split(os.environ.get("CMAKE_ARGS", "")),
         ]
         jobs = str(len(os.sched_getaffinity(0)))

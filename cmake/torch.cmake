@@ -22,16 +22,30 @@ if(FIRE_TORCH_VERSION VERSION_LESS 2.10)
     "FIRE_TORCH=OFF builds without the torch operators")
 endif()
 
-add_library(fire_sampling_torch_cpu SHARED csrc/torch/cpu.cpp)
-fire_compile_options(fire_sampling_torch_cpu)
-target_compile_definitions(fire_sampling_torch_cpu PRIVATE
-  TORCH_TARGET_VERSION=0x020A000000000000 TORCH_STABLE_ONLY)
-target_compile_options(fire_sampling_torch_cpu PRIVATE "-ffile-prefix-map=${FIRE_TORCH_INCLUDE}/=")
-target_include_directories(fire_sampling_torch_cpu SYSTEM PRIVATE "${FIRE_TORCH_INCLUDE}")
+# fire_add_operators(TARGET SOURCE…): a shared object that torch.ops.load_library takes.
+function(fire_add_operators target)
+  add_library(${target} SHARED ${ARGN})
+  fire_compile_options(${target})
+  target_compile_definitions(${target} PRIVATE TORCH_TARGET_VERSION=0x020A000000000000 TORCH_STABLE_ONLY)
+  target_compile_options(${target} PRIVATE "-ffile-prefix-map=${FIRE_TORCH_INCLUDE}/=")
+  target_include_directories(${target} SYSTEM PRIVATE "${FIRE_TORCH_INCLUDE}")
+  foreach(name torch torch_cpu c10)
+    target_link_libraries(${target} PRIVATE "${FIRE_TORCH_LIBRARY_DIR}/lib${name}.so")
+  endforeach()
+  # Whoever loads the operators has loaded torch already, so no folder of this machine is written into them.
+  set_target_properties(${target} PROPERTIES INSTALL_RPATH "")
+endfunction()
+
+fire_add_operators(fire_sampling_torch_cpu csrc/torch/cpu.cpp)
 target_link_libraries(fire_sampling_torch_cpu PRIVATE fire_sampling)
-foreach(name torch torch_cpu c10)
-  target_link_libraries(fire_sampling_torch_cpu PRIVATE "${FIRE_TORCH_LIBRARY_DIR}/lib${name}.so")
-endforeach()
-# Whoever loads the operators has loaded torch already, so no folder of this machine is written into them.
-set_target_properties(fire_sampling_torch_cpu PROPERTIES INSTALL_RPATH "")
 install(TARGETS fire_sampling_torch_cpu LIBRARY DESTINATION fire_sampling COMPONENT python EXCLUDE_FROM_ALL)
+
+if(TARGET fire_sampling_cuda)
+  fire_add_operators(fire_sampling_torch_cuda csrc/torch/cuda.cpp)
+  target_link_libraries(fire_sampling_torch_cuda PRIVATE fire_sampling_cuda)
+  target_include_directories(fire_sampling_torch_cuda SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  # In torch's CUDA build it is libtorch.so, of which nothing is used by name, that brings libtorch_cuda. And the static
+  # CUDA runtime stays this object's own: exported, its functions would mix with those of the runtime that torch loads.
+  target_link_options(fire_sampling_torch_cuda PRIVATE -Wl,--no-as-needed -Wl,--exclude-libs,ALL)
+  install(TARGETS fire_sampling_torch_cuda LIBRARY DESTINATION fire_sampling COMPONENT python EXCLUDE_FROM_ALL)
+endif()

@@ -1,12 +1,11 @@
 // The module `fire_sampling._native`: the C++ API over NumPy arrays, without torch. `fire_sampling.numpy`
 // documents the functions; here each is: check, allocate, release the GIL, call.
-#include <algorithm>
 #include <cstring>
-#include <limits>
 
 #include "fire/config.h"
 #include "fire/sampling.h"
 #include "python/arguments.h"
+#include "python/launch_plan.h"
 
 namespace fire::python {
 namespace {
@@ -16,13 +15,6 @@ template <typename Call>
 void WithoutGil(const Call& call) {
   py::gil_scoped_release release;
   call();
-}
-
-template <typename T>
-py::array_t<T> Filled(int64_t count, T value) {
-  py::array_t<T> array(count);
-  std::fill_n(array.mutable_data(), count, value);
-  return array;
 }
 
 py::array_t<int64_t> Sample(const py::object& logits, const py::object& step, const py::object& records,
@@ -40,19 +32,16 @@ py::tuple SampleWithLogprobs(const py::object& logits, const py::object& step, c
   const BatchArguments arguments("sample_with_logprobs", logits, step, records, slot);
   const int64_t rows = arguments.batch().rows;
   py::array_t<int64_t> token(rows);
-  py::array_t<float> logprob(rows);
-  py::array_t<float> ref_logprob = Filled(rows, std::numeric_limits<float>::quiet_NaN());
-  py::array_t<int32_t> rank = Filled(rows, int32_t{-1});
-  py::array_t<int32_t> kept(rows), status(rows);
+  py::array_t<float> logprob(rows), ref_logprob(rows);
+  py::array_t<int32_t> rank(rows), kept(rows), status(rows);
   SampleOutputs outputs;
   outputs.token = token.mutable_data();
   outputs.logprob = logprob.mutable_data();
+  outputs.ref_logprob = ref_logprob.mutable_data();
+  outputs.rank = rank.mutable_data();
   outputs.kept = kept.mutable_data();
   outputs.status = status.mutable_data();
-  if (reference) {
-    outputs.ref_logprob = ref_logprob.mutable_data();
-    outputs.rank = rank.mutable_data();
-  }
+  outputs.reference = reference;
   WithoutGil([&] { SampleCpu(arguments.batch(), outputs); });
   return py::make_tuple(token, logprob, ref_logprob, rank, kept, status);
 }
@@ -104,7 +93,7 @@ py::dict BuildInfo() {
   info["compiler"] = "g++ " __VERSION__;
 #endif
   info["instruction_set"] = CpuInstructionSet();
-  info["cuda"] = "no kernels in this version";
+  info["cuda"] = FIRE_CUDA_BUILD;
   info["torch"] = std::strlen(FIRE_TORCH_VERSION) == 0 ? py::object(py::none()) : py::str(FIRE_TORCH_VERSION);
   return info;
 }
@@ -141,6 +130,7 @@ PYBIND11_MODULE(_native, module) {
              py::arg("slot") = py::none());
   module.def("spread_records", &SpreadRecords, py::arg("record"), py::arg("rows"), py::arg("first_row"));
   module.def("build_info", &BuildInfo);
+  ExposeLaunchPlan(module);
 }
 
 }  // namespace fire::python

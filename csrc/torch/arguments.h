@@ -26,8 +26,8 @@ struct View {
     sizes = tensor.sizes().data();
     strides = tensor.strides().data();
     device_index = tensor.get_device_index();
-    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(tensor.get(), &dtype));
-    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(tensor.get(), &device_type));
+    TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(tensor.get(), &dtype));
+    TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(tensor.get(), &device_type));
   }
 
   int64_t dim;
@@ -188,15 +188,20 @@ inline LogitsType LogitsTypeOf(const View& logits) {
   return LogitsType::kFloat32;
 }
 
-// Checks what every operator takes. The batch borrows the tensors' memory.
-inline Batch CheckedBatch(const char* op, const Tensor& logits_tensor, const Tensor& step_tensor,
-                          const Tensor& cfg_tensor, const std::optional<Tensor>& slot_tensor,
-                          Access access = Access::kRead) {
-  const View logits(logits_tensor), step(step_tensor), cfg(cfg_tensor);
+// Checks what every operator takes.
+inline void CheckBatch(const char* op, const Tensor& logits_tensor, const Tensor& step, const Tensor& cfg,
+                       const std::optional<Tensor>& slot, Access access = Access::kRead) {
+  const View logits(logits_tensor);
   CheckLogits(op, logits, access);
-  CheckStep(op, step, logits);
-  CheckRecords(op, cfg, logits, slot_tensor.has_value());
+  CheckStep(op, View(step), logits);
+  CheckRecords(op, View(cfg), logits, slot.has_value());
+  if (slot.has_value()) CheckOneARow(op, "slot", View(*slot), logits, aoti_torch_dtype_int32());
+}
 
+// The batch that checked arguments describe. It borrows their memory.
+inline Batch MakeBatch(const Tensor& logits_tensor, const Tensor& step_tensor, const Tensor& cfg,
+                       const std::optional<Tensor>& slot, Access access = Access::kRead) {
+  const View logits(logits_tensor), step(step_tensor);
   Batch batch;
   batch.logits = access == Access::kWrite ? logits_tensor.mutable_data_ptr() : logits_tensor.const_data_ptr();
   batch.logits_type = LogitsTypeOf(logits);
@@ -206,13 +211,11 @@ inline Batch CheckedBatch(const char* op, const Tensor& logits_tensor, const Ten
   batch.step = step_tensor.const_data_ptr();
   batch.step_is_int64 = step.dtype == aoti_torch_dtype_int64();
   batch.step_stride = step.dim == 0 ? 0 : step.strides[0];
-  batch.records = static_cast<const Record*>(cfg_tensor.const_data_ptr());
-  batch.record_count = cfg.sizes[0];
-  if (slot_tensor.has_value()) {
-    const View slot(*slot_tensor);
-    CheckOneARow(op, "slot", slot, logits, aoti_torch_dtype_int32());
-    batch.slot = static_cast<const int32_t*>(slot_tensor->const_data_ptr());
-    batch.slot_stride = slot.strides[0];
+  batch.records = static_cast<const Record*>(cfg.const_data_ptr());
+  batch.record_count = cfg.size(0);
+  if (slot.has_value()) {
+    batch.slot = static_cast<const int32_t*>(slot->const_data_ptr());
+    batch.slot_stride = slot->stride(0);
   }
   return batch;
 }
@@ -228,8 +231,8 @@ inline Tensor NewTensor(const Tensor& logits, std::initializer_list<int64_t> siz
   }
   const View view(logits);
   AtenTensorHandle handle;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.begin(), strides,
-                                                         dtype, view.device_type, view.device_index, &handle));
+  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.begin(), strides, dtype,
+                                                  view.device_type, view.device_index, &handle));
   return Tensor(handle);
 }
 

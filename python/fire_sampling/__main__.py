@@ -1,10 +1,11 @@
-"""`python -m fire_sampling info | selftest`: what this build is, and whether it draws what every build
-must.
+"""`python -m fire_sampling info | selftest | plan`: what this build is, whether it draws what every build
+must, and which CUDA launch a batch gets.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.metadata
 import json
 import os
@@ -12,7 +13,7 @@ import platform
 import subprocess
 import sys
 
-from fire_sampling import __version__, _native, functional, selftest
+from fire_sampling import __version__, _launch_plan, _native, functional, selftest
 
 INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
 # Exit status: FIRE_CPU names an instruction set that this processor lacks.
@@ -29,18 +30,33 @@ def operators() -> str:
 
 
 def cuda() -> str:
-    """What this build has for CUDA, and what torch sees of it."""
+    """The CUDA kernels of this build, whether they are loaded or why not, and what torch sees of CUDA."""
+    build = _native.build_info()["cuda"]
     if sys.modules.get("torch") is None:
-        return _native.build_info()["cuda"]
+        return build
     import torch
 
     if torch.version.cuda is None:
-        there = "torch is built without CUDA"
-    else:
-        count = torch.cuda.device_count()
-        names = ", ".join(torch.cuda.get_device_name(index) for index in range(count))
-        there = f"torch has CUDA {torch.version.cuda} and sees {names or 'no GPU'}"
-    return f"{_native.build_info()['cuda']}; {there}"
+        return f"{build}; torch is built without CUDA"
+    count = torch.cuda.device_count()
+    names = ", ".join(torch.cuda.get_device_name(index) for index in range(count))
+    return f"{build}, {loaded()}; torch has CUDA {torch.version.cuda} and sees {names or 'no GPU'}"
+
+
+def loaded() -> str:
+    """Whether torch has loaded the CUDA kernels, or why not."""
+    if functional._unavailable is not None:
+        return "not loaded: the torch operators are missing"
+    from fire_sampling import _ops
+
+    return "loaded" if _ops.cuda_unavailable is None else f"not loaded: {_ops.cuda_unavailable}"
+
+
+def has_gpu() -> bool:
+    """Whether the operators take the tensors of a GPU that is there."""
+    import torch
+
+    return loaded() == "loaded" and torch.cuda.is_available()
 
 
 def installed(package: str) -> str:
@@ -72,9 +88,14 @@ def info() -> int:
 def selftest_here() -> int:
     """Compares what this process draws, with its instruction set, and prints the result."""
     instruction_set = _native.build_info()["instruction_set"]
-    entries = [("NumPy", selftest.draw_with_numpy, selftest.numpy_dtypes())]
+    entries: list[tuple[str, selftest.Draw, tuple[str, ...]]] = [
+        ("NumPy", selftest.draw_with_numpy, selftest.numpy_dtypes())
+    ]
     if functional._unavailable is None:
         entries.append(("torch", selftest.draw_with_torch, selftest.DTYPES))
+        if has_gpu():
+            draw_on_gpu = functools.partial(selftest.draw_with_torch, device="cuda")
+            entries.append(("torch on CUDA", draw_on_gpu, selftest.DTYPES))
     failed = False
     for entry, draw, dtypes in entries:
         wrong = selftest.mismatches(draw, dtypes)
@@ -112,7 +133,11 @@ def main(arguments: list[str] | None = None) -> int:
         "selftest", help="draw a fixed table of answers and compare bits; FIRE_CPU chooses one"
     )
     test.add_argument("--answers", action="store_true", help="print this build's answers as JSON instead")
+    plan = commands.add_parser("plan", help="the CUDA launch of a batch, on any GPU; this needs none")
+    _launch_plan.add_arguments(plan)
     parsed = parser.parse_args(arguments)
+    if parsed.command == "plan":
+        return _launch_plan.show(parsed)
     try:
         _native.build_info()
     except RuntimeError as error:

@@ -10,6 +10,15 @@ class BuildInfo(TypedDict):
     cuda: str
     torch: str | None
 
+class Plan(TypedDict):
+    cluster: int
+    threads: int
+    shared_bytes: int
+    resident: bool
+    prefix_shift: int
+
+# The tasks that the plan table tells apart.
+TASKS: tuple[str, ...]
 # A record as fire/config.h lays it out; the bits that each order and each way with ties sets in its flags.
 RECORD: np.dtype[np.void]
 ORDER_FLAGS: dict[str, int]
@@ -52,3 +61,14 @@ def log_prob(
 ) -> npt.NDArray[np.float32]: ...
 def spread_records(record: npt.NDArray[np.uint32], rows: int, first_row: int) -> npt.NDArray[np.uint32]: ...
 def build_info() -> BuildInfo: ...
+def plan(
+    task: str,
+    rows: int,
+    vocabulary: int,
+    dtype: str,
+    *,
+    compute_capability: int = ...,
+    multiprocessors: int = ...,
+    shared_bytes: int = ...,
+    largest_cluster: int = ...,
+) -> Plan: ...

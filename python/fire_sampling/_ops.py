@@ -1,7 +1,7 @@
 """Loads the torch operators and gives them what only Python can: fakes, autograd, the version bump.
 
 Once this module is imported, `torch.ops.fire.sample` and its siblings are there. Their schemas and CPU
-kernels are in csrc/torch/cpu.cpp.
+kernels are in csrc/torch/cpu.cpp, their CUDA kernels in an object of its own, from csrc/torch/cuda.cpp.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 from fire_sampling._arguments import check_arguments
 
 LIBRARY = Path(__file__).with_name("libfire_sampling_torch_cpu.so")
+CUDA_LIBRARY = Path(__file__).with_name("libfire_sampling_torch_cuda.so")
 
 
 def _load(library: Path) -> None:
@@ -43,7 +44,24 @@ def _load(library: Path) -> None:
         ) from error
 
 
+def _load_cuda(library: Path) -> str | None:
+    """Loads the CUDA kernels; returns why there are none where it cannot."""
+    if torch.version.cuda is None:
+        return "torch is built without CUDA"
+    if not library.exists():
+        return (
+            "this build of fire_sampling has no CUDA kernels; install it again with nvcc on PATH "
+            "(FIRE_CUDA=on says what is missing)"
+        )
+    try:
+        torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
+    except OSError as error:
+        return f"torch {torch.__version__} cannot load {library}: {error}"
+    return None
+
+
 _load(LIBRARY)
+cuda_unavailable = _load_cuda(CUDA_LIBRARY)
 _library = torch.library.Library("fire", "IMPL")  # type: ignore[no-untyped-call]
 _fire = torch.ops.fire
 
@@ -97,6 +115,23 @@ _FAKES: dict[str, Callable[..., Any]] = {
 }
 for _op, _fake in _FAKES.items():
     torch.library.register_fake(f"fire::{_op}", _fake, lib=_library)
+
+
+# ---- CUDA tensors where there are no CUDA kernels ----
+
+
+def _refuse_cuda(op: str, reason: str) -> Callable[..., Any]:
+    """A kernel that tells why it is none; torch's own words would not."""
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError(f"fire::{op}: logits is on a GPU, but {reason}")
+
+    return refuse
+
+
+if cuda_unavailable is not None:
+    for _op in _FAKES:
+        _library.impl(_op, _refuse_cuda(_op, cuda_unavailable), "CUDA")  # type: ignore[no-untyped-call]
 
 
 # ---- autograd ----

@@ -142,17 +142,27 @@ def draw_with_numpy(
 
 
 def draw_with_torch(
-    bits: npt.NDArray[Any], dtype: str, step: npt.NDArray[np.int64], packed: npt.NDArray[np.uint32]
+    bits: npt.NDArray[Any],
+    dtype: str,
+    step: npt.NDArray[np.int64],
+    packed: npt.NDArray[np.uint32],
+    device: str = "cpu",
 ) -> Outputs:
-    """Through `torch.ops.fire`."""
+    """Through `torch.ops.fire`, with tensors on `device`."""
     import torch
 
     signed = np.array(bits[0]).view(np.int32 if dtype == "float32" else np.int16)
-    logits = torch.from_numpy(signed).view(getattr(torch, dtype)).expand(bits.shape)
-    arguments = (logits, torch.from_numpy(step), torch.from_numpy(packed.view(np.int32)))
+    row, steps, records = (torch.from_numpy(a).to(device) for a in (signed, step, packed.view(np.int32)))
+    arguments = (row.view(getattr(torch, dtype)).expand(bits.shape), steps, records)
     token, _, _, rank, kept, status = torch.ops.fire.sample_with_logprobs(*arguments)
     processed = torch.ops.fire.process_logits(*arguments)
-    return token.numpy(), kept.numpy(), rank.numpy(), status.numpy(), processed.numpy()
+    return (
+        token.numpy(force=True),
+        kept.numpy(force=True),
+        rank.numpy(force=True),
+        status.numpy(force=True),
+        processed.numpy(force=True),
+    )
 
 
 def numpy_dtypes() -> tuple[str, ...]:

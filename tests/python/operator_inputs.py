@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from backends import DEVICE, IS_CPU, on_device, pack
 from torch import Tensor
 
 import fire_sampling as fire
@@ -43,13 +44,17 @@ def make_inputs(
     rows: int = 9, vocabulary: int = 61, dtype: torch.dtype = torch.float32, seed: int = 0
 ) -> Inputs:
     """Rows of which the last, if there are several, is all -inf; configs and steps cycle through them."""
-    generator = torch.Generator().manual_seed(seed)
-    logits = (torch.randn(rows, vocabulary, generator=generator) * 3).to(dtype)
+    logits = (random_normal(rows, vocabulary, seed=seed) * 3).to(dtype)
     if rows > 1:
         logits[-1] = -torch.inf
     step = torch.arange(rows) % 4
-    cfg = fire.pack([CONFIGS[row % len(CONFIGS)] for row in range(rows)])
-    return Inputs(logits, step, cfg)
+    return Inputs(logits, step, pack([CONFIGS[row % len(CONFIGS)] for row in range(rows)]))
+
+
+def random_normal(*shape: int, seed: int) -> Tensor:
+    """The same values on every device."""
+    generator = torch.Generator("cpu").manual_seed(seed)
+    return torch.randn(*shape, generator=generator, device="cpu").to(DEVICE)
 
 
 def arguments_of(name: str, inputs: Inputs) -> tuple[Tensor, ...]:
@@ -82,3 +87,16 @@ def assert_same_bits(results: tuple[Tensor, ...], expected: tuple[Tensor, ...]) 
     assert len(results) == len(expected)
     for result, wanted in zip(results, expected, strict=True):
         torch.testing.assert_close(result, wanted, rtol=0, atol=0, equal_nan=True)
+
+
+def assert_as_on_the_cpu(results: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> None:
+    """The CPU's results: every bit, but log-probabilities, one float a row, within 1e-6 · max(1, |value|)."""
+    assert len(results) == len(expected)
+    for result, wanted in zip(results, on_device(*expected), strict=True):
+        is_logprob = result.dim() == 1 and result.is_floating_point()
+        if IS_CPU or not is_logprob:
+            assert_same_bits((result,), (wanted,))
+            continue
+        finite = wanted.isfinite()
+        assert_same_bits((result[~finite],), (wanted[~finite],))
+        assert ((result - wanted).abs() <= 1e-6 * wanted.abs().clamp(min=1))[finite].all()

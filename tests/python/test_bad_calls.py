@@ -8,9 +8,12 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from backends import DEVICE
 from operator_inputs import OPERATORS, operator
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+
+pytestmark = pytest.mark.every_backend
 
 ROWS, VOCABULARY = 4, 50
 
@@ -213,7 +216,7 @@ def cases() -> list[Any]:
 @pytest.mark.parametrize(("name", "bad"), cases())
 def test_a_bad_call_is_refused_in_these_words(name: str, bad: BadCall, where: str) -> None:
     with FakeTensorMode() if where == "fake" else contextlib.nullcontext():
-        arguments = good_arguments("meta" if where == "meta" else "cpu")
+        arguments = good_arguments("meta" if where == "meta" else DEVICE)
         call(name, arguments, bad.with_slot)
         arguments[bad.argument] = bad.change(arguments)
         with pytest.raises(RuntimeError) as caught:
@@ -223,10 +226,10 @@ def test_a_bad_call_is_refused_in_these_words(name: str, bad: BadCall, where: st
 
 @pytest.mark.parametrize("moved", ["step", "cfg", "slot", "token", "grad"])
 @pytest.mark.parametrize(
-    ("where", "other"), [("cpu", "meta"), ("meta", "cpu"), ("fake", "meta"), ("fake", "cuda:0")]
+    ("where", "other"), [("real", "meta"), ("meta", DEVICE), ("fake", "meta"), ("fake", "cuda:1")]
 )
 def test_an_argument_on_another_device_is_refused_by_name(moved: str, where: str, other: str) -> None:
-    device = "meta" if where == "meta" else "cpu"
+    device = "meta" if where == "meta" else DEVICE
     with FakeTensorMode() if where == "fake" else contextlib.nullcontext():
         arguments = good_arguments(device)
         arguments[moved] = torch.empty_like(arguments[moved], device=other)
@@ -251,13 +254,13 @@ def test_what_is_no_tensor_is_refused_by_the_schema(arguments: tuple[object, ...
 
 
 def test_sparse_logits_find_no_kernel() -> None:
-    arguments = good_arguments("cpu") | {"logits": torch.zeros(ROWS, VOCABULARY).to_sparse()}
-    with pytest.raises(NotImplementedError, match=r"fire::sample.*SparseCPU"):
+    arguments = good_arguments(DEVICE) | {"logits": torch.zeros(ROWS, VOCABULARY).to_sparse()}
+    with pytest.raises(NotImplementedError, match=r"fire::sample.*Sparse(CPU|CUDA)"):
         call("sample", arguments, with_slot=False)
 
 
 def test_a_bad_call_inside_torch_compile_shows_the_same_message() -> None:
-    arguments = good_arguments("cpu")
+    arguments = good_arguments(DEVICE)
     compiled = torch.compile(
         lambda logits, step, cfg: torch.ops.fire.sample(logits, step, cfg), fullgraph=True
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,12 +26,9 @@ def test_info_names_versions_instruction_set_cuda_and_the_operators(
     version = fire_sampling.__version__
     assert lines["fire_sampling"] == f"{version} (compiled part {build['version']}, {build['compiler']})"
     assert lines["instruction set"] == build["instruction_set"]
-    seen = (
-        "torch is built without CUDA"
-        if torch.version.cuda is None
-        else f"torch has CUDA {torch.version.cuda}"
-    )
-    assert lines["CUDA"].startswith(f"no kernels in this version; {seen}")
+    assert lines["CUDA"].startswith(build["cuda"])
+    seen = "is built without CUDA" if torch.version.cuda is None else f"has CUDA {torch.version.cuda}"
+    assert f"; torch {seen}" in lines["CUDA"]
     assert lines["torch operators"] == f"{_ops.LIBRARY}, built against torch {build['torch']}"
     assert lines["torch"] == torch.__version__
 
@@ -43,23 +42,68 @@ def test_info_without_torch_says_why_the_operators_are_missing(run_python: RunPy
     child = run_python(program, torch=False)
     assert child.returncode == 0, child.stderr
     assert "torch operators  missing: torch is not installed\n" in child.stdout
-    assert "CUDA             no kernels in this version\n" in child.stdout
+    assert f"CUDA             {_native.build_info()['cuda']}\n" in child.stdout
     assert child.stderr == ""
 
 
-def test_info_names_the_gpus_that_torch_sees_and_that_nothing_here_uses_them(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("unavailable", "state"), [(None, "loaded"), ("it is missing", "not loaded: it is missing")]
+)
+def test_info_says_whether_the_cuda_kernels_are_loaded_and_which_gpus_torch_sees(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    unavailable: str | None,
+    state: str,
 ) -> None:
+    build = _native.build_info() | {"cuda": "kernels for 80, 90 (CUDA 13.0.88)"}
+    monkeypatch.setattr(_native, "build_info", lambda: build)
+    monkeypatch.setattr(_ops, "cuda_unavailable", unavailable)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
     assert main(["info"]) == 0
-    assert (
-        "no kernels in this version; torch has CUDA 13.0 and sees GPU 0, GPU 1\n" in capsys.readouterr().out
-    )
+    line = f"kernels for 80, 90 (CUDA 13.0.88), {state}; torch has CUDA 13.0 and sees"
+    assert f"CUDA             {line} GPU 0, GPU 1\n" in capsys.readouterr().out
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert main(["info"]) == 0
-    assert "torch has CUDA 13.0 and sees no GPU\n" in capsys.readouterr().out
+    assert f"CUDA             {line} no GPU\n" in capsys.readouterr().out
+
+
+def plan_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, str]:
+    assert main(["plan", *arguments]) == 0
+    return dict(line.split() for line in capsys.readouterr().out.splitlines())
+
+
+def test_plan_shows_the_launch_of_a_shape_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    shape = ("--rows", "1", "--vocabulary", "128256", "--dtype", "float32")
+    one_row = plan_of(capsys, *shape, "--device", "h100")
+    expected = _native.plan("sample", 1, 128256, "float32")
+    assert {name: one_row[name] for name in expected} == {k: str(v) for k, v in expected.items()}
+    assert int(one_row["cluster"]) > 1
+    # Without clusters no launch may ask for one.
+    assert plan_of(capsys, *shape, "--device", "a100")["cluster"] == "1"
+    assert plan_of(capsys, *shape, "--device", "h100", "--largest-cluster", "1")["cluster"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(vocabulary=0), "vocabulary is 0, expected 1 … 2097152"),
+        (dict(vocabulary=2**21 + 1), "vocabulary is 2097153, expected 1 … 2097152"),
+        (dict(rows=-1), "rows is -1, expected 0 or more"),
+        (dict(dtype="float64"), "dtype is 'float64', expected one of bfloat16, float16, float32"),
+        (dict(task="guess"), "task is 'guess', expected one of heat_logits_, log_prob, log_prob_backward"),
+    ],
+)
+def test_a_plan_of_an_impossible_shape_is_refused_by_name(change: dict[str, Any], message: str) -> None:
+    good: dict[str, Any] = dict(task="sample", rows=1, vocabulary=9, dtype="float32")
+    with pytest.raises(ValueError, match=f"^fire_sampling._native.plan: {re.escape(message)}"):
+        _native.plan(**good | change)
+
+
+def test_plan_on_the_command_line_says_what_is_wrong_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--rows", "1", "--vocabulary", "0"]) == 2
+    assert capsys.readouterr().out == "fire_sampling._native.plan: vocabulary is 0, expected 1 … 2097152\n"
 
 
 def test_a_self_test_without_ml_dtypes_says_that_bfloat16_was_not_compared(

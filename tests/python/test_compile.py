@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from backends import pack
 from operator_inputs import (
     CONFIGS,
     DTYPES,
@@ -20,7 +21,7 @@ from operator_inputs import (
 )
 from torch import Tensor
 
-import fire_sampling as fire
+pytestmark = pytest.mark.every_backend
 
 
 @pytest.fixture(autouse=True)
@@ -62,8 +63,8 @@ def every_layout() -> dict[str, tuple[Inputs, Tensor | None]]:
         "0-d int64 step": (plain._replace(step=torch.tensor(1)), None),
         "0-d int32 step": (plain._replace(step=torch.tensor(1, dtype=torch.int32)), None),
         "strided steps": (plain._replace(step=plain.step.repeat_interleave(2)[::2]), None),
-        "slot": (plain._replace(cfg=fire.pack(list(CONFIGS))), slot),
-        "strided slot": (plain._replace(cfg=fire.pack(list(CONFIGS))), slot.repeat_interleave(2)[::2]),
+        "slot": (plain._replace(cfg=pack(list(CONFIGS))), slot),
+        "strided slot": (plain._replace(cfg=pack(list(CONFIGS))), slot.repeat_interleave(2)[::2]),
         "padded unaligned logits": (plain._replace(logits=store[:, 5:66]), None),
         "one row expanded": (plain._replace(logits=plain.logits[:1].expand(9, -1)), None),
         "no rows": (empty, None),

@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from backends import pack
 
 import fire_sampling as fire
 from fire_sampling import numpy as fire_numpy
+
+pytestmark = pytest.mark.every_backend
 
 ROWS = 3
 CONFIG = fire.SamplingConfig(seed=1)
@@ -58,7 +61,7 @@ BAD_CALLS: list[tuple[dict[str, Any], type[Exception], str]] = [
 
 def call(function: str, **change: Any) -> Any:
     arguments: dict[str, Any] = dict(
-        logits=torch.zeros(ROWS, 9), step=0, config=fire.pack(CONFIG, rows=ROWS), slot=None
+        logits=torch.zeros(ROWS, 9), step=0, config=pack(CONFIG, rows=ROWS), slot=None
     )
     if function == "log_prob":
         arguments["token"] = torch.zeros(ROWS, dtype=torch.int64)
@@ -89,7 +92,7 @@ def test_a_token_that_is_no_tensor_is_refused_by_name(token: Any, came: str) -> 
 @pytest.mark.parametrize("kind", [int, np.int64])
 def test_an_integer_step_counts_as_the_tensor_that_holds_it(step: int, kind: Callable[[int], Any]) -> None:
     logits = torch.randn(ROWS, 400)
-    records = fire.pack(CONFIG, rows=ROWS)
+    records = pack(CONFIG, rows=ROWS)
     expected = torch.ops.fire.sample(logits, torch.tensor(step), records)
     assert torch.equal(fire.sample(logits, kind(step), records), expected)
 
@@ -102,7 +105,7 @@ def test_an_integer_step_that_changes_stays_one_graph_in_torch_compile() -> None
         return graph.forward
 
     compiled = torch.compile(fire.sample, fullgraph=True, backend=count)
-    logits, records = torch.randn(ROWS, 400), fire.pack(CONFIG, rows=ROWS)
+    logits, records = torch.randn(ROWS, 400), pack(CONFIG, rows=ROWS)
     for step in range(2, 8):
         assert torch.equal(compiled(logits, step, records), fire.sample(logits, step, records))
     assert len(graphs) <= 2  # one for the first step, one for every other

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from operator_inputs import DTYPES, arguments_of, make_inputs
+from backends import pack
+from operator_inputs import DTYPES, arguments_of, make_inputs, random_normal
 from torch import Tensor
 
 import fire_sampling as fire
+
+pytestmark = pytest.mark.every_backend
 
 ROWS, VOCABULARY = 24, 400
 COLD: dict[str, Any] = {"hot_steps": 0, "seed": 11}
@@ -26,8 +29,7 @@ CONFIGS = {
 
 
 def make_logits(dtype: torch.dtype = torch.float32, spread: float = 3.0) -> Tensor:
-    generator = torch.Generator().manual_seed(5)
-    return (torch.randn(ROWS, VOCABULARY, generator=generator) * spread).to(dtype)
+    return (random_normal(ROWS, VOCABULARY, seed=5) * spread).to(dtype)
 
 
 def temperature_of(name: str) -> float:
@@ -45,7 +47,7 @@ def some_tokens(kept: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_value_and_gradient_equal_a_float64_log_softmax_over_the_same_kept_set(name: str) -> None:
-    logits, step, cfg = make_logits(), torch.tensor(0), fire.pack(CONFIGS[name], rows=ROWS)
+    logits, step, cfg = make_logits(), torch.tensor(0), pack(CONFIGS[name], rows=ROWS)
     kept = torch.ops.fire.process_logits(logits, step, cfg).isfinite()
     token = some_tokens(kept)
     grad = torch.linspace(-2, 3, ROWS)
@@ -68,7 +70,7 @@ def test_value_and_gradient_equal_a_float64_log_softmax_over_the_same_kept_set(n
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("dtype", DTYPES[1:])
 def test_a_16_bit_gradient_is_the_rounded_float32_gradient(name: str, dtype: torch.dtype) -> None:
-    step, cfg = torch.tensor(0), fire.pack(CONFIGS[name], rows=ROWS)
+    step, cfg = torch.tensor(0), pack(CONFIGS[name], rows=ROWS)
     grad = torch.linspace(-2, 3, ROWS)
     gradients = []
     narrow = make_logits(dtype)
@@ -93,7 +95,7 @@ def test_the_value_of_a_sampled_token_is_the_logprob_that_sampling_reported(dtyp
 def test_a_token_that_is_never_drawn_has_minus_infinity_and_no_gradient() -> None:
     logits = torch.tensor([[3.0, 2.0, 1.0, -torch.inf]]).repeat(7, 1).requires_grad_()
     token = torch.tensor([2, 3, 4, -1, 2**62, -(2**63), 0])
-    cfg = fire.pack(fire.SamplingConfig(top_k=2, **COLD), rows=7)
+    cfg = pack(fire.SamplingConfig(top_k=2, **COLD), rows=7)
     value = torch.ops.fire.log_prob(logits, token, torch.tensor(0), cfg)
     assert torch.isneginf(value[:6]).all()
     assert value[6].isfinite()
@@ -106,7 +108,7 @@ def test_a_token_that_is_never_drawn_has_minus_infinity_and_no_gradient() -> Non
 def test_a_decided_row_is_certain_of_its_token_and_has_no_gradient() -> None:
     rows = torch.tensor([[1.0, 5.0, 2.0], [1.0, torch.inf, 2.0], [-torch.inf, -torch.inf, -torch.inf]])
     greedy, regular = fire.SamplingConfig(temperature=0.0, seed=1), fire.SamplingConfig(**COLD)
-    cfg = fire.pack([greedy, regular, regular])
+    cfg = pack([greedy, regular, regular])
     token = torch.ops.fire.sample(rows, torch.tensor(0), cfg)
     assert token.tolist() == [1, 1, 0]
     logits = rows.clone().requires_grad_()
@@ -203,7 +205,7 @@ def test_functional_transforms_of_log_prob_are_refused_instead_of_wrong() -> Non
 def test_a_policy_gradient_step_makes_the_rewarded_tokens_more_probable() -> None:
     torch.manual_seed(0)
     logits = torch.nn.Parameter(torch.randn(64, 100))
-    step, cfg = torch.tensor(0), fire.pack(fire.SamplingConfig(temperature=0.8, **COLD), rows=64)
+    step, cfg = torch.tensor(0), pack(fire.SamplingConfig(temperature=0.8, **COLD), rows=64)
     token = torch.ops.fire.sample(logits, step, cfg)
     before = torch.ops.fire.log_prob(logits, token, step, cfg)
     (-before.mean()).backward()

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 import torch
+from backends import DEVICE, pack
 from operator_inputs import (
     CONFIGS,
     DTYPES,
     OPERATORS,
     Inputs,
     arguments_of,
+    assert_as_on_the_cpu,
     assert_same_bits,
     make_inputs,
     operator,
     results_of,
 )
 
-import fire_sampling as fire
 import fire_sampling.numpy as fire_numpy
+from fire_sampling import selftest
+
+pytestmark = pytest.mark.every_backend
 
 SLOT_OUT_OF_RANGE = 1 << 5
 
@@ -54,16 +60,17 @@ def test_results_have_the_documented_shapes_and_dtypes(name: str, dtype: torch.d
 @pytest.mark.parametrize("dtype", DTYPES[::2])
 def test_the_operators_equal_the_numpy_entry_bit_for_bit(dtype: torch.dtype) -> None:
     inputs = make_inputs(rows=40, vocabulary=300, dtype=dtype)
-    arrays = [tensor.numpy() for tensor in inputs]
-    assert_same_bits(
+    arrays = [tensor.numpy(force=True) for tensor in inputs]
+    assert_as_on_the_cpu(
         results_of("sample_with_logprobs", inputs),
         tuple(map(torch.from_numpy, fire_numpy.sample_with_logprobs(*arrays))),
     )
     for name in ("sample", "process_logits"):
-        assert_same_bits(results_of(name, inputs), (torch.from_numpy(getattr(fire_numpy, name)(*arrays)),))
-    logits, token, step, cfg = arguments_of("log_prob", inputs)
-    expected = fire_numpy.log_prob(logits.numpy(), token.numpy(), step.numpy(), cfg.numpy())
-    assert_same_bits((torch.ops.fire.log_prob(logits, token, step, cfg),), (torch.from_numpy(expected),))
+        expected = getattr(fire_numpy, name)(*arrays)
+        assert_as_on_the_cpu(results_of(name, inputs), (torch.from_numpy(expected),))
+    arguments = arguments_of("log_prob", inputs)
+    expected = fire_numpy.log_prob(*(argument.numpy(force=True) for argument in arguments))
+    assert_as_on_the_cpu(results_of("log_prob", arguments), (torch.from_numpy(expected),))
 
 
 @pytest.mark.parametrize("name", ["sample", "sample_with_logprobs"])
@@ -82,6 +89,14 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(name: str) -> None:
     for row in range(11):
         arguments = tuple(argument[row : row + 1] for argument in arguments_of(name, inputs))
         assert_same_bits(results_of(name, arguments), tuple(result[row : row + 1] for result in batch))
+
+
+@pytest.mark.parametrize("dtype", selftest.DTYPES)
+def test_the_table_of_answers_holds_on_this_backend(dtype: str) -> None:
+    draw = functools.partial(selftest.draw_with_torch, device=DEVICE)
+    table = json.loads(selftest.ANSWERS.read_text())
+    for name, answer in selftest.answers(draw, (dtype,)):
+        assert answer == table[name], name
 
 
 def strided(tensor: torch.Tensor) -> torch.Tensor:
@@ -143,10 +158,11 @@ def test_a_vocabulary_of_one_may_have_any_stride(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("slot", [None, torch.zeros(0, dtype=torch.int32)])
+@pytest.mark.parametrize("with_slot", [False, True])
 @pytest.mark.parametrize("name", OPERATORS)
-def test_no_rows_give_empty_results(name: str, slot: torch.Tensor | None) -> None:
-    records = make_inputs(rows=3).cfg if slot is not None else torch.zeros(0, 16, dtype=torch.int32)
+def test_no_rows_give_empty_results(name: str, with_slot: bool) -> None:
+    slot = torch.zeros(0, dtype=torch.int32) if with_slot else None
+    records = make_inputs(rows=3).cfg if with_slot else torch.zeros(0, 16, dtype=torch.int32)
     inputs = Inputs(torch.zeros(0, 61), torch.zeros(0, dtype=torch.int64), records)
     for result in results_of(name, arguments_of(name, inputs), slot=slot):
         assert result.shape[0] == 0
@@ -174,7 +190,7 @@ def test_a_0d_step_counts_for_every_row(name: str, dtype: torch.dtype) -> None:
 def test_slot_chooses_the_record_of_each_row(name: str) -> None:
     inputs = make_inputs()
     slot = torch.tensor([3, 3, 0, 6, 1, 2, 5, 4, 0], dtype=torch.int32)
-    records = fire.pack(list(CONFIGS))
+    records = pack(list(CONFIGS))
     gathered = results_of(name, arguments_of(name, inputs._replace(cfg=records[slot.long()])))
     for indices in (slot, strided(slot)):
         arguments = arguments_of(name, inputs._replace(cfg=records))
@@ -183,7 +199,7 @@ def test_slot_chooses_the_record_of_each_row(name: str) -> None:
 
 def test_a_slot_out_of_range_is_clamped_and_reported() -> None:
     inputs = make_inputs(rows=4)
-    records = fire.pack(list(CONFIGS))
+    records = pack(list(CONFIGS))
     slot = torch.tensor([-1, 7, 2**31 - 1, 6], dtype=torch.int32)
     clamped = slot.clamp(0, 6)
     *results, status = torch.ops.fire.sample_with_logprobs(inputs.logits, inputs.step, records, slot)
@@ -207,7 +223,7 @@ def test_without_reference_only_ref_logprob_and_rank_are_missing() -> None:
 def test_autocast_leaves_the_operators_alone(name: str) -> None:
     inputs = make_inputs()
     expected = results_of(name, arguments_of(name, inputs))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(torch.device(DEVICE).type, dtype=torch.bfloat16):
         assert_same_bits(results_of(name, arguments_of(name, inputs)), expected)
 
 
@@ -252,6 +268,7 @@ print(len(os.listdir("/proc/self/task")) - before)
 """
 
 
+@pytest.mark.cpu_only("threads over rows")
 @pytest.mark.parametrize("threads", [1, 3])
 def test_rows_run_on_as_many_threads_as_torch_is_told(threads: int) -> None:
     run = subprocess.run(

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from backends import DEVICE, pack
 from operator_inputs import OPERATORS, READING, Inputs, arguments_of, make_inputs, operator, results_of
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import fire_sampling as fire
 from fire_sampling import _ops
+
+pytestmark = pytest.mark.every_backend
 
 ALL_HOT = fire.SamplingConfig(temperature=0.7, top_k=8, seed=3)
 
@@ -90,14 +93,14 @@ def test_heat_logits_on_saved_logits_makes_backward_raise_instead_of_using_the_n
     weight = torch.randn(4, 61, requires_grad=True)
     logits = weight * 2
     loss = logits.square().sum()  # saves logits
-    torch.ops.fire.heat_logits_(logits.detach(), torch.tensor(0), fire.pack(ALL_HOT, rows=4))
+    torch.ops.fire.heat_logits_(logits.detach(), torch.tensor(0), pack(ALL_HOT, rows=4))
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
 
 
 def test_heat_logits_bumps_the_version_once_with_and_without_slot() -> None:
     logits = torch.randn(4, 61)
-    records = fire.pack(ALL_HOT, rows=4)
+    records = pack(ALL_HOT, rows=4)
     for keywords in ({}, {"slot": torch.zeros(4, dtype=torch.int32)}):
         version = logits._version
         torch.ops.fire.heat_logits_(logits, torch.tensor(0), records, **keywords)
@@ -108,7 +111,7 @@ def test_a_refused_heat_logits_call_writes_nothing_and_bumps_nothing() -> None:
     logits = torch.randn(4, 61)
     before, version = logits.clone(), logits._version
     with pytest.raises(RuntimeError, match="cfg has S = 3"):
-        torch.ops.fire.heat_logits_(logits, torch.tensor(0), fire.pack(ALL_HOT, rows=3))
+        torch.ops.fire.heat_logits_(logits, torch.tensor(0), pack(ALL_HOT, rows=3))
     assert torch.equal(logits, before)
     assert logits._version == version
 
@@ -117,7 +120,7 @@ def test_heat_logits_of_a_lazily_negated_tensor_is_refused_in_words_and_writes_n
     logits = torch.randn(4, 61)
     negated = torch._neg_view(logits)
     before = logits.clone()
-    step, records = torch.tensor(0), fire.pack(ALL_HOT, rows=4)
+    step, records = torch.tensor(0), pack(ALL_HOT, rows=4)
     with pytest.raises(RuntimeError, match=r"^fire::heat_logits_: logits has its negative bit set, expected"):
         torch.ops.fire.heat_logits_(negated, step, records)
     assert torch.equal(logits, before)
@@ -150,22 +153,24 @@ def test_one_argument_on_meta_is_refused_instead_of_returning_uninitialised_memo
         arguments[moved] = arguments[moved].to("meta")
     else:
         slot = slot.to("meta")
-    expected = "is on cpu, expected meta" if moved in floats else "is on meta, expected cpu"
+    expected = f"is on {DEVICE}, expected meta" if moved in floats else f"is on meta, expected {DEVICE}"
     with pytest.raises(RuntimeError, match=rf"^fire::{name}: \w+ {expected}, the device of logits$"):
         operator(name)(*arguments, slot=slot)
 
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_fake_arguments_on_different_devices_are_refused(name: str) -> None:
+    other = "cuda:0" if DEVICE == "cpu" else "cpu"
+    words = rf"^fire::{name}: cfg is on {other}, expected {DEVICE}, the device"
     with FakeTensorMode(allow_non_fake_inputs=True):
         *arguments, cfg = arguments_of(name, make_inputs())
-        with pytest.raises(RuntimeError, match=rf"^fire::{name}: cfg is on cuda:0, expected cpu, the device"):
-            operator(name)(*arguments, torch.empty_like(cfg, device="cuda:0"))
+        with pytest.raises(RuntimeError, match=words):
+            operator(name)(*arguments, torch.empty_like(cfg, device=other))
 
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_a_fake_called_with_real_tensors_raises(name: str) -> None:
-    with pytest.raises(RuntimeError, match=rf"^fire::{name}: logits holds data on cpu, expected a fake"):
+    with pytest.raises(RuntimeError, match=rf"^fire::{name}: logits holds data on {DEVICE}, expected a fake"):
         _ops._FAKES[name](*arguments_of(name, make_inputs()))
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import re
 import runpy
-import shutil
 import subprocess
 import sys
 import tarfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,64 +15,12 @@ import numpy as np
 import pytest
 import setuptools  # type: ignore[import-untyped]
 import torch
+from packaging_support import ROOT, build_wheel, run
 
 from fire_sampling import SamplingConfig
 from fire_sampling import numpy as fire
 
-ROOT = Path(__file__).resolve().parents[2]
 OPERATORS = "fire_sampling/libfire_sampling_torch_cpu.so"
-
-
-@pytest.fixture(scope="module")
-def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source distribution, made where tools have left their caches."""
-    folder = tmp_path_factory.mktemp("packaging")
-    unwanted = (
-        ".git",
-        ".venv",
-        ".cache",
-        "build*",
-        "*.egg-info",
-        "demo_output",
-    )
-    shutil.copytree(ROOT, folder / "tree", ignore=shutil.ignore_patterns(*unwanted))
-    for cache in (
-        "python/.mypy_cache/3.11/x.json",
-        "python/fire_sampling/.ruff_cache/1/y",
-        "csrc/__pycache__/z.pyc",
-    ):
-        path = folder / "tree" / cache
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    make = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
-    run([sys.executable, "-c", make, str(folder)], cwd=folder / "tree")
-    return next(folder.glob("*.tar.gz"))
-
-
-@pytest.fixture(scope="module")
-def source(sdist: Path) -> Path:
-    """What the source distribution unpacks to: if the wheels build from it, it carries what they need."""
-    with tarfile.open(sdist) as archive:
-        archive.extractall(sdist.parent, filter="data")
-    return sdist.parent / sdist.name.removesuffix(".tar.gz")
-
-
-def run(command: list[str], cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command that must succeed."""
-    done = subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
-
-
-def build_wheel(source: Path, **environment: str) -> set[str]:
-    """The names in the wheel that `pip wheel` builds."""
-    target = source.parent / "wheels"
-    shutil.rmtree(target, ignore_errors=True)
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(target), str(source)]
-    run(command, None, **environment)
-    (wheel,) = target.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        return set(archive.namelist())
 
 
 def test_a_source_distribution_holds_what_a_build_needs_and_nothing_that_tools_left(sdist: Path) -> None:
@@ -153,7 +99,7 @@ def headers_of(folder: Path, version: str) -> Path:
 @pytest.fixture
 def setup_script(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The functions of setup.py, in an environment that sets nothing."""
-    for variable in ("FIRE_TORCH", "FIRE_TORCH_INCLUDE"):
+    for variable in ("FIRE_TORCH", "FIRE_TORCH_INCLUDE", "FIRE_CUDA", "FIRE_CUDA_ARCHITECTURES"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(setuptools, "setup", lambda **arguments: None)
     return runpy.run_path(str(ROOT / "setup.py"))
@@ -199,6 +145,20 @@ def test_the_build_says_which_torch_the_operators_are_for(
     )
 
 
+@pytest.mark.parametrize(("cuda", "expected"), [("'13.0'", "auto"), ("None", "off")])
+def test_cuda_kernels_are_built_by_themselves_only_beside_a_torch_that_can_load_them(
+    setup_script: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cuda: str, expected: str
+) -> None:
+    (tmp_path / "version.py").write_text(f"__all__ = ['cuda']\ncuda: Optional[str] = {cuda}\n")
+    torch_settings = ["-DFIRE_TORCH=ON", f"-DFIRE_TORCH_INCLUDE={tmp_path / 'include'}"]
+    assert setup_script["cuda_arguments"](torch_settings) == [f"-DFIRE_CUDA={expected}"]
+    assert setup_script["cuda_arguments"](["-DFIRE_TORCH=OFF"]) == ["-DFIRE_CUDA=off"]
+    monkeypatch.setenv("FIRE_CUDA", "on")
+    monkeypatch.setenv("FIRE_CUDA_ARCHITECTURES", "75;90")
+    settings = setup_script["cuda_arguments"](torch_settings)
+    assert settings == ["-DFIRE_CUDA=on", "-DFIRE_CUDA_ARCHITECTURES=75;90"]
+
+
 def test_a_build_that_fails_leaves_the_earlier_one_in_place(source: Path, tmp_path: Path) -> None:
     package = tmp_path / "fire_sampling"
     package.mkdir()
@@ -206,17 +166,20 @@ def test_a_build_that_fails_leaves_the_earlier_one_in_place(source: Path, tmp_pa
     earlier.touch()
     command = [sys.executable, "setup.py", "build_ext", "--build-lib", str(tmp_path)]
     command += ["--build-temp", str(tmp_path / "temp")]
-    environment = os.environ | {"FIRE_CUDA": "on", "FIRE_TORCH": "off"}
+    environment = os.environ | {"FIRE_CUDA": "on", "FIRE_TORCH": "off", "CUDACXX": "/nowhere/nvcc"}
     built = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True)
     assert built.returncode != 0
-    assert "FIRE_CUDA=on: this version" in built.stderr
+    assert "FIRE_CUDA=on: no nvcc that works was found" in built.stderr
     assert earlier.exists()
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["-DFIRE_CUDA=on"], "FIRE_CUDA=on: this version of fire_sampling has no CUDA backend"),
+        (
+            ["-DFIRE_CUDA=on"],
+            "FIRE_CUDA=on: no nvcc that works was found by CUDACXX, CUDA_HOME, CUDA_PATH or PATH",
+        ),
         (["-DFIRE_CUDA=maybe"], "FIRE_CUDA=maybe: expected auto, on or off"),
         (["-DFIRE_TORCH=ON"], "FIRE_TORCH=ON needs FIRE_TORCH_INCLUDE"),
         (["-DFIRE_TORCH=ON"], "FIRE_TORCH=OFF builds without the torch operators"),
@@ -230,12 +193,14 @@ def test_a_setting_that_cannot_be_met_is_an_error_that_names_it(
     settings: list[str], message: str, tmp_path: Path
 ) -> None:
     command = ["cmake", "-S", str(ROOT), "-B", str(tmp_path), *settings]
-    configured = subprocess.run(command, capture_output=True, text=True)
+    environment = os.environ | {"CUDACXX": "/nowhere/nvcc"}
+    configured = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert configured.returncode != 0
     assert message in " ".join(configured.stderr.split())
 
 
 def test_without_nvcc_the_build_says_that_it_is_for_the_cpu_only(tmp_path: Path) -> None:
     command = ["cmake", "-S", str(ROOT), "-B", str(tmp_path)]
-    configured = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "FIRE_CUDA=auto: this version of fire_sampling has no CUDA backend" in configured.stdout
+    environment = os.environ | {"CUDACXX": "/nowhere/nvcc"}
+    configured = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert re.search("FIRE_CUDA=auto: no nvcc .* building for the CPU only", configured.stdout)

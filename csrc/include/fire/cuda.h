@@ -1,0 +1,35 @@
+// The C++ API on a GPU: the functions of sampling.h with every pointer of the batch and of the outputs in the memory of
+// the current device, and the same bits as on a CPU; log-probabilities within 1e-6 · max(1, |value|).
+//
+// A call checks its arguments, launches one kernel on `stream` and returns: no synchronisation, no allocation, nothing
+// read on the host, so a captured graph replays with whatever steps, slots and records then lie in memory.
+#pragma once
+
+#include <cstdint>
+
+#include "fire/sampling.h"
+
+struct CUstream_st;  // cudaStream_t, for callers without the toolkit's headers
+
+namespace fire {
+
+using CudaStream = CUstream_st*;
+
+// All below throw std::invalid_argument for a batch that names too few records, no memory or a vocabulary out of range,
+// and std::runtime_error, with CUDA's own words, where the device refuses the launch.
+void SampleCuda(const Batch& batch, const SampleOutputs& outputs, CudaStream stream);
+
+// out[r, i] = x / T where kept, −inf elsewhere. `out_stride` ≥ vocabulary, in elements.
+void ProcessLogitsCuda(const Batch& batch, float* out, int64_t out_stride, CudaStream stream);
+
+// Hot rows only, in place. `logits` is batch.logits, writable and float32; rows must not overlap.
+void HeatLogitsCuda(const Batch& batch, float* logits, CudaStream stream);
+
+// ln of the probability with which `sample` would have drawn token[r]; −inf where it never would.
+void LogProbCuda(const Batch& batch, const int64_t* token, int64_t token_stride, float* logprob, CudaStream stream);
+
+// grad_logits[r, i] = grad[r] · ∂ logprob[r] / ∂ logits[r, i], in the logits' own type.
+void LogProbBackwardCuda(const Batch& batch, const int64_t* token, int64_t token_stride, const float* grad,
+                         int64_t grad_stride, void* grad_logits, int64_t grad_logits_stride, CudaStream stream);
+
+}  // namespace fire

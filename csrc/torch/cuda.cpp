@@ -1,0 +1,55 @@
+// The operators' CUDA kernels, for the schemas that cpu.cpp defines. The object loads only where torch has CUDA, but it
+// compiles against the headers of any torch: what it needs of libtorch_cuda is the one function declared here.
+//
+// A call runs on torch's current stream of the logits' device, takes its outputs from torch's allocator, reads no
+// tensor on the host and never waits, so that it may be captured in a graph.
+#include "fire/cuda.h"
+
+#include <torch/csrc/stable/accelerator.h>
+
+#include "torch/operators.h"
+#include "torch/profiler_range.h"
+
+extern "C" AOTI_TORCH_EXPORT AOTITorchError aoti_torch_get_current_cuda_stream(int32_t device_index, void** stream);
+
+namespace fire::operators {
+namespace {
+
+CudaStream CurrentStream(int32_t device_index) {
+  void* stream = nullptr;
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(device_index, &stream));
+  return static_cast<CudaStream>(stream);
+}
+
+class Cuda {
+ public:
+  Cuda(const char* name, const Tensor& logits)
+      : range_(name), device_(logits.get_device_index()), stream_(CurrentStream(logits.get_device_index())) {}
+
+  void Sample(const Batch& batch, const SampleOutputs& outputs) const { SampleCuda(batch, outputs, stream_); }
+
+  void ProcessLogits(const Batch& batch, float* out, int64_t out_stride) const {
+    ProcessLogitsCuda(batch, out, out_stride, stream_);
+  }
+
+  void HeatLogits(const Batch& batch, float* logits) const { HeatLogitsCuda(batch, logits, stream_); }
+
+  void LogProb(const Batch& batch, const int64_t* token, int64_t token_stride, float* logprob) const {
+    LogProbCuda(batch, token, token_stride, logprob, stream_);
+  }
+
+  void LogProbBackward(const Batch& batch, const int64_t* token, int64_t token_stride, const float* grad,
+                       int64_t grad_stride, void* grad_logits, int64_t grad_logits_stride) const {
+    LogProbBackwardCuda(batch, token, token_stride, grad, grad_stride, grad_logits, grad_logits_stride, stream_);
+  }
+
+ private:
+  ProfilerRange range_;
+  torch::stable::accelerator::DeviceGuard device_;
+  CudaStream stream_;
+};
+
+}  // namespace
+}  // namespace fire::operators
+
+STABLE_TORCH_LIBRARY_IMPL(fire, CUDA, library) { fire::operators::Implement<fire::operators::Cuda>(library); }

@@ -1,0 +1,121 @@
+// The operators' kernels, for any backend: check, allocate, let the backend work.
+//
+// A Backend is made from the operator's name and the logits once all arguments are checked, and lives as long as the
+// call. It has a member for each function of the C++ API: Sample, ProcessLogits, HeatLogits, LogProb, LogProbBackward.
+#pragma once
+
+#include <torch/csrc/stable/library.h>
+
+#include <tuple>
+
+#include "torch/arguments.h"
+
+namespace fire::operators {
+
+using OptionalTensor = std::optional<Tensor>;
+
+template <typename T>
+T* Data(const Tensor& tensor) {
+  return static_cast<T*>(tensor.mutable_data_ptr());
+}
+
+template <typename T>
+const T* ConstData(const Tensor& tensor) {
+  return static_cast<const T*>(tensor.const_data_ptr());
+}
+
+template <typename Backend>
+Tensor Sample(const Tensor& logits, const Tensor& step, const Tensor& cfg, const OptionalTensor& slot) {
+  CheckBatch("sample", logits, step, cfg, slot);
+  const Backend backend("fire::sample", logits);
+  const Batch batch = MakeBatch(logits, step, cfg, slot);
+  Tensor token = NewTensor(logits, {batch.rows}, aoti_torch_dtype_int64());
+  SampleOutputs outputs;
+  outputs.token = Data<int64_t>(token);
+  backend.Sample(batch, outputs);
+  return token;
+}
+
+template <typename Backend>
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> SampleWithLogprobs(const Tensor& logits, const Tensor& step,
+                                                                              const Tensor& cfg,
+                                                                              const OptionalTensor& slot,
+                                                                              bool reference) {
+  CheckBatch("sample_with_logprobs", logits, step, cfg, slot);
+  const Backend backend("fire::sample_with_logprobs", logits);
+  const Batch batch = MakeBatch(logits, step, cfg, slot);
+  const auto new_tensor = [&](int32_t dtype) { return NewTensor(logits, {batch.rows}, dtype); };
+  Tensor token = new_tensor(aoti_torch_dtype_int64());
+  Tensor logprob = new_tensor(aoti_torch_dtype_float32());
+  Tensor ref_logprob = new_tensor(aoti_torch_dtype_float32());
+  Tensor rank = new_tensor(aoti_torch_dtype_int32());
+  Tensor kept = new_tensor(aoti_torch_dtype_int32());
+  Tensor status = new_tensor(aoti_torch_dtype_int32());
+
+  SampleOutputs outputs;
+  outputs.token = Data<int64_t>(token);
+  outputs.logprob = Data<float>(logprob);
+  outputs.ref_logprob = Data<float>(ref_logprob);
+  outputs.rank = Data<int32_t>(rank);
+  outputs.kept = Data<int32_t>(kept);
+  outputs.status = Data<int32_t>(status);
+  outputs.reference = reference;
+  backend.Sample(batch, outputs);
+  return {token, logprob, ref_logprob, rank, kept, status};
+}
+
+template <typename Backend>
+Tensor ProcessLogits(const Tensor& logits, const Tensor& step, const Tensor& cfg, const OptionalTensor& slot) {
+  CheckBatch("process_logits", logits, step, cfg, slot);
+  const Backend backend("fire::process_logits", logits);
+  const Batch batch = MakeBatch(logits, step, cfg, slot);
+  Tensor out = NewTensor(logits, {batch.rows, batch.vocabulary}, aoti_torch_dtype_float32());
+  backend.ProcessLogits(batch, Data<float>(out), batch.vocabulary);
+  return out;
+}
+
+template <typename Backend>
+void HeatLogits(const Tensor& logits, const Tensor& step, const Tensor& cfg, const OptionalTensor& slot) {
+  CheckBatch("heat_logits_", logits, step, cfg, slot, Access::kWrite);
+  const Backend backend("fire::heat_logits_", logits);
+  const Batch batch = MakeBatch(logits, step, cfg, slot, Access::kWrite);
+  backend.HeatLogits(batch, Data<float>(logits));
+}
+
+template <typename Backend>
+Tensor LogProb(const Tensor& logits, const Tensor& token, const Tensor& step, const Tensor& cfg,
+               const OptionalTensor& slot) {
+  CheckBatch("log_prob", logits, step, cfg, slot);
+  CheckToken("log_prob", token, logits);
+  const Backend backend("fire::log_prob", logits);
+  const Batch batch = MakeBatch(logits, step, cfg, slot);
+  Tensor logprob = NewTensor(logits, {batch.rows}, aoti_torch_dtype_float32());
+  backend.LogProb(batch, ConstData<int64_t>(token), token.stride(0), Data<float>(logprob));
+  return logprob;
+}
+
+template <typename Backend>
+Tensor LogProbBackward(const Tensor& grad, const Tensor& logits, const Tensor& token, const Tensor& step,
+                       const Tensor& cfg, const OptionalTensor& slot) {
+  CheckBatch("log_prob_backward", logits, step, cfg, slot);
+  CheckToken("log_prob_backward", token, logits);
+  CheckGrad("log_prob_backward", grad, logits);
+  const Backend backend("fire::log_prob_backward", logits);
+  const Batch batch = MakeBatch(logits, step, cfg, slot);
+  Tensor grad_logits = NewTensor(logits, {batch.rows, batch.vocabulary}, View(logits).dtype);
+  backend.LogProbBackward(batch, ConstData<int64_t>(token), token.stride(0), ConstData<float>(grad), grad.stride(0),
+                          grad_logits.mutable_data_ptr(), batch.vocabulary);
+  return grad_logits;
+}
+
+template <typename Backend, typename Library>
+void Implement(Library& library) {
+  library.impl("sample", TORCH_BOX(&Sample<Backend>));
+  library.impl("sample_with_logprobs", TORCH_BOX(&SampleWithLogprobs<Backend>));
+  library.impl("process_logits", TORCH_BOX(&ProcessLogits<Backend>));
+  library.impl("heat_logits_", TORCH_BOX(&HeatLogits<Backend>));
+  library.impl("log_prob", TORCH_BOX(&LogProb<Backend>));
+  library.impl("log_prob_backward", TORCH_BOX(&LogProbBackward<Backend>));
+}
+
+}  // namespace fire::operators

@@ -1,0 +1,128 @@
+// The C++ API on CUDA: checks, a row of the plan table, a launch.
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <array>
+#include <mutex>
+
+#include "batch_checks.h"
+#include "fire/cuda.h"
+#include "kernels/launch_typed.cuh"
+
+namespace fire {
+namespace kernels {
+
+extern template void LaunchTyped<Float32>(const Work& work, const Plan& plan, CudaStream stream);
+extern template void LaunchTyped<BFloat16>(const Work& work, const Plan& plan, CudaStream stream);
+extern template void LaunchTyped<Float16>(const Work& work, const Plan& plan, CudaStream stream);
+
+namespace {
+
+int Attribute(cudaDeviceAttr attribute, int device) {
+  int value = 0;
+  ThrowOnError(cudaDeviceGetAttribute(&value, attribute, device), "device attribute");
+  return value;
+}
+
+Device DescribeDevice(int device) {
+  Device out;
+  out.compute_capability =
+      10 * Attribute(cudaDevAttrComputeCapabilityMajor, device) + Attribute(cudaDevAttrComputeCapabilityMinor, device);
+  out.multiprocessors = Attribute(cudaDevAttrMultiProcessorCount, device);
+  out.shared_bytes = Attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  out.largest_cluster = out.compute_capability >= 90 && Attribute(cudaDevAttrClusterLaunch, device) != 0 ? 8 : 1;
+  return out;
+}
+
+}  // namespace
+
+Device CurrentDevice() {
+  static std::array<std::once_flag, kRememberedDevices> once;
+  static std::array<Device, kRememberedDevices> known;
+  int device = 0;
+  ThrowOnError(cudaGetDevice(&device), "current device");
+  if (device >= kRememberedDevices) return DescribeDevice(device);
+  std::call_once(once[device], [&] { known[device] = DescribeDevice(device); });
+  return known[device];
+}
+
+void Launch(const Work& work, const Plan& plan, CudaStream stream) {
+  if (work.batch.rows == 0) return;
+  switch (work.batch.logits_type) {
+    case LogitsType::kFloat32:
+      return LaunchTyped<Float32>(work, plan, stream);
+    case LogitsType::kBFloat16:
+      return LaunchTyped<BFloat16>(work, plan, stream);
+    case LogitsType::kFloat16:
+      return LaunchTyped<Float16>(work, plan, stream);
+  }
+  throw std::invalid_argument("Batch::logits_type is " + std::to_string(static_cast<int>(work.batch.logits_type)) +
+                              ", expected a LogitsType");
+}
+
+namespace {
+
+Work SampleWork(const Batch& batch, const SampleOutputs& outputs) {
+  CheckSample(batch, outputs);
+  Work work = {};
+  const bool whole = outputs.reference && (outputs.ref_logprob != nullptr || outputs.rank != nullptr);
+  work.task = whole ? Task::kSampleWithReference : Task::kSample;
+  work.batch = batch;
+  work.outputs = outputs;
+  return work;
+}
+
+void LaunchPlanned(const Work& work, CudaStream stream) {
+  if (work.batch.rows == 0) return;
+  Launch(work, PlanFor(work.task, work.batch.rows, work.batch.vocabulary, work.batch.logits_type, CurrentDevice()),
+         stream);
+}
+
+}  // namespace
+
+void SampleWithPlan(const Batch& batch, const SampleOutputs& outputs, const Plan& plan, CudaStream stream) {
+  Launch(SampleWork(batch, outputs), plan, stream);
+}
+
+}  // namespace kernels
+
+using kernels::Task;
+using kernels::Work;
+
+void SampleCuda(const Batch& batch, const SampleOutputs& outputs, CudaStream stream) {
+  kernels::LaunchPlanned(kernels::SampleWork(batch, outputs), stream);
+}
+
+void ProcessLogitsCuda(const Batch& batch, float* out, int64_t out_stride, CudaStream stream) {
+  CheckProcessLogits(batch, out, out_stride);
+  Work work = {};
+  work.task = Task::kProcessLogits, work.batch = batch, work.out = out, work.out_stride = out_stride;
+  kernels::LaunchPlanned(work, stream);
+}
+
+void HeatLogitsCuda(const Batch& batch, float* logits, CudaStream stream) {
+  CheckHeatLogits(batch, logits);
+  Work work = {};
+  work.task = Task::kHeatLogits, work.batch = batch, work.out = logits, work.out_stride = batch.row_stride;
+  kernels::LaunchPlanned(work, stream);
+}
+
+void LogProbCuda(const Batch& batch, const int64_t* token, int64_t token_stride, float* logprob, CudaStream stream) {
+  CheckLogProb(batch, token, logprob);
+  Work work = {};
+  work.task = Task::kLogProb, work.batch = batch, work.out = logprob;
+  work.token = token, work.token_stride = token_stride;
+  kernels::LaunchPlanned(work, stream);
+}
+
+void LogProbBackwardCuda(const Batch& batch, const int64_t* token, int64_t token_stride, const float* grad,
+                         int64_t grad_stride, void* grad_logits, int64_t grad_logits_stride, CudaStream stream) {
+  CheckLogProbBackward(batch, token, grad, grad_logits, grad_logits_stride);
+  Work work = {};
+  work.task = Task::kLogProbBackward, work.batch = batch;
+  work.token = token, work.token_stride = token_stride, work.grad = grad, work.grad_stride = grad_stride;
+  work.grad_logits = grad_logits, work.grad_logits_stride = grad_logits_stride;
+  kernels::LaunchPlanned(work, stream);
+}
+
+}  // namespace fire

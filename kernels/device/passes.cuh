@@ -1,0 +1,102 @@
+// The loops over a whole row: its maximum, the candidates that reach a pivot, its weights. Here the time goes; the
+// gates of tests/gates count their machine instructions.
+#pragma once
+
+#include "kernels/device/row_part.cuh"
+#include "kernels/device/weights.cuh"
+
+namespace fire::kernels {
+
+// The largest logits that a lane has seen, by word of the vector: disjoint parts of the row.
+struct LaneMaxima {
+  uint32_t word[4];
+};
+
+template <typename Logit>
+__device__ __forceinline__ LaneMaxima NoMaxima() {
+  return {{Logit::kMaskedWord, Logit::kMaskedWord, Logit::kMaskedWord, Logit::kMaskedWord}};
+}
+
+// Adds the vectors of `run` of this warp to the maxima, from global memory. With kKeepNan a NaN wins and stays;
+// without, it is passed over. A resident part is copied on the way.
+template <bool kKeepNan, bool kResident, typename Logit>
+__device__ __forceinline__ void MaximumPass(const RowPart<Logit>& part, Run run, LaneMaxima* maxima) {
+  LaneMaxima m = *maxima;
+  part.PrefetchStart(run);
+  part.template ForVectors<false>(run.begin, run.end, [&](const auto& v, uint32_t index) {
+    constexpr int kCount = sizeof(v) / sizeof(Vector);
+    Vector* copy = kResident ? &part.Resident(index) : nullptr;
+#pragma unroll
+    for (int u = 0; u < kCount; ++u) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        m.word[i] = kKeepNan ? Logit::Max(m.word[i], v[u].word[i]) : Logit::MaxNumber(m.word[i], v[u].word[i]);
+      if (kResident && (kCount > 1 || index < run.end)) copy[32 * u] = v[u];
+    }
+  });
+  *maxima = m;
+}
+
+// The vectors that hold a candidate, in shared memory; their count goes on beyond kVectorCapacity.
+__device__ __forceinline__ void AppendVector(const Vector& v, uint32_t index, Storage& storage) {
+  const uint32_t at = atomicAdd(&storage.vector_count, 1u);
+  if (at >= kVectorCapacity) return;
+  storage.vector_index[at] = index;
+  storage.vector[at] = v;
+}
+
+// Appends the vectors of `run` that hold a logit of at least `pivot`, or a NaN. With kMaximum also the largest
+// logit seen outside vectors that hold a NaN, in `maximum`. One test serves kGroup vectors.
+template <bool kMaximum, bool kFromShared, typename Logit>
+__device__ __forceinline__ void AppendPass(const RowPart<Logit>& part, Run run, uint32_t pivot, uint32_t* maximum,
+                                           Storage& storage) {
+  uint32_t largest = kMaximum ? *maximum : 0;
+  part.template ForVectors<kFromShared>(run.begin, run.end, [&](const auto& v, uint32_t index) {
+    constexpr int kCount = sizeof(v) / sizeof(Vector);
+    uint32_t each[kCount], all;
+#pragma unroll
+    for (int u = 0; u < kCount; ++u) {
+      each[u] = Logit::Max(Logit::Max(v[u].word[0], v[u].word[1]), Logit::Max(v[u].word[2], v[u].word[3]));
+      all = u == 0 ? each[0] : Logit::Max(all, each[u]);
+    }
+    if (kMaximum) largest = Logit::MaxNumber(largest, all);
+    if (__builtin_expect(Logit::AnyAtLeastOrNan(all, pivot), 0)) {
+#pragma unroll
+      for (int u = 0; u < kCount; ++u)
+        if (kCount == 1 || Logit::AnyAtLeastOrNan(each[u], pivot)) AppendVector(v[u], index + 32 * u, storage);
+    }
+  });
+  if (kMaximum) *maximum = largest;
+}
+
+// The lane's share of the mass of the vectors of `run`. Without kNan the row must hold none.
+template <bool kNan, bool kFromShared, typename Logit>
+__device__ __forceinline__ uint64_t FastMassPass(const RowPart<Logit>& part, Run run, const FastScale& scale) {
+  uint64_t mass = 0;
+  part.template ForVectors<kFromShared>(run.begin, run.end, [&](const auto& v, uint32_t) {
+    constexpr int kCount = sizeof(v) / sizeof(Vector);
+#pragma unroll
+    for (int u = 0; u < kCount; ++u)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const uint32_t word = kNan ? Logit::MaxNumber(v[u].word[i], Logit::kMaskedWord) : v[u].word[i];
+#pragma unroll
+        for (uint32_t half = 0; half < Logit::kPerWord; ++half) mass += FastWeight(Logit::Value(word, half), scale);
+      }
+  });
+  return mass;
+}
+
+// The same for any row and scale.
+template <bool kFromShared, typename Logit>
+__device__ __forceinline__ uint64_t MassPass(const RowPart<Logit>& part, const WeightScale& scale, bool has_nan) {
+  const FastScale fast = MakeFastScale(scale);
+  if (fast.is_exact && has_nan) return FastMassPass<true, kFromShared>(part, part.OwnRun(), fast);
+  if (fast.is_exact) return FastMassPass<false, kFromShared>(part, part.OwnRun(), fast);
+  uint64_t mass = 0;
+  part.template ForElements<kFromShared>(part.IdsOf(part.OwnRun()), threadIdx.x % 32, 32,
+                                         [&](float x, uint32_t) { mass += definition::Weight(x, scale); });
+  return mass;
+}
+
+}  // namespace fire::kernels

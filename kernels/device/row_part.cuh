@@ -1,0 +1,179 @@
+// One block's part of a row: aligned 16-byte vectors, whatever the alignment of the row. The first and the last vector
+// of a row may reach beyond it; there they read as −inf, and no memory outside the row is touched.
+//
+// Each warp has a run of consecutive vectors, so that what it sums belongs to consecutive ids.
+#pragma once
+
+#include "fire/sampling.h"
+#include "kernels/device/logits.cuh"
+
+namespace fire::kernels {
+
+inline constexpr uint32_t kGroup = 4;           // vectors that a lane has under way at once
+inline constexpr uint32_t kTile = 32 * kGroup;  // of a warp
+
+// Dynamic shared memory: Storage; with several blocks ClusterStorage and the leader's inbox; the resident part.
+extern __shared__ __align__(16) unsigned char fire_shared_memory[];
+
+__device__ __forceinline__ Storage& SharedStorage() { return *reinterpret_cast<Storage*>(fire_shared_memory); }
+__device__ __forceinline__ ClusterStorage& SharedClusterStorage() {
+  return *reinterpret_cast<ClusterStorage*>(fire_shared_memory + StorageBytes(1));
+}
+__device__ __forceinline__ uint64_t* SharedInbox() {
+  return reinterpret_cast<uint64_t*>(fire_shared_memory + StorageBytes(1) + sizeof(ClusterStorage));
+}
+
+// Block `rank` of `blocks`.
+template <typename Logit>
+__device__ __forceinline__ PartShape ShapeOf(const Batch& batch, int64_t row, uint32_t rank, uint32_t blocks) {
+  const auto* logits = static_cast<const typename Logit::Element*>(batch.logits) + row * batch.row_stride;
+  const uintptr_t address = reinterpret_cast<uintptr_t>(logits);
+  const uint32_t vocabulary = static_cast<uint32_t>(batch.vocabulary);
+  PartShape shape;
+  shape.row = row;
+  shape.rank = rank;
+  shape.blocks = blocks;
+  shape.base = reinterpret_cast<const void*>(address & ~uintptr_t{15});
+  shape.vocabulary = vocabulary;
+  shape.before = static_cast<uint32_t>(address & 15) / sizeof(typename Logit::Element);
+  const uint32_t vectors = (shape.before + vocabulary + Logit::kPerVector - 1) / Logit::kPerVector;
+  const uint32_t part = ((vectors + blocks - 1) / blocks + 31) / 32 * 32;
+  shape.begin = min(rank * part, vectors);
+  shape.end = min(shape.begin + part, vectors);
+  shape.full_begin = shape.before != 0;
+  shape.full_end = (shape.before + vocabulary) / Logit::kPerVector;
+  return shape;
+}
+
+// A run of vectors.
+struct Run {
+  uint32_t begin, end;
+};
+
+template <typename Logit>
+class RowPart {
+ public:
+  __device__ __forceinline__ explicit RowPart(const PartShape& shape)
+      : shape_(shape),
+        resident_(reinterpret_cast<Vector*>(fire_shared_memory + StorageBytes(static_cast<int>(shape.blocks)))) {}
+
+  __device__ __forceinline__ uint32_t begin() const { return shape_.begin; }
+  __device__ __forceinline__ uint32_t end() const { return shape_.end; }
+  __device__ __forceinline__ uint32_t vocabulary() const { return shape_.vocabulary; }
+
+  // The vectors of warp `warp` of this block.
+  __device__ __forceinline__ Run RunOf(uint32_t warp) const {
+    const uint32_t warps = blockDim.x / 32;
+    uint32_t length = (shape_.end - shape_.begin + warps - 1) / warps;
+    // Whole tiles, where that leaves the last warps little less to do.
+    const uint32_t unit = length >= 4 * kTile ? kTile : 32;
+    length = (length + unit - 1) / unit * unit;
+    const uint32_t begin = min(shape_.begin + warp * length, shape_.end);
+    return {begin, min(begin + length, shape_.end)};
+  }
+  __device__ __forceinline__ Run OwnRun() const { return RunOf(threadIdx.x / 32); }
+
+  __device__ __forceinline__ uint32_t IdOfFirst(uint32_t index) const {
+    return index * Logit::kPerVector - shape_.before;
+  }
+
+  __device__ __forceinline__ Vector Filler() const {
+    return {{Logit::kMaskedWord, Logit::kMaskedWord, Logit::kMaskedWord, Logit::kMaskedWord}};
+  }
+
+  // A vector of global memory that nobody writes.
+  static __device__ __forceinline__ Vector Load(const Vector* vector) {
+    const uint4 v = __ldg(reinterpret_cast<const uint4*>(vector));
+    return {{v.x, v.y, v.z, v.w}};
+  }
+
+  // Any vector of the row from global memory.
+  __device__ __forceinline__ Vector Any(uint32_t index) const {
+    if (index >= shape_.full_begin && index < shape_.full_end) return Load(Vectors() + index);
+    Vector v = Filler();
+    const auto* elements = static_cast<const typename Logit::Element*>(shape_.base);
+#pragma unroll
+    for (uint32_t i = 0; i < Logit::kPerVector; ++i) {
+      const uint32_t at = index * Logit::kPerVector + i;
+      if (at < shape_.before || at - shape_.before >= shape_.vocabulary) continue;
+      const uint32_t shift = Logit::kPerWord == 2 ? 16 * (i % 2) : 0;
+      const uint32_t mask = Logit::kPerWord == 2 ? 0xFFFFu << shift : ~0u;
+      uint32_t& word = v.word[i / Logit::kPerWord];
+      word = (word & ~mask) | (static_cast<uint32_t>(elements[at]) << shift);
+    }
+    return v;
+  }
+
+  __device__ __forceinline__ Vector& Resident(uint32_t index) const { return resident_[index - shape_.begin]; }
+
+  // Asks for the first vectors of a run, a 128-byte line a lane: what its first group leaves out then comes with it.
+  __device__ __forceinline__ void PrefetchStart(Run run) const {
+    const uint32_t index = run.begin + 128 / sizeof(Vector) * (threadIdx.x % 32);
+    if (index < run.end) ptx::PrefetchToL2(Vectors() + index);
+  }
+
+  // Calls visit(vectors, index of the first; the others follow 32 apart) for [begin, end) of this warp's vectors, in
+  // groups of kGroup a lane and then one by one. All lanes take part to the end; one without a vector gets −inf and an
+  // index of `end` or above.
+  template <bool kFromShared, typename Visit>
+  __device__ __forceinline__ void ForVectors(uint32_t begin, uint32_t end, const Visit& visit) const {
+    const uint32_t lane = threadIdx.x % 32;
+    const uint32_t start = kFromShared ? begin : min(max(begin, shape_.full_begin), end);
+    const uint32_t stop = kFromShared ? end : min(end, shape_.full_end);
+    const uint32_t rest = start + (stop > start ? (stop - start) / kTile * kTile : 0);
+#pragma unroll 1
+    for (uint32_t index = start + lane; index < rest; index += kTile) {
+      // One address; the others are it and a constant.
+      const Vector* vector = kFromShared ? &Resident(index) : Vectors() + index;
+      Vector v[kGroup];
+#pragma unroll
+      for (uint32_t u = 0; u < kGroup; ++u) v[u] = kFromShared ? vector[32 * u] : Load(vector + 32 * u);
+      visit(v, index);
+    }
+    const uint32_t head = start - begin;
+    const uint32_t count = head + end - rest;
+#pragma unroll 1
+    for (uint32_t first = 0; first < count; first += 32) {
+      const uint32_t i = first + lane;
+      const uint32_t at = i < head ? begin + i : rest + i - head;
+      Vector v[1] = {i < count ? (kFromShared ? Resident(at) : Any(at)) : Filler()};
+      visit(v, at);
+    }
+  }
+
+  // The ids of the logits of a run.
+  __device__ __forceinline__ Run IdsOf(Run run) const {
+    const uint32_t first = run.begin * Logit::kPerVector, last = run.end * Logit::kPerVector;
+    return {max(first, shape_.before) - shape_.before,
+            min(max(last, shape_.before) - shape_.before, shape_.vocabulary)};
+  }
+
+  // Calls visit(logit, id) for every stride-th of the ids, from the thread-th on. One at a time: for loops whose body
+  // outweighs the load, and whose machine code should stay small.
+  template <bool kFromShared, typename Visit>
+  __device__ __forceinline__ void ForElements(Run ids, uint32_t thread, uint32_t stride, const Visit& visit) const {
+    using Element = typename Logit::Element;
+    const Element* row =
+        kFromShared ? reinterpret_cast<const Element*>(resident_) + shape_.before - shape_.begin * Logit::kPerVector
+                    : static_cast<const Element*>(shape_.base) + shape_.before;
+#pragma unroll 1
+    for (uint32_t id = ids.begin + thread; id < ids.end; id += stride) visit(Logit::Value(row[id], 0), id);
+  }
+
+  template <typename Visit>
+  __device__ __forceinline__ void ForElementsOf(const Vector& v, uint32_t index, const Visit& visit) const {
+#pragma unroll
+    for (uint32_t i = 0; i < Logit::kPerVector; ++i) {
+      const uint32_t id = IdOfFirst(index) + i;  // wraps to a huge one before the row
+      if (id < shape_.vocabulary) visit(Logit::Value(v.word[i / Logit::kPerWord], i % Logit::kPerWord), id);
+    }
+  }
+
+ private:
+  __device__ __forceinline__ const Vector* Vectors() const { return static_cast<const Vector*>(shape_.base); }
+
+  PartShape shape_;
+  Vector* resident_;
+};
+
+}  // namespace fire::kernels

@@ -1,0 +1,96 @@
+// The sampling kernel: one row a team of blocks, from logits to token in one launch.
+//
+// Cost, in readings of the row: one from global memory, and for rows that need their whole mass (no filter, top-p
+// alone, a reference log-probability) one more, from shared memory or cache. The rank and kept outputs of rows that are
+// not settled among candidates cost another.
+#pragma once
+
+#include "kernels/device/row.cuh"
+
+namespace fire::kernels {
+
+template <typename Logit, bool kResident>
+class RowSampler {
+ public:
+  __device__ __forceinline__ explicit RowSampler(const Work& work) : work_(work), outputs_(work.outputs) {}
+
+  __device__ __forceinline__ void Sample(int64_t row, const Team& team, uint32_t prefix_shift) {
+    row_.Read(work_, row, team, prefix_shift, WantsReference());
+    if (row_.IsListed() && !row_.team().IsLeader()) return;
+    if (row_.IsDecided()) {
+      row_.Decide();
+    } else {
+      row_.Find(IsWrittenByOwner() ? Draws::kForOwner : Draws::kForTeam);
+    }
+    CountWhatIsMissing();
+    const bool writes = IsWrittenByOwner() ? row_.outcome().drawn != 0 : row_.team().IsLeader();
+    if (writes && threadIdx.x < 32) Write();
+  }
+
+ private:
+  __device__ __forceinline__ bool WantsReference() const {
+    return outputs_.reference && (outputs_.ref_logprob != nullptr || outputs_.rank != nullptr);
+  }
+
+  // No filter, and nothing but the token and its logprob wanted: the block that has the token writes it, and no block
+  // waits for another.
+  __device__ __forceinline__ bool IsWrittenByOwner() const {
+    return row_.setup().way == Way::kAll && !row_.IsDecided() && !WantsReference() && outputs_.kept == nullptr;
+  }
+
+  __device__ __forceinline__ void CountWhatIsMissing() const {
+    Outcome& found = SharedStorage().outcome;
+#pragma unroll 1
+    for (int i = 0; i < 2; ++i) {
+      const bool counts_kept = i == 0;
+      if (counts_kept ? found.kept != 0 || outputs_.kept == nullptr : found.reaching != 0 || !WantsReference())
+        continue;
+      const KeptRule rule = counts_kept ? found.rule : KeptRule{LastOfKey(KeyOf(found.drawn)), 0};
+      const uint64_t count = row_.TokensInQuestion().Sum({rule, true, 0});
+      if (threadIdx.x == 0) (counts_kept ? found.kept : found.reaching) = static_cast<uint32_t>(count);
+      __syncthreads();  // the count is there
+    }
+  }
+
+  // By one warp.
+  __device__ __forceinline__ void Write() const {
+    const bool has_reference = WantsReference();
+    const uint64_t reference_mass = has_reference && row_.HasFiniteMaximum() ? RowMass(1, SharedStorage()) : 0;
+    if (threadIdx.x != 0) return;
+    const Outcome& found = row_.outcome();
+    const int64_t at = row_.row();
+    outputs_.token[at] = min(IdOf(found.drawn), SharedStorage().part.vocabulary - 1);  // in it, come what may
+    if (outputs_.logprob != nullptr) {
+      outputs_.logprob[at] =
+          row_.IsDecided()
+              ? 0.0f
+              : definition::LogRatio(WeightOfKey(KeyOf(found.drawn), ScaleOf(SharedStorage())), found.mass);
+    }
+    if (outputs_.kept != nullptr) outputs_.kept[at] = static_cast<int32_t>(found.kept);
+    if (outputs_.status != nullptr) outputs_.status[at] = row_.Status();
+    if (outputs_.rank != nullptr) outputs_.rank[at] = has_reference ? static_cast<int32_t>(found.reaching) : -1;
+    if (outputs_.ref_logprob != nullptr)
+      outputs_.ref_logprob[at] = has_reference ? ReferenceLogProb(found.drawn, reference_mass) : NAN;
+  }
+
+  __device__ __forceinline__ float ReferenceLogProb(uint64_t drawn, uint64_t mass) const {
+    if (!row_.HasFiniteMaximum()) return 0.0f;
+    return definition::LogSoftmax(definition::KeyToFloat(KeyOf(drawn)), row_.maximum(), row_.setup().ref_temperature,
+                                  row_.setup().weight_of_maximum, mass);
+  }
+
+  const Work& work_;
+  const SampleOutputs& outputs_;
+  Row<Logit, kResident, false> row_;
+};
+
+template <typename Logit, bool kResident>
+__global__ void __launch_bounds__(kMostThreads, 2)
+    SampleRows(const __grid_constant__ Work work, int64_t first_row, uint32_t prefix_shift) {
+  const Team team = {ptx::ClusterRank(), ptx::ClusterSize()};
+  team.Announce();
+  ptx::WaitForPriorGrids();
+  RowSampler<Logit, kResident>(work).Sample(first_row + blockIdx.x / team.blocks, team, prefix_shift);
+}
+
+}  // namespace fire::kernels

@@ -1,0 +1,76 @@
+// From a plan to a launch, for one logit type.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <stdexcept>
+#include <string>
+
+#include "kernels/device/rewrite.cuh"
+#include "kernels/device/sample.cuh"
+
+namespace fire::kernels {
+
+inline void ThrowOnError(cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return;
+  cudaGetLastError();  // reported here; the next call starts clean
+  throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));
+}
+
+inline constexpr int kRememberedDevices = 64;
+
+// Dynamic shared memory beyond 48 KB, and clusters of 16, must be asked for. All the device has at once, so that no
+// launch takes back what another was granted.
+template <auto kernel>
+void Permit(const Plan& plan) {
+  static std::array<std::atomic<size_t>, kRememberedDevices> granted = {};
+  if (plan.cluster > 8)
+    ThrowOnError(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1), "cluster of 16");
+  int device = 0;
+  ThrowOnError(cudaGetDevice(&device), "current device");
+  const bool remembers = device < kRememberedDevices;
+  if (remembers && granted[device].load(std::memory_order_relaxed) >= plan.shared_bytes) return;
+  int most = 0;
+  ThrowOnError(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "device attribute");
+  ThrowOnError(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most),
+               "shared memory of a block");
+  if (remembers) granted[device].store(static_cast<size_t>(most), std::memory_order_relaxed);
+}
+
+template <auto kernel>
+void LaunchKernel(const Work& work, const Plan& plan, CudaStream stream) {
+  Permit<kernel>(plan);
+  cudaLaunchConfig_t config = {};
+  config.blockDim = dim3(static_cast<unsigned>(plan.threads));
+  config.dynamicSmemBytes = plan.shared_bytes;
+  config.stream = stream;
+  cudaLaunchAttribute attributes[2];
+  config.attrs = attributes;
+  if (plan.cluster > 1) {
+    attributes[config.numAttrs].id = cudaLaunchAttributeClusterDimension;
+    attributes[config.numAttrs++].val.clusterDim = {static_cast<unsigned>(plan.cluster), 1, 1};
+  }
+  if (plan.overlaps_prior) {
+    attributes[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
+  }
+  // One launch, unless there are more rows than a grid has blocks.
+  const int64_t most_rows = plan.blocks_a_launch / plan.cluster;
+  for (int64_t first = 0; first < work.batch.rows; first += most_rows) {
+    config.gridDim = dim3(static_cast<unsigned>(std::min(work.batch.rows - first, most_rows) * plan.cluster));
+    ThrowOnError(cudaLaunchKernelEx(&config, kernel, work, first, static_cast<uint32_t>(plan.prefix_shift)), "launch");
+  }
+}
+
+template <typename Logit>
+void LaunchTyped(const Work& work, const Plan& plan, CudaStream stream) {
+  const bool samples = work.task == Task::kSample || work.task == Task::kSampleWithReference;
+  if (!samples) return LaunchKernel<RewriteRows<Logit>>(work, plan, stream);
+  if (plan.resident) return LaunchKernel<SampleRows<Logit, true>>(work, plan, stream);
+  return LaunchKernel<SampleRows<Logit, false>>(work, plan, stream);
+}
+
+}  // namespace fire::kernels

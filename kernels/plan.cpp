@@ -1,0 +1,93 @@
+#include "kernels/plan.h"
+
+#include <algorithm>
+
+#include "kernels/storage.h"
+
+namespace fire::kernels {
+namespace {
+
+constexpr int64_t kVectorBytes = 16;
+constexpr int64_t kStreamingBytes = 64 << 10;  // a shorter row is read twice sooner than it is cut up
+constexpr int64_t kSmallestPart = 4 << 10;     // bytes of a row below which another block only adds a barrier
+
+int64_t ElementBytes(LogitsType type) { return type == LogitsType::kFloat32 ? 4 : 2; }
+
+// Vectors of the largest part of a row, whatever the alignment of its first logit.
+int64_t PartVectors(int64_t vocabulary, LogitsType type, int cluster) {
+  const int64_t elements = kVectorBytes / ElementBytes(type);
+  const int64_t vectors = (vocabulary + 2 * elements - 2) / elements;
+  const int64_t part = (vectors + cluster - 1) / cluster;
+  return (part + 31) / 32 * 32;
+}
+
+int ThreadsFor(int64_t part_vectors) { return part_vectors <= 128 ? 128 : (part_vectors <= 1024 ? 256 : kMostThreads); }
+
+// One row of the table, completed with what follows from it.
+Plan Complete(const Plan& geometry, int64_t vocabulary, LogitsType type, const Device& device) {
+  Plan plan = geometry;
+  plan.overlaps_prior = device.compute_capability >= 90;
+  const int64_t part = PartVectors(vocabulary, type, plan.cluster);
+  if (plan.threads == 0) plan.threads = ThreadsFor(part);
+  plan.shared_bytes = StorageBytes(plan.cluster) + (plan.resident ? static_cast<size_t>(part * kVectorBytes) : 0);
+  return plan;
+}
+
+bool Fits(const Plan& plan, const Device& device) {
+  return plan.shared_bytes <= static_cast<size_t>(device.shared_bytes) && plan.cluster <= device.largest_cluster;
+}
+
+}  // namespace
+
+Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const Device& device) {
+  const bool samples = task == Task::kSample || task == Task::kSampleWithReference;
+  const int64_t row_bytes = vocabulary * ElementBytes(type);
+  Plan plan;
+  plan.threads = 0;
+  if (!samples) return Complete(plan, vocabulary, type, device);
+
+  // Few rows: as many blocks a row as the device has room for, each with its part in shared memory.
+  const int most = std::min(device.largest_cluster, 8);
+  while (plan.cluster < most && rows * plan.cluster * 2 <= device.multiprocessors &&
+         row_bytes >= kSmallestPart * plan.cluster * 2)
+    plan.cluster *= 2;
+
+  // Many rows that need their whole mass: read again from shared memory, where a small cluster holds the row.
+  if (task == Task::kSampleWithReference && rows > device.multiprocessors) {
+    for (Plan wider = plan; wider.cluster <= most; wider.cluster *= 2) {
+      wider.resident = true;
+      if (!Fits(Complete(wider, vocabulary, type, device), device)) continue;
+      plan.cluster = wider.cluster;
+      break;
+    }
+  }
+
+  plan.resident = true;
+  const Plan resident = Complete(plan, vocabulary, type, device);
+  const bool many = rows > device.multiprocessors;
+  const bool streams = plan.cluster == 1 && many && row_bytes >= kStreamingBytes && task == Task::kSample;
+  if (!streams && Fits(resident, device)) return resident;
+
+  plan.resident = false;
+  if (plan.cluster == 1 && row_bytes >= kStreamingBytes) plan.prefix_shift = 3;
+  return Complete(plan, vocabulary, type, device);
+}
+
+std::vector<Plan> AllPlans(Task task, int64_t vocabulary, LogitsType type, const Device& device) {
+  const bool samples = task == Task::kSample || task == Task::kSampleWithReference;
+  std::vector<Plan> plans;
+  for (int cluster = 1; cluster <= (samples ? 16 : 1); cluster *= 2)
+    for (int threads : {128, 256, kMostThreads})
+      for (bool resident : {false, true})
+        for (int prefix_shift : {0, 3}) {
+          if (resident && (prefix_shift != 0 || !samples)) continue;
+          if (prefix_shift != 0 && cluster != 1) continue;
+          Plan plan;
+          plan.threads = threads, plan.cluster = cluster, plan.resident = resident, plan.prefix_shift = prefix_shift;
+          plan = Complete(plan, vocabulary, type, device);
+          if (Fits(plan, device)) plans.push_back(plan);
+        }
+  return plans;
+}
+
+}  // namespace fire::kernels

@@ -1,0 +1,46 @@
+// Which launch a batch gets: decided on the host by rows, vocabulary, logit type, device and outputs alone. Records
+// live on the device, so what they ask for never changes the launch, only the way through the kernel.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "fire/sampling.h"
+
+namespace fire::kernels {
+
+// What a plan needs to know of a device.
+struct Device {
+  int compute_capability = 90;  // 10 · major + minor
+  int multiprocessors = 132;
+  int shared_bytes = 232448;  // a block may opt into
+  int largest_cluster = 8;    // blocks; 1 where the device has no clusters
+};
+
+// What is asked of a row, as far as it changes the work.
+enum class Task : int32_t {
+  kSample,               // the token, perhaps its logprob, kept and status
+  kSampleWithReference,  // also ref_logprob or rank: every row's whole mass is needed
+  kProcessLogits,
+  kHeatLogits,
+  kLogProb,
+  kLogProbBackward,
+};
+
+struct Plan {
+  int threads = 512;            // a block
+  int cluster = 1;              // blocks that share a row
+  bool resident = false;        // blocks keep their part of the row in shared memory
+  int prefix_shift = 0;         // the pivot comes from the first 1/2^shift of the row; 0: from the whole row
+  bool overlaps_prior = false;  // programmatic dependent launch: the launch's own time hides behind the kernel before
+  size_t shared_bytes = 0;      // dynamic, a block
+  int64_t blocks_a_launch = int64_t{1} << 30;  // more rows than that take several launches
+};
+
+Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const Device& device);
+
+// Every plan that launches on this device for this vocabulary, for tests: whichever runs, the bits are the same.
+std::vector<Plan> AllPlans(Task task, int64_t vocabulary, LogitsType type, const Device& device);
+
+}  // namespace fire::kernels

@@ -1,0 +1,8 @@
+// The kernels of float16 logits.
+#include "kernels/launch_typed.cuh"
+
+namespace fire::kernels {
+
+template void LaunchTyped<Float16>(const Work& work, const Plan& plan, CudaStream stream);
+
+}  // namespace fire::kernels

@@ -1,0 +1,130 @@
+// What a block keeps in shared memory while it works on a row, and how large each part is. Plain data that host and
+// device agree on: the plan table needs its size.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "definition/phase.h"
+#include "fire/config.h"
+
+namespace fire::kernels {
+
+inline constexpr int kMostThreads = 512;  // a block
+inline constexpr int kMostWarps = kMostThreads / 32;
+inline constexpr int kMostBlocks = 16;  // a row
+
+inline constexpr uint32_t kVectorCapacity = 1024;  // 16-byte vectors that hold a candidate
+inline constexpr uint32_t kListCapacity = 2048;    // candidates
+inline constexpr uint32_t kInboxCapacity = 256;    // candidates that one block may send the leader
+inline constexpr uint32_t kShortList = 128;        // candidates that are ordered by comparing each with each
+inline constexpr uint32_t kBins = 512;             // of a histogram
+inline constexpr uint32_t kMostDelegates = 4096;
+
+struct alignas(16) Vector {
+  uint32_t word[4];
+};
+
+// How a row's kept set can be found; what the record asks for decides, before any logit is seen.
+enum class Way : uint32_t {
+  kDecided,  // greedy, or min-p above 1: the first token of the order
+  kAll,      // no filter: every finite logit is kept
+  kList,     // top-k or min-p: few candidates
+  kNucleus   // top-p alone: the whole mass first, then few candidates unless the row is flat
+};
+
+// A row's settings, worked out once by one thread.
+struct RowSetup {
+  Record record;
+  definition::Phase phase;
+  int64_t step;
+  uint64_t draw_bits;
+  uint64_t weight_of_maximum;
+  uint64_t min_weight;  // what min-p asks of a weight; 0: nothing
+  Way way;
+  int32_t status;          // the bits that no logit is needed for
+  uint32_t pivot_count;    // so many tokens shall reach the pivot; 0: the pivot is not a count's
+  bool min_p_bounds_list;  // nothing that fails min-p is needed
+  bool top_k_on, top_p_on;
+  int32_t weight_bits;         // WeightScale::bits
+  float slope, floor;          // WeightScale of the row's temperature, but for the maximum
+  float ref_slope, ref_floor;  // of the reference temperature
+  float ref_temperature;
+  float min_p_below, min_p_above;  // added to the maximum: a smaller logit fails min-p, a larger one passes
+};
+
+// The kept set as a rule: in the order of tokens up to `last`, of at least `min_weight`, −inf excepted.
+struct KeptRule {
+  uint64_t last;  // an Entry
+  uint64_t min_weight;
+};
+
+// What is found of a row.
+struct Outcome {
+  KeptRule rule;
+  uint64_t mass;      // of the kept set
+  uint64_t drawn;     // an Entry
+  uint32_t kept;      // the kept set's size, and
+  uint32_t reaching;  // how many tokens of the row have at least the drawn one's key: 0 until counted
+};
+
+// One block's part of a row, in 16-byte vectors of the row from the aligned address at or below its first logit.
+struct PartShape {
+  int64_t row;            // its number in the batch
+  uint32_t rank, blocks;  // whose part it is, of how many
+  const void* base;
+  uint32_t vocabulary;
+  uint32_t before;                // elements of the first vector that precede the row
+  uint32_t begin, end;            // the part
+  uint32_t full_begin, full_end;  // what lies wholly in the row
+};
+
+// What a row's first reading leaves, the same for all threads of a team.
+struct RowState {
+  float maximum;
+  uint32_t has_nan;
+  uint32_t is_listed;  // the leader's list holds all tokens in question
+  uint32_t count;      // of them
+};
+
+struct Storage {
+  // Lifetimes: delegates until the pivot is known; vectors from then until they are expanded into entries.
+  union {
+    Vector vector[kVectorCapacity];
+    float delegate[kMostDelegates];
+  };
+  uint32_t vector_index[kVectorCapacity];
+  uint64_t list[kListCapacity];  // entries: the key above, the id's complement below
+  uint64_t bins[kBins];          // of a histogram; low and high words are added to apart
+  uint64_t short_entry[kShortList];
+  uint64_t short_weight[kShortList];
+  // Of each warp's part, in id order: its mass, or what a search in id order measures; its mass at the reference's
+  // temperature.
+  uint64_t part_mass[2][kMostBlocks * kMostWarps];
+  uint64_t warp_total[kMostWarps];
+  uint64_t found[4];                  // what one thread found, for all
+  uint32_t block_count[kMostBlocks];  // candidates of each block
+  uint32_t block_has_nan[kMostBlocks];
+  float part_maximum[kMostBlocks * kMostWarps];  // of each warp's part
+  uint64_t block_sum[kMostBlocks];
+  uint32_t nucleus_is_listed;  // the leader's verdict
+  PartShape part;
+  RowState state;
+  Outcome outcome;
+  uint32_t vector_count;
+  uint32_t entry_count;
+  RowSetup setup;
+};
+
+// Follows Storage where several blocks share a row.
+struct ClusterStorage {
+  uint64_t total[kBins];  // a histogram summed over the blocks
+};
+
+// Then the leader's inbox, kInboxCapacity entries a block; then the block's part of the row, where it is resident.
+FIRE_RULE constexpr size_t StorageBytes(int cluster) {
+  const size_t shared = (sizeof(Storage) + 15) / 16 * 16;
+  return cluster == 1 ? shared : shared + sizeof(ClusterStorage) + cluster * kInboxCapacity * sizeof(uint64_t);
+}
+
+}  // namespace fire::kernels

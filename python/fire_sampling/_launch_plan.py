@@ -1,0 +1,59 @@
+"""`python -m fire_sampling plan`: which CUDA launch a batch gets.
+
+Rows, vocabulary, type, outputs and device decide it, nothing else; the table is kernels/plan.cpp.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import NamedTuple
+
+from fire_sampling import _native
+from fire_sampling.selftest import DTYPES
+
+
+class Device(NamedTuple):
+    """What the table reads of a GPU."""
+
+    compute_capability: int  # 10 · major + minor
+    multiprocessors: int
+    shared_bytes: int  # that a block may opt into
+    largest_cluster: int  # blocks; 1 where there are no clusters
+
+
+DEVICES = {
+    "t4": Device(75, 40, 64 << 10, 1),
+    "a100": Device(80, 108, 163 << 10, 1),
+    "l40s": Device(89, 142, 99 << 10, 1),
+    "h100": Device(90, 132, 227 << 10, 8),
+    "h200": Device(90, 132, 227 << 10, 8),
+    "b200": Device(100, 148, 227 << 10, 8),
+    "rtx5090": Device(120, 170, 99 << 10, 8),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `plan`."""
+    parser.add_argument("--rows", type=int, required=True)
+    parser.add_argument("--vocabulary", type=int, required=True)
+    parser.add_argument("--dtype", choices=DTYPES, default="bfloat16")
+    parser.add_argument("--task", choices=_native.TASKS, default="sample")
+    parser.add_argument("--device", choices=DEVICES, default="h200", help="default: h200")
+    for trait in Device._fields:
+        option = f"--{trait.replace('_', '-')}"
+        parser.add_argument(option, type=int, metavar="N", help="instead of the device's own")
+
+
+def show(parsed: argparse.Namespace) -> int:
+    """Prints the launch and returns the exit status."""
+    given = {trait: getattr(parsed, trait) for trait in Device._fields}
+    changed = {trait: value for trait, value in given.items() if value is not None}
+    device = DEVICES[parsed.device]._replace(**changed)
+    try:
+        plan = _native.plan(parsed.task, parsed.rows, parsed.vocabulary, parsed.dtype, **device._asdict())
+    except ValueError as error:
+        print(error)
+        return 2
+    for name, value in {**device._asdict(), **plan}.items():
+        print(f"{name:<20}{value}")
+    return 0

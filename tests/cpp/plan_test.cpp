@@ -1,0 +1,110 @@
+// The plan table: every batch on every device gets a launch that fits, and the one meant for its regime.
+#include "kernels/plan.h"
+
+#include <gtest/gtest.h>
+
+#include "kernels/storage.h"
+
+namespace fire::kernels {
+namespace {
+
+struct Case {
+  const char* name;
+  Device device;
+};
+
+// Compute capability, multiprocessors, shared memory of a block, blocks of a cluster.
+constexpr Case kDevices[] = {{"7.5", {75, 40, 64 << 10, 1}},   {"8.0", {80, 108, 163 << 10, 1}},
+                             {"8.6", {86, 72, 99 << 10, 1}},   {"8.9", {89, 58, 99 << 10, 1}},
+                             {"9.0", {90, 132, 227 << 10, 8}}, {"10.0", {100, 148, 227 << 10, 8}},
+                             {"12.0", {120, 170, 99 << 10, 8}}};
+constexpr Task kTasks[] = {Task::kSample,  Task::kSampleWithReference, Task::kProcessLogits, Task::kHeatLogits,
+                           Task::kLogProb, Task::kLogProbBackward};
+constexpr LogitsType kTypes[] = {LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16};
+constexpr int64_t kRows[] = {1, 2, 7, 16, 32, 33, 64, 96, 128, 132, 133, 512, 1024, 100000, int64_t{1} << 31};
+constexpr int64_t kVocabularies[] = {1,    2,     7,     8,     9,      31,     32,     33,      1000,          4096,
+                                     8191, 32000, 50257, 65536, 128256, 151936, 262144, 1000003, kMaxVocabulary};
+
+void ExpectFits(const Plan& plan, const Device& device) {
+  EXPECT_LE(plan.shared_bytes, static_cast<size_t>(device.shared_bytes));
+  EXPECT_GE(plan.shared_bytes, StorageBytes(plan.cluster));
+  EXPECT_LE(plan.cluster, device.largest_cluster);
+  EXPECT_GE(plan.threads, 128);
+  EXPECT_LE(plan.threads, kMostThreads);
+  EXPECT_EQ(plan.threads % 32, 0);
+  EXPECT_EQ(plan.cluster & (plan.cluster - 1), 0);
+  EXPECT_FALSE(plan.overlaps_prior && device.compute_capability < 90);
+}
+
+TEST(Plan, FitsEveryDeviceForEveryShapeTypeAndTask) {
+  for (const Case& on : kDevices)
+    for (const Task task : kTasks)
+      for (const LogitsType type : kTypes)
+        for (const int64_t vocabulary : kVocabularies)
+          for (const int64_t rows : kRows) {
+            SCOPED_TRACE(std::string(on.name) + ", task " + std::to_string(static_cast<int>(task)) + ", " +
+                         std::to_string(rows) + " x " + std::to_string(vocabulary));
+            ExpectFits(PlanFor(task, rows, vocabulary, type, on.device), on.device);
+          }
+}
+
+TEST(Plan, AllPlansFitAndHoldTheOneThatIsChosen) {
+  const auto same = [](const Plan& a, const Plan& b) {
+    return a.threads == b.threads && a.cluster == b.cluster && a.resident == b.resident &&
+           a.prefix_shift == b.prefix_shift && a.overlaps_prior == b.overlaps_prior && a.shared_bytes == b.shared_bytes;
+  };
+  for (const Case& on : kDevices)
+    for (const Task task : kTasks)
+      for (const LogitsType type : kTypes)
+        for (const int64_t vocabulary : kVocabularies) {
+          const std::vector<Plan> all = AllPlans(task, vocabulary, type, on.device);
+          for (const Plan& plan : all) ExpectFits(plan, on.device);
+          for (const int64_t rows : kRows) {
+            const Plan chosen = PlanFor(task, rows, vocabulary, type, on.device);
+            bool is_among_them = false;
+            for (const Plan& plan : all) is_among_them = is_among_them || same(plan, chosen);
+            EXPECT_TRUE(is_among_them) << on.name << ", task " << static_cast<int>(task) << ", " << rows << " x "
+                                       << vocabulary << ": " << chosen.cluster << " x " << chosen.threads;
+          }
+        }
+}
+
+// Latency counts: a row is split over as many blocks as the device has room for, and read once.
+TEST(Plan, FewLongRowsAreSplitOverClustersThatHoldThem) {
+  for (const int64_t rows : {1, 4, 16}) {
+    const Plan plan = PlanFor(Task::kSample, rows, 128256, LogitsType::kBFloat16, kDevices[4].device);
+    EXPECT_EQ(plan.cluster, 8) << rows << " rows";
+    EXPECT_TRUE(plan.resident);
+    EXPECT_EQ(plan.prefix_shift, 0);
+  }
+  const Plan plan = PlanFor(Task::kSample, 32, 128256, LogitsType::kBFloat16, kDevices[4].device);
+  EXPECT_EQ(plan.cluster, 4) << "32 rows of 8 blocks would not run at once on 132 multiprocessors";
+}
+
+TEST(Plan, ManyLongRowsOfWhichNoMassIsNeededAreStreamedByOneBlockEach) {
+  const Plan plan = PlanFor(Task::kSample, 1024, 128256, LogitsType::kBFloat16, kDevices[4].device);
+  EXPECT_EQ(plan.cluster, 1);
+  EXPECT_FALSE(plan.resident);
+  EXPECT_GT(plan.prefix_shift, 0);
+}
+
+TEST(Plan, ManyLongRowsThatNeedTheirMassStayInSharedMemory) {
+  const Plan plan = PlanFor(Task::kSampleWithReference, 1024, 128256, LogitsType::kBFloat16, kDevices[4].device);
+  EXPECT_TRUE(plan.resident);
+  EXPECT_GT(plan.cluster, 1);
+}
+
+TEST(Plan, WithoutClustersARowHasOneBlock) {
+  for (const int64_t rows : {1, 1024}) {
+    const Plan plan = PlanFor(Task::kSample, rows, 128256, LogitsType::kFloat32, kDevices[2].device);
+    EXPECT_EQ(plan.cluster, 1);
+    EXPECT_FALSE(plan.resident) << "513 KB do not fit 99";
+  }
+}
+
+TEST(Plan, AShortRowIsNotCutUp) {
+  EXPECT_EQ(PlanFor(Task::kSample, 1, 1000, LogitsType::kBFloat16, kDevices[4].device).cluster, 1);
+}
+
+}  // namespace
+}  // namespace fire::kernels

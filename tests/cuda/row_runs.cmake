@@ -1,0 +1,10 @@
+# Adds up what each test wrote into FILE, and fails below LEAST.
+file(STRINGS ${FILE} counts)
+set(sum 0)
+foreach(count IN LISTS counts)
+  math(EXPR sum "${sum} + ${count}")
+endforeach()
+message(STATUS "${sum} row-runs compared with the reference")
+if(sum LESS LEAST)
+  message(FATAL_ERROR "${sum} row-runs, expected ${LEAST} or more")
+endif()

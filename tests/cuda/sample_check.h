@@ -1,0 +1,174 @@
+// Runs SampleCuda on a batch, by the plan table or by a plan of the test's choice, and compares every row with the
+// reference: token, kept, rank and status exactly, log-probabilities to what docs/semantics.md grants.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "definition/reference.h"
+#include "fire/cuda.h"
+#include "kernels/launch.h"
+#include "tests/cuda/device_batch.h"
+#include "tests/cuda/settings.h"
+
+namespace fire::test {
+
+using kernels::Plan;
+
+inline bool CloseFloat(float a, float b) {
+  if (a == b || BitsOf(a) == BitsOf(b) || (std::isnan(a) && std::isnan(b))) return true;
+  return std::fabs(static_cast<double>(a) - b) <= 1e-6 * std::max(1.0, std::fabs(static_cast<double>(b)));
+}
+
+inline std::string Describe(const Plan& plan) {
+  return std::to_string(plan.cluster) + " x " + std::to_string(plan.threads) + " threads, " +
+         (plan.resident ? "resident" : "not resident") + ", prefix shift " + std::to_string(plan.prefix_shift) + ", " +
+         std::to_string(plan.shared_bytes) + " bytes";
+}
+
+// Which outputs a call asks for, besides the token.
+struct Wanted {
+  bool logprob = true, ref_logprob = true, rank = true, kept = true, status = true;
+  bool reference = true;
+};
+
+inline kernels::Task TaskOf(const Wanted& wanted) {
+  return wanted.reference && (wanted.ref_logprob || wanted.rank) ? kernels::Task::kSampleWithReference
+                                                                 : kernels::Task::kSample;
+}
+
+// The results of a call, `guard` unused places around each array.
+class DeviceOutputs {
+ public:
+  DeviceOutputs(size_t rows, const Wanted& wanted, size_t guard = 0)
+      : guard_(guard),
+        rows_(rows),
+        token_(rows + 2 * guard),
+        logprob_(rows + 2 * guard),
+        ref_logprob_(rows + 2 * guard),
+        rank_(rows + 2 * guard),
+        kept_(rows + 2 * guard),
+        status_(rows + 2 * guard) {
+    if (guard != 0) {
+      token_.Fill(kGuardByte);
+      for (auto* floats : {&logprob_, &ref_logprob_}) floats->Fill(kGuardByte);
+      for (auto* words : {&rank_, &kept_, &status_}) words->Fill(kGuardByte);
+    }
+    outputs_.token = token_.get() + guard;
+    if (wanted.logprob) outputs_.logprob = logprob_.get() + guard;
+    if (wanted.ref_logprob) outputs_.ref_logprob = ref_logprob_.get() + guard;
+    if (wanted.rank) outputs_.rank = rank_.get() + guard;
+    if (wanted.kept) outputs_.kept = kept_.get() + guard;
+    if (wanted.status) outputs_.status = status_.get() + guard;
+    outputs_.reference = wanted.reference;
+  }
+
+  const SampleOutputs& outputs() const { return outputs_; }
+
+  std::vector<int64_t> Token() { return Within(token_); }
+  std::vector<float> LogProb() { return Within(logprob_); }
+  std::vector<float> RefLogProb() { return Within(ref_logprob_); }
+  std::vector<int32_t> Rank() { return Within(rank_); }
+  std::vector<int32_t> Kept() { return Within(kept_); }
+  std::vector<int32_t> Status() { return Within(status_); }
+
+  // False once something was written around an array.
+  bool GuardsAreWhole() const { return guards_are_whole_; }
+
+ private:
+  static constexpr int kGuardByte = 0xA5;
+
+  template <typename T>
+  std::vector<T> Within(const DeviceArray<T>& array) {
+    const std::vector<T> all = array.Read();
+    T untouched;
+    std::memset(&untouched, kGuardByte, sizeof untouched);
+    for (size_t i = 0; i < all.size(); ++i)
+      if ((i < guard_ || i >= guard_ + rows_) && std::memcmp(&all[i], &untouched, sizeof(T)) != 0)
+        guards_are_whole_ = false;
+    return {all.begin() + static_cast<std::ptrdiff_t>(guard_),
+            all.begin() + static_cast<std::ptrdiff_t>(guard_ + rows_)};
+  }
+
+  size_t guard_, rows_;
+  bool guards_are_whole_ = true;
+  DeviceArray<int64_t> token_;
+  DeviceArray<float> logprob_, ref_logprob_;
+  DeviceArray<int32_t> rank_, kept_, status_;
+  SampleOutputs outputs_;
+};
+
+struct Mismatch {
+  size_t row;
+  std::string what;
+};
+
+class SampleCheck {
+ public:
+  SampleCheck(std::vector<RowCase> cases, LogitsType type, const Layout& layout)
+      : cases_(std::move(cases)), batch_(cases_, type, layout) {
+    for (size_t row = 0; row < cases_.size(); ++row) {
+      const TypedRow& typed = batch_.rows()[row];
+      expected_.push_back(
+          definition::ReferenceRow(typed.values().data(), typed.size(), cases_[row].record, cases_[row].step).Sample());
+    }
+  }
+
+  const std::vector<RowCase>& cases() const { return cases_; }
+  const DeviceBatch& batch() const { return batch_; }
+  const std::vector<definition::ReferenceSample>& expected() const { return expected_; }
+
+  // The first difference there is; nothing where all is equal. `plan` null: the plan table's. Throws what a launch
+  // does.
+  std::optional<Mismatch> FirstMismatch(const Plan* plan, const Wanted& wanted = {}) const {
+    DeviceOutputs out(batch_.size(), wanted);
+    if (plan == nullptr) {
+      SampleCuda(batch_.batch(), out.outputs(), nullptr);
+    } else {
+      kernels::SampleWithPlan(batch_.batch(), out.outputs(), *plan, nullptr);
+    }
+    ThrowOnError(cudaDeviceSynchronize(), "the sampling kernel");
+    row_runs += static_cast<int64_t>(batch_.size());
+    return Compare(out, wanted);
+  }
+
+  std::optional<Mismatch> Compare(DeviceOutputs& out, const Wanted& wanted) const {
+    const size_t rows = batch_.size();
+    const std::vector<int64_t> token = out.Token();
+    const auto logprob = wanted.logprob ? out.LogProb() : std::vector<float>(rows);
+    const auto ref_logprob = wanted.ref_logprob ? out.RefLogProb() : std::vector<float>(rows);
+    const auto rank = wanted.rank ? out.Rank() : std::vector<int32_t>(rows);
+    const auto kept = wanted.kept ? out.Kept() : std::vector<int32_t>(rows);
+    const auto status = wanted.status ? out.Status() : std::vector<int32_t>(rows);
+    for (size_t row = 0; row < rows; ++row) {
+      const definition::ReferenceSample& want = expected_[row];
+      std::string what;
+      const auto compare = [&what](const char* name, auto got, auto expected, bool equal) {
+        if (!equal)
+          what += std::string(name) + " " + std::to_string(got) + ", expected " + std::to_string(expected) + "; ";
+      };
+      compare("token", token[row], want.token, token[row] == want.token);
+      if (wanted.logprob) compare("logprob", logprob[row], want.logprob, CloseFloat(logprob[row], want.logprob));
+      if (wanted.kept) compare("kept", kept[row], want.kept, kept[row] == want.kept);
+      if (wanted.status) compare("status", status[row], want.status, status[row] == want.status);
+      const float ref = wanted.reference ? want.ref_logprob : kNan;
+      if (wanted.ref_logprob) compare("ref_logprob", ref_logprob[row], ref, CloseFloat(ref_logprob[row], ref));
+      const int32_t place = wanted.reference ? want.rank : -1;
+      if (wanted.rank) compare("rank", rank[row], place, rank[row] == place);
+      if (!what.empty()) return Mismatch{row, what};
+    }
+    return std::nullopt;
+  }
+
+ private:
+  std::vector<RowCase> cases_;
+  DeviceBatch batch_;
+  std::vector<definition::ReferenceSample> expected_;
+};
+
+}  // namespace fire::test

@@ -1,0 +1,96 @@
+"""GPUs that the kernels run on, which launches they get, and how many blocks a multiprocessor holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from toolchain import BUILD, DTYPES, ROOT, content, run, tool
+
+KIB = 1024
+RESERVED = KIB  # of a block's shared memory, for the system: from compute capability 8.0 on
+# As kernels/plan.h counts them.
+TASKS = ("sample", "sample_with_reference", "process_logits", "heat_logits_", "log_prob", "log_prob_backward")
+
+
+@dataclass(frozen=True)
+class Device:
+    """The table "Technical Specifications per Compute Capability" of the CUDA programming guide."""
+
+    name: str
+    compute_capability: int
+    architecture: int  # whose machine code it runs
+    multiprocessors: int
+    threads: int  # of a multiprocessor
+    shared_bytes: int  # of a multiprocessor
+    block_shared_bytes: int  # that a block may opt into
+    largest_cluster: int
+
+
+DEVICES = (
+    Device("A100", 80, 80, 108, 2048, 164 * KIB, 163 * KIB, 1),
+    Device("A10", 86, 80, 72, 1536, 100 * KIB, 99 * KIB, 1),
+    Device("L40S", 89, 80, 142, 1536, 100 * KIB, 99 * KIB, 1),
+    Device("H200", 90, 90, 132, 2048, 228 * KIB, 227 * KIB, 8),
+    Device("B200", 100, 100, 148, 2048, 228 * KIB, 227 * KIB, 8),
+    Device("RTX 5090", 120, 120, 170, 1536, 100 * KIB, 99 * KIB, 8),
+)
+
+
+@dataclass(frozen=True, order=True)
+class Shape:
+    """What decides a launch, besides the device."""
+
+    task: str
+    rows: int
+    vocabulary: int
+    dtype: str
+
+
+@dataclass(frozen=True, order=True)
+class Launch:
+    threads: int
+    cluster: int
+    resident: bool
+    prefix_shift: int
+    dynamic_bytes: int
+
+
+@cache
+def _program() -> Path:
+    path = BUILD / content() / "launches"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        include = Path(tool("nvcc")).resolve().parents[1] / "include"
+        sources = (Path(__file__).with_name("launches.cpp"), ROOT / "kernels" / "plan.cpp")
+        flags = ("-std=c++17", "-O1", "-I.", "-Icsrc", "-Icsrc/include", "-isystem", include)
+        run(os.environ.get("CXX", "c++"), *flags, *sources, "-o", path)
+    return path
+
+
+def _ask(questions: Iterable[str]) -> list[list[int]]:
+    return [list(map(int, line.split())) for line in run(_program(), text="\n".join(questions)).splitlines()]
+
+
+def launches(shapes: Iterable[Shape], device: Device) -> list[Launch]:
+    """What kernels/plan.cpp has for them."""
+    traits = f"{device.compute_capability} {device.multiprocessors} {device.block_shared_bytes}"
+    questions = (
+        f"plan {TASKS.index(shape.task)} {shape.rows} {shape.vocabulary} {DTYPES.index(shape.dtype)}"
+        f" {traits} {device.largest_cluster}"
+        for shape in shapes
+    )
+    return [
+        Launch(threads, cluster, bool(resident), prefix_shift, dynamic)
+        for threads, cluster, resident, prefix_shift, dynamic in _ask(questions)
+    ]
+
+
+def blocks_of_multiprocessor(device: Device, registers: int, static_bytes: int, launch: Launch) -> int:
+    """By NVIDIA's cuda_occupancy.h."""
+    traits = f"{device.threads} {device.shared_bytes} {device.block_shared_bytes} {RESERVED}"
+    block = f"{registers} {static_bytes} {launch.threads} {launch.dynamic_bytes}"
+    return _ask([f"blocks {device.compute_capability} {traits} {block}"])[0][0]
