@@ -1,0 +1,1 @@
+"""The parts of bench/kernels.py: cells, goals, clocks, tables."""
