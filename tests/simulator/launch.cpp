@@ -237,7 +237,7 @@ uint64_t Launch(const Module& module, const std::string& kernel, const LaunchSha
   LaunchState launch(program, shape, settings, memory);
   for (const Variable& v : module.variables()) {
     const uint64_t begin = reinterpret_cast<uint64_t>(v.address);
-    launch.variables.push_back({begin, begin + v.size, v.name, nullptr, true});
+    launch.variables.push_back({begin, begin + v.size, v.name, nullptr});
   }
   launch.parameters.resize(program.parameter_bytes);
   for (size_t i = 0; i < program.info.parameters.size(); ++i) {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <shared_mutex>
@@ -85,8 +86,12 @@ class MemoryMap {
   struct Range {
     uint64_t begin = 0, end = 0;
     std::string name;
-    std::unique_ptr<uint8_t[]> written;  // one a byte; null where all of it counts as initialised
-    bool all_written = false;
+    struct Free {
+      void operator()(uint8_t* bytes) const { std::free(bytes); }
+    };
+    // One a byte; null where all of it counts as initialised. From calloc, whose pages cost nothing until touched: an
+    // allocation may be larger than the machine's memory.
+    std::unique_ptr<uint8_t[], Free> written;
   };
   // The range that holds the address, else null. Ranges must stay registered while a launch runs.
   Range* Find(uint64_t address) const;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 
@@ -11,7 +12,7 @@ void MemoryMap::Register(const void* begin, size_t bytes, std::string name, bool
   range->begin = reinterpret_cast<uint64_t>(begin);
   range->end = range->begin + bytes;
   range->name = std::move(name);
-  if (!initialised) range->written.reset(new uint8_t[bytes]());
+  if (!initialised) range->written.reset(static_cast<uint8_t*>(std::calloc(bytes, 1)));
   const std::unique_lock lock(mutex_);
   ranges_[range->begin] = std::move(range);
 }
@@ -47,10 +48,7 @@ void MemoryMap::MarkInitialised(const void* begin, size_t bytes) {
 
 void MemoryMap::MarkAllInitialised() {
   const std::unique_lock lock(mutex_);
-  for (const auto& [begin, range] : ranges_) {
-    if (range->written && !range->all_written) std::memset(range->written.get(), 1, range->end - begin);
-    range->all_written = true;
-  }
+  for (const auto& [begin, range] : ranges_) range->written.reset();
 }
 
 bool MemoryMap::Initialised(const void* begin, size_t bytes) const {
