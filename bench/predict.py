@@ -184,8 +184,10 @@ TEXT = f"""# Predicted times of the kernels
 **Predicted, not measured.** µs on an H200, V = {VOCABULARY:,}: the model's best and plain case, from bytes,
 instructions, barriers and the launch. `python bench/predict.py --write-docs` writes this page; the constants
 and their sources are in that file. "10³ slots" are the warp instructions of a row, all blocks together,
-outside the hot loops; "barriers" are those of the row's leading block, and of its cluster. The floor reads
-each logit once at 4.3 TB/s.
+outside the hot loops; "barriers" are those of the row's leading block, and of its cluster. Both were
+counted once, by running the kernels on a simulated device that counts them (bench/row_work.json); no command
+here repeats that count, so it can lag behind the kernels. The floor
+reads each logit once at 4.3 TB/s.
 """
 
 
