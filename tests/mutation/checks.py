@@ -1,0 +1,65 @@
+"""What a mutated kernel has to pass: tests of tests/cuda on the simulated device, quickest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mutations import Mutation
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    device: str  # FIRE_SIMULATOR
+    seed: int
+    tests: str  # a GoogleTest filter; {logits} is the type whose kernels are mutated
+    seconds: int = 150
+
+
+CHECKED = "races,uninitialised,bounds,threads=1"
+CHECKS = [
+    Check("random rows", f"seed=1,{CHECKED}", 1, "*SampleEquality*/{logits}Times1000"),
+    Check("named rows", f"seed=2,{CHECKED}", 2, "*NamedRows*/{logits}Times700"),
+    Check("rewriting", f"seed=3,{CHECKED}", 3, "*Rewrite*/{logits}Times*-*Times700"),
+    Check(
+        "short rows",
+        f"seed=2,{CHECKED}",
+        2,
+        "*SampleEquality*/{logits}Times32:*SampleEquality*/{logits}Times33",
+    ),
+    Check("layout", f"seed=1,{CHECKED}", 1, "CudaLayout.*:CudaApi.*"),
+    Check("far tail", f"seed=1,{CHECKED}", 1, "FarTail.*"),
+    Check("longer rows", f"seed=3,{CHECKED}", 3, "*SampleEquality*/{logits}Times4096"),
+    Check("more named rows", f"seed=1,{CHECKED}", 1, "*NamedRows*/{logits}Times5000"),
+    Check("outputs", f"seed=2,{CHECKED}", 2, "CudaOutputs.*"),
+    Check("weak memory", "seed=1,weak,deferred,bounds,threads=1", 4, "*SampleEquality*/{logits}Times1000"),
+    Check("weak memory", "seed=2,weak,deferred,bounds,threads=1", 5, "*NamedRows*/{logits}Times700"),
+    Check("long rows", f"seed=1,{CHECKED}", 1, "*LargeVocabulary*/{logits}Times32000"),
+]
+
+# Which checks come first for the mutations of a file, by their number.
+FIRST = {
+    "kernels/device/rewrite.cuh": 2,
+    "kernels/device/setup.cuh": 4,
+    "kernels/device/weights.cuh": 5,
+    "kernels/launch_typed.cuh": 4,
+    "kernels/plan.cpp": 4,
+}
+
+
+def checks_for(mutation: Mutation | None) -> Iterator[tuple[Check, str]]:
+    """The checks, and the filter of each."""
+    logits = mutation.logits if mutation else "float32"
+    capability = "9.0" if mutation is None or mutation.architecture == 90 else "8.6"
+    checks = list(CHECKS)
+    if mutation and mutation.file in FIRST:
+        checks.insert(0, checks.pop(FIRST[mutation.file]))
+    if mutation and mutation.tests:
+        checks.insert(0, Check("its own", f"seed=1,{CHECKED}", 1, mutation.tests))
+    for check in checks:
+        device = f"capability={capability},budget=20000000,{check.device}"
+        yield (
+            Check(check.name, device, check.seed, check.tests, check.seconds),
+            check.tests.format(logits=logits),
+        )

@@ -1,0 +1,30 @@
+"""What is broken, one place at a time: text of the kernels that occurs once, and what it becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutation:
+    name: str
+    file: str  # from the root of the project
+    breaks: str
+    find: str
+    replace: str
+    logits: str = "float32"  # the logit type whose kernels are built anew and tested
+    architecture: int = 90  # the PTX that runs: 80 has no clusters
+    tests: str = ""  # a GoogleTest filter, where the list of checks has none for it
+
+
+def in_file(file: str, *mutations: tuple[str, str, str, str], **options: object) -> list[Mutation]:
+    """Each: name, what it breaks, what to find, what to put there."""
+    return [
+        Mutation(name, file, breaks, find, replace, **options)  # type: ignore[arg-type]
+        for name, breaks, find, replace in mutations
+    ]
+
+
+def without(file: str, *mutations: tuple[str, str, str], **options: object) -> list[Mutation]:
+    """Each: name, what it breaks, the text to drop."""
+    return in_file(file, *((name, breaks, text, "") for name, breaks, text in mutations), **options)

@@ -1,0 +1,246 @@
+"""Breaks the kernels in one place at a time and sees whether their tests notice. See README.md."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import keeping
+import reading
+from checks import Check, checks_for
+from mutations import Mutation
+from table import MOST_SURVIVORS, Verdict, write_table
+
+ROOT = Path(__file__).resolve().parents[2]
+MUTATIONS = reading.MUTATIONS + keeping.MUTATIONS
+PTX_OBJECTS = "CMakeFiles/fire_sampling_cuda_ptx.dir/kernels"
+PLAN_OBJECT = "CMakeFiles/fire_sampling_plan.dir/kernels/plan.cpp.o"
+
+
+class InvalidMutationError(Exception):
+    """The mutation no longer applies, or does not compile: the list must be mended."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    kind: str
+    text: str
+
+
+class Reader:
+    """Finds in a test program's output, line by line, what has gone wrong first."""
+
+    def __init__(self) -> None:
+        self.ran = False
+        self._failed = False
+
+    def finding_in(self, line: str) -> Finding | None:
+        self.ran = self.ran or line.startswith("[ RUN")
+        if match := re.match(r"simulated device(?: \d+)?: ([^:]+): (.*)", line):
+            return Finding(match[1], match[2].split("; kernel")[0])
+        if self._failed and line not in ("Failed", ""):
+            return Finding("wrong result", re.sub(r"^row \d+: ", "", line).split(";")[0])
+        self._failed = self._failed or line.endswith(": Failure")
+        return None
+
+
+class Builder:
+    """The commands of a CMake build of the tests, made to build a mutated copy of the sources."""
+
+    def __init__(self, build: Path) -> None:
+        self.build = build
+        objects = [f"{PTX_OBJECTS}/rows_{logits}.cu.o" for logits in ("float32", "bfloat16")] + [PLAN_OBJECT]
+        self.commands = {name: self._command_of(name) for name in objects}
+        self.tests = sorted(build.glob("tests/cuda/CMakeFiles/cuda_*.dir/*.o"))
+        if not self.tests:
+            sys.exit(f"{build} holds no objects of tests/cuda: build it first")
+
+    def _command_of(self, target: str) -> list[str]:
+        listed = subprocess.run(
+            ["ninja", "-C", str(self.build), "-t", "commands", "-s", target],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        words = shlex.split(listed.stdout.strip().splitlines()[-1])
+        # A mutation may leave a variable unused; and no dependencies are to be recorded.
+        return [word for word in words if "-Werror" not in word and word != "-MD"]
+
+    def program(self, mutation: Mutation | None, scratch: Path) -> Path:
+        """Links all tests with the sources under `scratch`, of which the mutated part is compiled anew."""
+        logits = mutation.logits if mutation else "float32"
+        architecture = mutation.architecture if mutation else 90
+        targets = [f"{PTX_OBJECTS}/rows_{logits}.cu.o"]
+        if mutation and mutation.file in ("kernels/plan.cpp", "kernels/plan.h", "kernels/storage.h"):
+            targets.append(PLAN_OBJECT)
+        objects = []
+        for target in targets:
+            output = scratch / Path(target).name
+            objects.append(output)
+            self._run(self._adapted(target, scratch, output, architecture))
+        program = scratch / "tests"
+        libraries = [
+            self.build / "tests/simulator/libsimulated_main.a",
+            self.build / "libfire_sampling_cuda_ptx.a",
+            self.build / "libfire_sampling.a",
+            self.build / "tests/simulator/libsimulated_cudart.a",
+        ]
+        words = [*objects, *self.tests, *libraries, "-lgtest", "-lpthread", "-ldl", "-lrt"]
+        self._run(["c++", "-o", str(program), *map(str, words)])
+        return program
+
+    def _adapted(self, target: str, scratch: Path, output: Path, architecture: int) -> list[str]:
+        words: list[str] = []
+        drop_value = False
+        for word in self.commands[target]:
+            if drop_value:
+                drop_value = False
+            elif word in ("-MT", "-MF"):
+                drop_value = True
+            elif word.startswith("--generate-code="):
+                if f"compute_{architecture}," in word:
+                    words.append(word)
+            elif word == target:
+                words.append(str(output))
+            elif not word.startswith(("-Xcompiler=-ffile-prefix-map", "-ffile-prefix-map")):
+                words.append(word.replace(str(ROOT), str(scratch)))
+        return words
+
+    def _run(self, words: list[str]) -> None:
+        done = subprocess.run(words, cwd=self.build, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise InvalidMutationError((done.stdout + done.stderr)[-2000:])
+
+
+def copy_sources(scratch: Path, mutation: Mutation | None) -> None:
+    for folder in ("kernels", "csrc/definition", "csrc/include"):
+        shutil.copytree(ROOT / folder, scratch / folder)
+    shutil.copy(ROOT / "csrc/batch_checks.h", scratch / "csrc")
+    if mutation is None:
+        return
+    path = scratch / mutation.file
+    text = path.read_text()
+    if text.count(mutation.find) != 1:
+        raise InvalidMutationError(
+            f"{mutation.file} holds the text to find {text.count(mutation.find)} times"
+        )
+    path.write_text(text.replace(mutation.find, mutation.replace))
+
+
+def run_check(program: Path, check: Check, tests: str) -> Finding | None:
+    """Runs until the first finding."""
+    environment = {
+        **os.environ,
+        "FIRE_SIMULATOR": check.device,
+        "FIRE_TEST_SEED": str(check.seed),
+        "FIRE_TEST_SHRINK": "0",
+    }
+    environment.pop("FIRE_TEST_ROW_RUNS", None)
+    with subprocess.Popen(
+        [program, f"--gtest_filter={tests}", "--gtest_fail_fast"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        timer = threading.Timer(check.seconds, process.kill)
+        timer.start()
+        assert process.stdout is not None
+        reader = Reader()
+        found = next((f for line in process.stdout if (f := reader.finding_in(line.rstrip()))), None)
+        if found is not None:
+            process.kill()
+        process.wait()
+        in_time = timer.is_alive()
+        timer.cancel()
+    if found is not None:
+        return found
+    if process.returncode == 0:
+        if not reader.ran:
+            sys.exit(f"no test is called {tests}")
+        return None
+    if not in_time:
+        return Finding("no end", f"not done after {check.seconds} s")
+    if process.returncode < 0:
+        return Finding("crash", signal.Signals(-process.returncode).name)
+    return Finding("wrong result", "a test failed")
+
+
+def verdict_of(builder: Builder, mutation: Mutation | None, most_checks: int | None) -> Verdict:
+    name = mutation.name if mutation else "nothing"
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="fire_mutation_") as folder:
+        scratch = Path(folder)
+        copy_sources(scratch, mutation)
+        program = builder.program(mutation, scratch)
+        for check, tests in list(checks_for(mutation))[:most_checks]:
+            finding = run_check(program, check, tests)
+            if finding is not None and finding.kind == "unknown instruction":
+                raise InvalidMutationError(finding.text)
+            if finding is not None:
+                seconds = round(time.monotonic() - start)
+                return Verdict(name, True, finding.kind, finding.text, f"{check.name}: {tests}", seconds)
+    return Verdict(name, False, "", "", "", round(time.monotonic() - start))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", type=Path, required=True, help="a Ninja build folder of the tests")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these mutations; `nothing` is none")
+    parser.add_argument("--jobs", type=int, default=1, help="mutations at a time")
+    parser.add_argument("--checks", type=int, help="only the first so many; what passes them is not written")
+    parser.add_argument("--write", action="store_true", help="write the verdicts into results.json and .md")
+    arguments = parser.parse_args()
+
+    by_name = {mutation.name: mutation for mutation in MUTATIONS}
+    if unknown := set(arguments.only or []) - set(by_name) - {"nothing"}:
+        parser.error(f"no such mutation: {', '.join(sorted(unknown))}")
+    names = arguments.only or ["nothing", *by_name]
+    builder = Builder(arguments.build.resolve())
+    verdicts: list[Verdict] = []
+    invalid: list[str] = []
+
+    def judge(name: str) -> None:
+        try:
+            verdict = verdict_of(builder, by_name.get(name), arguments.checks)
+        except InvalidMutationError as error:
+            invalid.append(name)
+            print(f"{name}: INVALID: {error}", flush=True)
+            return
+        verdicts.append(verdict)
+        print(verdict.line(), flush=True)
+        if arguments.write and name in by_name and (verdict.caught or arguments.checks is None):
+            write_table(MUTATIONS, verdict)
+
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        list(pool.map(judge, names))
+    return report(verdicts, invalid)
+
+
+def report(verdicts: list[Verdict], invalid: list[str]) -> int:
+    judged = [verdict for verdict in verdicts if verdict.name != "nothing"]
+    survivors = [verdict.name for verdict in judged if not verdict.caught]
+    print(f"{len(judged)} mutations, {len(judged) - len(survivors)} caught; survived: {survivors or 'none'}")
+    false_alarm = any(verdict.name == "nothing" and verdict.caught for verdict in verdicts)
+    if false_alarm:
+        print("the checks fail without any mutation")
+    if invalid:
+        print(f"to be mended: {', '.join(invalid)}")
+    return int(false_alarm or bool(invalid) or len(survivors) > MOST_SURVIVORS * len(judged))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
