@@ -114,6 +114,8 @@ class Builder:
                     words.append(word)
             elif word == target:
                 words.append(str(output))
+            elif any(str(place) in word for place in (ROOT / ".venv", self.build)):
+                words.append(word)  # the compiler and its headers are not copied
             elif not word.startswith(("-Xcompiler=-ffile-prefix-map", "-ffile-prefix-map")):
                 words.append(word.replace(str(ROOT), str(scratch)))
         return words
