@@ -98,8 +98,8 @@ __device__ __forceinline__ LaneMaxima MaximaWithoutNan(const RowPart<Logit>& par
   return maxima;
 }
 
-// The row's largest logit, or its first part's where the rest is still to come; the delegates lie in storage. `set_up`
-// fills storage.setup while the row is under way. Returns what has been read so far.
+// The row's largest logit, or its first part's where the rest is still to come, and the delegates: in storage, of every
+// block. `set_up` fills storage.setup while the row is under way.
 template <bool kResident, typename Logit, typename SetUp>
 __device__ __forceinline__ void ReadMaximum(const PartShape& shape, uint32_t prefix_shift, const Team& team,
                                             Storage& storage, const SetUp& set_up) {
