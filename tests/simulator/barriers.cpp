@@ -211,6 +211,7 @@ void Scheduler::CompleteBarrier(Block& block, uint32_t id) {
     }
   }
   barrier = Barrier{};
+  ++block.tally.block_barriers;
   if (cluster_.races) cluster_.races->BarrierDone(block, id);
 }
 
@@ -252,9 +253,12 @@ bool Scheduler::WaitForCluster(Warp& w, Group& group, const Op& op, uint32_t lan
   if (Ballot(lanes, [&](int lane) { return w.cluster_phase[lane] < cluster_.phase; }) != lanes) {
     group.state = Group::kAtCluster;
     w.groups.push_back(group);
+    --w.steps;  // it will execute the same instruction again, which is issued once
+    if (launch_.work) --w.block->tally.issued[group.pc];
     return false;
   }
   w.cluster_arrived &= ~lanes;
+  w.block->tally.PassCluster(w.cluster_phase[std::countr_zero(lanes)]);
   if (w.observed && cluster_.races && (op.flags & kAcquire)) cluster_.races->ClusterWait(w, lanes);
   ++group.pc;
   return true;

@@ -45,9 +45,7 @@ std::unique_ptr<SimulationError> MakeError(const Program& program, const SourceL
   if (line) {
     report.instruction = line->text;
     report.line = line->line;
-    if (line->file > 0 && static_cast<size_t>(line->file) < program.files.size()) {
-      report.file = program.files[line->file];
-    }
+    report.file = FileOf(program, *line);
   }
   return std::make_unique<SimulationError>(std::vector<Report>{report});
 }

@@ -159,6 +159,8 @@ void StartBlock(Block& block, Cluster& cluster, const LaunchState& launch) {
   block.registers.assign(warps * program.register_bytes + 64, 0);
   block.predicates.assign(warps * program.predicates, 0);
   std::fill(std::begin(block.barriers), std::end(block.barriers), Barrier{});
+  block.tally = {};
+  if (launch.work) block.tally.issued.resize(program.code.size());
   block.warps = std::vector<Warp>(warps);
   uint8_t* const registers =
       reinterpret_cast<uint8_t*>((reinterpret_cast<uintptr_t>(block.registers.data()) + 63) & ~uintptr_t{63});
@@ -208,6 +210,9 @@ void RunCluster(Cluster& cluster, LaunchState& launch, uint64_t index) {
     cluster.races = std::make_unique<RaceChecker>(cluster, index);
   }
   Scheduler(cluster).Run();
+  if (launch.work) {
+    for (const Block& block : cluster.blocks) launch.work->Add(block);
+  }
 }
 
 void CheckShape(const Program& program, const LaunchShape& shape) {
@@ -231,7 +236,7 @@ void CheckShape(const Program& program, const LaunchShape& shape) {
 }  // namespace
 
 uint64_t Launch(const Module& module, const std::string& kernel, const LaunchShape& shape, void* const* arguments,
-                const Settings& settings, MemoryMap& memory) {
+                const Settings& settings, MemoryMap& memory, LaunchWork* work) {
   const Program& program = module.Decode(kernel);
   CheckShape(program, shape);
   LaunchState launch(program, shape, settings, memory);
@@ -253,7 +258,7 @@ uint64_t Launch(const Module& module, const std::string& kernel, const LaunchSha
   std::atomic<uint64_t> next{0}, instructions{0};
   std::exception_ptr failure;
   std::mutex mutex;
-  const auto work = [&] {
+  const auto run = [&] {
     Cluster cluster;
     try {
       for (uint64_t index; !launch.Failed() && (index = next.fetch_add(1)) < clusters;) {
@@ -271,11 +276,12 @@ uint64_t Launch(const Module& module, const std::string& kernel, const LaunchSha
   };
   const uint64_t threads = std::min<uint64_t>(clusters, static_cast<uint64_t>(std::max(1, settings.threads)));
   std::vector<std::thread> others;
-  for (uint64_t i = 1; i < threads; ++i) others.emplace_back(work);
-  work();
+  for (uint64_t i = 1; i < threads; ++i) others.emplace_back(run);
+  run();
   for (std::thread& other : others) other.join();
   if (failure) std::rethrow_exception(failure);
   if (std::vector<Report> reports = launch.TakeReports(); !reports.empty()) throw SimulationError(std::move(reports));
+  if (launch.work) *work = launch.work->Work(shape);
   return instructions;
 }
 

@@ -13,6 +13,7 @@
 namespace fire::simulator {
 
 class GlobalShadow;
+class WorkCounter;
 
 class LaunchState {
  public:
@@ -27,6 +28,7 @@ class LaunchState {
   std::vector<uint8_t> parameters;
   size_t shared_bytes = 0;               // of a block: static and dynamic
   std::unique_ptr<GlobalShadow> shadow;  // of global memory, where races are checked
+  std::unique_ptr<WorkCounter> work;     // where it is counted
 
   MemoryMap::Range* FindRange(uint64_t address);
   Report MakeReport(const Warp& w, const Op& op, int lane, Finding finding, const std::string& message) const;

@@ -31,7 +31,9 @@ struct Settings {
   bool check_bounds = true;  // of global memory; the bounds of shared and local memory are always checked
   bool weak_memory = false;
   uint64_t step_budget = 0;  // instructions each warp may run; 0: no limit
-  int threads = 2;           // host threads, which run whole clusters
+  // Launch fills in what it is asked to count; diverged lanes then always meet where the compiler would have them.
+  bool count_work = false;
+  int threads = 2;  // host threads, which run whole clusters
 };
 
 enum class Finding {
@@ -123,6 +125,30 @@ struct Variable {
   bool constant = false;
 };
 
+// A loop of a kernel that holds no other, as one turn passes it: what only some turns do, beside a branch, is not part.
+struct LoopWork {
+  std::string file;  // of the branch that closes it
+  int line = 0;
+  size_t length = 0;          // instructions a turn
+  size_t vector_loads = 0;    // among them, of 16 bytes a lane
+  uint64_t instructions = 0;  // issued in all turns, by all blocks
+  uint64_t of_busiest = 0;    // by the busiest
+};
+
+// What a launch issued, in instructions of warps, whether or not a guard let any lane execute them; and the barriers of
+// the block that issued most.
+struct LaunchWork {
+  std::string kernel;
+  LaunchShape shape;
+  uint64_t instructions = 0;  // of all blocks
+  Dim3 busiest_block{0, 0, 0};
+  uint64_t of_busiest = 0;
+  uint64_t block_barriers = 0;    // that were completed in it
+  uint64_t cluster_barriers = 0;  // that a warp of it waited for
+  std::vector<LoopWork> loops;    // those that were entered
+  std::string Json() const;       // on one line
+};
+
 class Program;
 namespace text {
 struct Source;
@@ -149,8 +175,8 @@ class Module {
 };
 
 // Runs the kernel to its end; how many warp instructions that took. `arguments` holds a pointer to each argument's
-// value, in order.
+// value, in order. `work` is filled in where the settings ask for it.
 uint64_t Launch(const Module& module, const std::string& kernel, const LaunchShape& shape, void* const* arguments,
-                const Settings& settings, MemoryMap& memory);
+                const Settings& settings, MemoryMap& memory, LaunchWork* work);
 
 }  // namespace fire::simulator

@@ -137,6 +137,12 @@ class Program {
   uint32_t dynamic_shared_at = 0;  // offset of dynamic shared memory
 };
 
+// The name of the file, empty where the program has none for the line.
+inline std::string FileOf(const Program& program, const SourceLine& line) {
+  const bool known = line.file > 0 && static_cast<size_t>(line.file) < program.files.size();
+  return known ? program.files[static_cast<size_t>(line.file)] : "";
+}
+
 // A fault of one lane, raised while an operation executes.
 struct Fault {
   Finding finding;

@@ -72,6 +72,7 @@ SimulationError::SimulationError(std::vector<Report> reports)
 LaunchState::LaunchState(const Program& program, const LaunchShape& shape, const Settings& settings, MemoryMap& memory)
     : program(program), shape(shape), settings(settings), memory(memory) {
   if (settings.check_races) shadow = std::make_unique<GlobalShadow>();
+  if (settings.count_work) work = std::make_unique<WorkCounter>(program);
 }
 
 LaunchState::~LaunchState() = default;
@@ -96,9 +97,7 @@ Report LaunchState::MakeReport(const Warp& w, const Op& op, int lane, Finding fi
   const SourceLine& source = program.sources[op.source];
   report.instruction = source.text;
   report.line = source.line;
-  if (source.file > 0 && static_cast<size_t>(source.file) < program.files.size()) {
-    report.file = program.files[static_cast<size_t>(source.file)];
-  }
+  report.file = FileOf(program, source);
   report.message = message;
   return report;
 }

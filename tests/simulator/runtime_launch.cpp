@@ -14,8 +14,10 @@ using fire::simulator::Kernel;
 using fire::simulator::KernelAttributes;
 using fire::simulator::KernelInfo;
 using fire::simulator::LaunchShape;
+using fire::simulator::LaunchWork;
 using fire::simulator::Module;
 using fire::simulator::Runtime;
+using fire::simulator::Settings;
 using fire::simulator::SimulationError;
 using fire::simulator::Stream;
 
@@ -74,8 +76,11 @@ void RunLaunch(Runtime& runtime, Device& device, const Kernel& kernel, const Lau
   if (device.fault != cudaSuccess) return;
   ++runtime.counters.launches;
   try {
-    runtime.counters.instructions += fire::simulator::Launch(*module, kernel.name, shape, arguments.pointers(),
-                                                             runtime.behaviour.launch, device.memory);
+    LaunchWork work;
+    const Settings& settings = runtime.behaviour.launch;
+    runtime.counters.instructions +=
+        fire::simulator::Launch(*module, kernel.name, shape, arguments.pointers(), settings, device.memory, &work);
+    if (settings.count_work) runtime.Leave(std::move(work));
   } catch (const SimulationError& error) {
     runtime.Leave(device, error.reports());
   }

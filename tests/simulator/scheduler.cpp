@@ -94,7 +94,7 @@ void Scheduler::MergeReady(Warp& w) {
 }
 
 int32_t Scheduler::NewJoin(Warp& w, const Group& group, int32_t pc) {
-  if (pc < 0 || cluster_.Random() % 16 == 0) return group.join;
+  if (pc < 0 || (!launch_.work && cluster_.Random() % 16 == 0)) return group.join;
   if (group.join >= 0 && w.joins[group.join].pc == pc) return group.join;
   int32_t at;
   if (w.free_joins.empty()) {
@@ -204,6 +204,7 @@ void Scheduler::Exit(Warp& w, const Group& group, uint32_t lanes) {
 void Scheduler::RunGroup(Warp& w, Group group) {
   const Op* const code = code_.data();
   w.pc = group.pc;
+  uint64_t* const issued = launch_.work ? w.block->tally.issued.data() : nullptr;
   if (const uint64_t budget = launch_.settings.step_budget; budget && w.steps > budget) {
     throw Fault{Finding::kBudget, std::countr_zero(group.lanes),
                 "the warp ran " + std::to_string(w.steps) + " instructions, more than its budget"};
@@ -218,6 +219,7 @@ void Scheduler::RunGroup(Warp& w, Group group) {
     const Op& op = code[group.pc];
     w.pc = group.pc;
     ++w.steps;
+    if (issued) ++issued[group.pc];
     ++cluster_.clock;
     uint32_t lanes = group.lanes;
     if (op.guard >= 0) {

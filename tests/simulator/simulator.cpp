@@ -1,6 +1,7 @@
 #include "tests/simulator/simulator.h"
 
 #include <tuple>
+#include <utility>
 
 #include "tests/simulator/runtime.h"
 
@@ -79,6 +80,12 @@ std::vector<Report> TakeReports() {
   return taken;
 }
 
+std::vector<LaunchWork> TakeWork() {
+  Runtime& runtime = Runtime::Get();
+  const std::lock_guard lock(runtime.mutex);
+  return std::exchange(runtime.work, {});
+}
+
 Counters GetCounters() {
   Runtime& runtime = Runtime::Get();
   const std::lock_guard lock(runtime.mutex);
@@ -96,6 +103,7 @@ void Reset() {
   }
   SetBehaviour(behaviour);
   runtime.reports.clear();
+  runtime.work.clear();
   runtime.counters = {};
   current_device = 0;
   last_error = cudaSuccess;

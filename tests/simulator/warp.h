@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "program.h"
+#include "work.h"
 
 namespace fire::simulator {
 
@@ -139,6 +140,7 @@ struct Block {
   std::vector<uint8_t> registers;
   std::vector<uint32_t> predicates;
   Barrier barriers[16];
+  Tally tally;
 };
 
 struct BulkCopy {  // cp.async.bulk on its way
