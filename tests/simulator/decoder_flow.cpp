@@ -33,9 +33,10 @@ bool Decoder::DecodeFlow(Opcode& opcode, const std::vector<std::string>& operand
   } else if (root == "nanosleep") {
     opcode.Take("u32");
     Emit(Step::kYield, Nothing);
-  } else if (root == "griddepcontrol") {  // launches run one after another, so there is nothing to wait for
-    if (opcode.TakeAny({"wait", "launch_dependents"}).empty()) Refuse("unknown instruction");
-    Emit(Step::kNext, Nothing);
+  } else if (root == "griddepcontrol") {  // launches run one after another: only who has waited is kept
+    const bool waits = opcode.Take("wait");
+    if (!waits && !opcode.Take("launch_dependents")) Refuse("unknown instruction");
+    Emit(Step::kNext, waits ? AwaitPrior : Nothing);
   } else {
     return false;
   }

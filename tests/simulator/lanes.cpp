@@ -156,6 +156,8 @@ void ReadClock(Warp& w, const Op& op, uint32_t lanes) {
 
 void Nothing(Warp&, const Op&, uint32_t) {}
 
+void AwaitPrior(Warp& w, const Op&, uint32_t lanes) { w.unawaiting &= ~lanes; }
+
 void Pack(Warp& w, const Op& op, uint32_t lanes) {
   const int bits = 8 * op.bytes;
   ForLanes(lanes, [&](int lane) {

@@ -174,6 +174,7 @@ void StartBlock(Block& block, Cluster& cluster, const LaunchState& launch) {
     w.cluster_index = static_cast<uint32_t>(block.rank * warps + i);
     const uint32_t lanes = std::min<uint32_t>(kLanes, threads - w.index * kLanes);
     w.exists = w.alive = lanes == kLanes ? kAllLanes : (1u << lanes) - 1;
+    w.unawaiting = launch.shape.overlaps_prior ? w.exists : 0;
     w.observed = launch.settings.check_races || launch.settings.check_uninitialised || launch.settings.weak_memory;
     Group all;
     all.lanes = w.alive;

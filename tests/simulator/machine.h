@@ -22,6 +22,9 @@ struct Dim3 {
 struct LaunchShape {
   Dim3 grid, block, cluster;  // cluster: blocks, {1, 1, 1} without one; must divide the grid
   size_t dynamic_shared = 0;  // bytes
+  // It may begin before the kernels ahead of it in the stream have ended: a thread may touch global memory only after
+  // griddepcontrol.wait.
+  bool overlaps_prior = false;
 };
 
 struct Settings {
@@ -47,7 +50,8 @@ enum class Finding {
   kExitedBlock,  // a peer may touch the shared memory of a block that has left its cluster
   kBudget,
   kTrap,
-  kInvalid,  // a launch or an instruction used against the rules of CUDA or PTX
+  kPriorNotAwaited,  // global memory touched while kernels ahead in the stream may still run
+  kInvalid,          // a launch or an instruction used against the rules of CUDA or PTX
 };
 const char* FindingName(Finding finding);
 

@@ -95,6 +95,10 @@ void ResolveOne(Warp& w, Space space, int lane, uint64_t address, uint32_t bytes
     case Space::kParameter:
       return ResolveOffset(parameters.data(), parameters.size(), lane, address, bytes, Space::kConstant, access);
     default:
+      if (w.unawaiting >> lane & 1 && space != Space::kConstant) {
+        throw Fault{Finding::kPriorNotAwaited, lane,
+                    "global memory before griddepcontrol.wait, in a launch that may overlap the kernels ahead of it"};
+      }
       return ResolveGlobal(w, lane, address, bytes, access);
   }
 }

@@ -32,6 +32,7 @@ void ActiveMask(Warp& w, const Op& op, uint32_t lanes);
 
 void ReadClock(Warp& w, const Op& op, uint32_t lanes);  // %clock and the like: instructions so far
 void Nothing(Warp& w, const Op& op, uint32_t lanes);
+void AwaitPrior(Warp& w, const Op& op, uint32_t lanes);
 void Pack(Warp& w, const Op& op, uint32_t lanes);  // mov.b64 d, {vector}: `bytes` of each element
 void Unpack(Warp& w, const Op& op, uint32_t lanes);
 

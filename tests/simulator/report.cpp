@@ -49,6 +49,8 @@ const char* FindingName(Finding finding) {
       return "step budget exceeded";
     case Finding::kTrap:
       return "trap";
+    case Finding::kPriorNotAwaited:
+      return "prior kernels not awaited";
     case Finding::kInvalid:
       return "invalid use";
   }

@@ -106,6 +106,7 @@ cudaError_t LaunchKernel(Runtime& runtime, Request request) {
   if (missing != cudaSuccess) return missing;
   const KernelInfo* info = module->FindKernel(kernel->name);
   if (!info) return cudaErrorInvalidDeviceFunction;
+  request.shape.overlaps_prior &= device.description.capability() >= 90;  // older devices never overlap kernels
   if (!request.cluster_given && Given(info->required_cluster)) request.shape.cluster = info->required_cluster;
   const cudaError_t refused = CheckShape(device.description, *info, device.attributes[kernel], request.shape);
   if (refused != cudaSuccess) return refused;
@@ -130,8 +131,10 @@ cudaError_t ReadLaunchAttributes(const cudaLaunchConfig_t& config, Request* requ
       case cudaLaunchAttributePriority:
       case cudaLaunchAttributeClusterSchedulingPolicyPreference:
       case cudaLaunchAttributeAccessPolicyWindow:
-      // A kernel may begin before the one ahead of it ends, or may not: the simulated device never lets it.
+        break;
+      // The simulated device never lets them overlap, but holds the kernel to what it must keep if they did.
       case cudaLaunchAttributeProgrammaticStreamSerialization:
+        request->shape.overlaps_prior = attribute.val.programmaticStreamSerializationAllowed != 0;
         break;
       default:
         return cudaErrorNotSupported;

@@ -31,6 +31,7 @@ __global__ void UseShared(int* out) {
 __global__ void RankInCluster(int* out) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   int rank, size;
+  asm volatile("griddepcontrol.wait;" ::: "memory");
   asm("mov.u32 %0, %%cluster_ctarank; mov.u32 %1, %%cluster_nctarank;" : "=r"(rank), "=r"(size));
   out[blockIdx.x] = 100 * size + rank;
 #else

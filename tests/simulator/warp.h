@@ -100,7 +100,8 @@ struct Warp {
   uint32_t cluster_index = 0;  // in the cluster
   uint32_t exists = 0;         // lanes that have a thread
   uint32_t alive = 0;
-  int32_t pc = 0;  // of the running group
+  uint32_t unawaiting = 0;  // lanes that kernels ahead in the stream may still overlap with
+  int32_t pc = 0;           // of the running group
   uint64_t steps = 0;
   bool observed = false;       // some check or weak memory wants to see memory accesses
   uint8_t* written = nullptr;  // the shadow of the allocation below
