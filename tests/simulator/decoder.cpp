@@ -36,6 +36,17 @@ std::string Opcode::TakeLast() {
   return last;
 }
 
+namespace {
+
+// These take the low part of a register wider than their source type. PTX manual: "Operand Size Exceeding
+// Instruction-Type Size".
+bool ConvertsInteger(const std::string& name) {
+  const char kind = name[name.rfind('.') + 1];
+  return name.substr(0, 4) == "cvt." && (kind == 's' || kind == 'u');
+}
+
+}  // namespace
+
 std::unique_ptr<SimulationError> MakeError(const Program& program, const SourceLine* line, Finding finding,
                                            const std::string& message) {
   Report report;
@@ -223,6 +234,8 @@ void Decoder::Instruction(const text::Statement& statement) {
       op.extra = static_cast<uint32_t>(Immediate(operands[i], 'w'));
     } else if (width == 'p') {
       *to[i] = PredicateOperand(operands[i], op, i == 1 ? kNegateA : kNegateC);
+    } else if (width == 'w' && WidthOf(operands[i]) == 'l' && ConvertsInteger(name)) {
+      *to[i] = LowWord(operands[i]);
     } else {
       *to[i] = Operand(operands[i], width);
     }

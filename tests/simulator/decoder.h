@@ -78,6 +78,7 @@ class Decoder {
   const Register* FindRegister(const std::string& name) const;
   const Symbol* FindSymbol(const std::string& name);
   uint32_t Operand(const std::string& text, char width);
+  uint32_t LowWord(const std::string& text);                  // of a 64-bit register, in a row of its own
   uint32_t Destination(const std::string& text, char width);  // kNone for '_'
   uint32_t PredicateOperand(std::string text, Op& op, OpFlag negated);
   uint64_t Immediate(const std::string& text, char width) const;

@@ -189,6 +189,13 @@ uint32_t Decoder::Operand(const std::string& text, char width) {
   return ConstantRow(width, symbol->address + Immediate(std::string(text::Trim(text.substr(plus + 1))), width));
 }
 
+uint32_t Decoder::LowWord(const std::string& text) {
+  Op op;
+  op.a = Operand(text, 'l');
+  op.d = NewRow('w');
+  return Emit(Step::kNext, Instructions().at("cvt.u32.u64").execute, op).d;
+}
+
 uint32_t Decoder::Destination(const std::string& text, char width) {
   if (text == "_") return kNone;
   const Register* found = FindRegister(text);
