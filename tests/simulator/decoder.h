@@ -92,13 +92,11 @@ class Decoder {
   void DecodeBarrier(Opcode& opcode, const std::vector<std::string>& operands);
   void DecodeClusterBarrier(Opcode& opcode);
 
-  // decoder_memory.cpp: everything with an address
+  // decoder_memory.cpp: what has an address
   bool DecodeMemory(Opcode& opcode, const std::vector<std::string>& operands);
   void DecodeLoad(Opcode& opcode, const std::vector<std::string>& operands);
   void DecodeStore(Opcode& opcode, const std::vector<std::string>& operands);
   void DecodeAtomic(Opcode& opcode, const std::vector<std::string>& operands);
-  void DecodeCopy(Opcode& opcode, const std::vector<std::string>& operands);
-  void DecodeMbarrier(Opcode& opcode, const std::vector<std::string>& operands);
   void DecodeAddressConversion(Opcode& opcode, const std::vector<std::string>& operands);
   Space TakeSpace(Opcode& opcode);
   void TakeOrder(Opcode& opcode, Op& op);
@@ -106,6 +104,10 @@ class Decoder {
   void Address(const std::string& text, Op& op);
   uint32_t WideAddress(const std::string& text);  // a second address, as one 64-bit row
   void Elements(const std::string& text, Op& op, bool destination);
+
+  // decoder_async.cpp: what completes later
+  void DecodeCopy(Opcode& opcode, const std::vector<std::string>& operands);
+  void DecodeMbarrier(Opcode& opcode, const std::vector<std::string>& operands);
 
   // decoder_warp.cpp: between lanes, and moves
   bool DecodeWarp(Opcode& opcode, const std::vector<std::string>& operands);

@@ -21,16 +21,20 @@ class Scheduler {
   bool RunWarp(Warp& w);  // for a slice; false if nothing could run
   void RunGroup(Warp& w, Group group);
   bool PickGroup(Warp& w, Group& group);
+  void Exit(Warp& w, const Group& group, uint32_t lanes);
+  [[noreturn]] void Stop(const Warp& w, int32_t pc, const Fault& fault);
+
+  // groups.cpp: how they part and meet again
   void MergeReady(Warp& w);
   bool ArriveAtJoin(Warp& w, Group& group);  // true: the group goes on
   void Diverge(Warp& w, Group& group, uint32_t taken, int32_t target);
   void DivergeMany(Warp& w, const Group& group, const int32_t* targets, int32_t converge);
   int32_t NewJoin(Warp& w, const Group& group, int32_t pc);
   void BreakJoin(Warp& w);
-  void Exit(Warp& w, const Group& group, uint32_t lanes);
-  [[noreturn]] void Stop(const Warp& w, int32_t pc, const Fault& fault);
 
   // barriers.cpp
+  [[noreturn]] void ReportDeadlock();
+  void OrderLanes(Warp& w, uint32_t lanes);                            // bar.warp.sync orders memory among its lanes
   bool Together(Warp& w, Group& group, const Op& op, uint32_t lanes);  // true: the group goes on
   void ParkByMask(Warp& w, const Group& group, const Op& op, uint32_t lanes);
   void CompleteMasks(Warp& w);
@@ -38,11 +42,11 @@ class Scheduler {
   bool ArriveAtBarrier(Warp& w, Group& group, const Op& op, uint32_t lanes);
   void CompleteBarrier(Block& block, uint32_t id);
   void CompleteAllBarriers(Block& block);
+
+  // cluster_barrier.cpp
   void ArriveAtCluster(Warp& w, const Op& op, uint32_t lanes);
   bool WaitForCluster(Warp& w, Group& group, const Op& op, uint32_t lanes);
   void CompleteCluster();
-  [[noreturn]] void ReportDeadlock();
-  void OrderLanes(Warp& w, uint32_t lanes);  // bar.warp.sync orders memory among its lanes
 
   Cluster& cluster_;
   LaunchState& launch_;
