@@ -1,8 +1,13 @@
-"""Predicts the kernels' times on an H200, beside their goals: python bench/predict.py [--write-docs]
+"""Predicts the kernels' times on an H200, beside their goals:
+
+python bench/predict.py                              prints the table
+python bench/predict.py --write                      and writes what others read of it
+python bench/predict.py --build build/tests --write  counts the rows' work first, after a change
 
 Nothing here is measured on a GPU. A row's time comes from the bytes it reads, the instructions it issues,
 the barriers it waits at and the launch: geometry from the plan table, slots of the hot loops from the machine
-code (tests/gates/resources.json), the rest of a row's work from row_work.json.
+code (tests/gates/resources.json), the rest of a row's work from row_work.json, which bench/count_rows.py
+counts.
 """
 
 from __future__ import annotations
@@ -10,25 +15,24 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu import goals
+from gpu import goals, row_work
 from gpu.cells import ROWS, SETTINGS, VOCABULARY, Cell
+from gpu.row_work import COUNTED, Work
 
 from fire_sampling import _native
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs" / "kernels_predicted.md"
-ROW_WORK = Path(__file__).with_name("row_work.json")
 RESOURCES = ROOT / "tests" / "gates" / "resources.json"
 MULTIPROCESSORS = 132
 SCHEDULERS = 4  # of a multiprocessor: each issues an instruction of a warp a clock
 WARP = 32
 TYPE_NAMES = {"bfloat16": "BFloat16", "float32": "Float32"}
 ELEMENT_BYTES = {"bfloat16": 2, "float32": 4}
-PREDICTED = ("k50 p.9", "none", "top-p .9", "k50 p.9 + reference")
 
 
 @dataclass(frozen=True)
@@ -55,18 +59,6 @@ PLAIN = Machine("plain", 1.755, 3.9, 38, 3.0, 1.0, 0.3, 0.5, 0.04, 0.8, 0.5)
 
 
 @dataclass(frozen=True)
-class Work:
-    """Warp instructions of a row outside the hot loops, and barriers. Counted on the simulated device for a
-    row of bench/gpu/cells.py; it runs PTX, of which ptxas makes as many machine instructions, within 5 %.
-    """
-
-    leader_slots: int  # of the block that has the most to do
-    slots: int  # of all blocks
-    block_barriers: int  # of the leader
-    cluster_barriers: int
-
-
-@dataclass(frozen=True)
 class Passes:
     """Cycles of a scheduler for 32 elements: in a row's first reading, and in those that need its maximum."""
 
@@ -74,13 +66,13 @@ class Passes:
     second: float
 
 
-def works() -> dict[tuple[str, str, int], Work]:
-    return {
-        (row["setting"], row["dtype"], row["cluster"]): Work(
-            row["leader"], row["all"], row["block_barriers"], row["cluster_barriers"]
-        )
-        for row in json.loads(ROW_WORK.read_text())
-    }
+@dataclass(frozen=True)
+class Prediction:
+    cell: Cell
+    plan: _native.Plan
+    work: Work
+    best: float  # microseconds
+    plain: float
 
 
 def loop_cycles() -> dict[tuple[str, str], float]:
@@ -127,12 +119,12 @@ def predict(cell: Cell, machine: Machine, plan: _native.Plan, passes: Passes, wo
         of_block = cell.vocabulary / blocks / WARP
         first, second = of_block * passes.first / slots, of_block * passes.second / slots
         record = 2 * machine.l2_us  # slot and record, read after the row's own vectors are asked for
-        return start + record + max(load, first) + second + work.leader_slots / slots + barriers
+        return start + record + max(load, first) + second + work.busiest / slots + barriers
     loops = cell.vocabulary / WARP * (passes.first + passes.second)
-    issue = cell.rows * (loops + work.slots) / (MULTIPROCESSORS * slots)
+    issue = cell.rows * (loops + work.all) / (MULTIPROCESSORS * slots)
     # Two blocks of a multiprocessor take turns at loading and computing; a resident one is alone.
     overlap = 0.0 if plan["resident"] else machine.overlap
-    last = work.leader_slots / slots + barriers  # what remains when the last row has been read
+    last = work.busiest / slots + barriers  # what remains when the last row has been read
     return start + max(load, issue) + (1 - overlap) * min(load, issue) + last
 
 
@@ -142,29 +134,63 @@ def verdict(best: float, plain: float, goal: float | None) -> str:
     return "kept" if plain <= goal else "kept at best" if best <= goal else "missed"
 
 
-def rows_of_table() -> Iterator[tuple[str, ...]]:
-    known, cycles = works(), loop_cycles()
+def predictions() -> Iterator[Prediction]:
+    works = {(work.setting, work.dtype, rows): work for work in row_work.read_table() for rows in work.rows}
+    cycles = loop_cycles()
     for dtype in TYPE_NAMES:
-        for setting in (one for one in SETTINGS if one.name in PREDICTED):
+        for setting in (one for one in SETTINGS if one.name in COUNTED):
             for rows in ROWS:
                 cell = Cell(setting, dtype, rows, VOCABULARY)
-                plan = plan_of(cell)
+                plan, work = plan_of(cell), works[setting.name, dtype, rows]
+                if work.cluster != plan["cluster"]:
+                    sys.exit(
+                        f"{setting.name}, {dtype}, {rows} rows: {row_work.TABLE.name} was counted with"
+                        f" {work.cluster} blocks a row, the installed package plans {plan['cluster']}:"
+                        " install this tree's package, or count anew with --build"
+                    )
                 passes = passes_of(cell, plan, cycles)
-                work = known[setting.name, dtype, plan["cluster"]]
                 best, plain = (predict(cell, one, plan, passes, work) for one in (BEST, PLAIN))
-                goal = goals.goal_us(cell)
-                yield (
-                    setting.name,
-                    dtype,
-                    str(rows),
-                    f"{plan['cluster']} × {plan['threads']}{' resident' if plan['resident'] else ''}",
-                    f"{goals.floor_us(cell):.1f}",
-                    "—" if goal is None else f"{goal:.0f}",
-                    f"{best:.1f} – {plain:.1f}",
-                    verdict(best, plain, goal),
-                    f"{work.slots / 1e3:.0f}",
-                    f"{work.block_barriers} + {work.cluster_barriers}",
-                )
+                yield Prediction(cell, plan, work, best, plain)
+
+
+def line(found: Prediction) -> str:
+    cell, plan, work = found.cell, found.plan, found.work
+    goal = goals.goal_us(cell)
+    columns = (
+        cell.setting.name,
+        cell.dtype,
+        str(cell.rows),
+        f"{plan['cluster']} × {plan['threads']}{' resident' if plan['resident'] else ''}",
+        f"{goals.floor_us(cell):.1f}",
+        "—" if goal is None else f"{goal:.0f}",
+        f"{found.best:.1f} – {found.plain:.1f}",
+        verdict(found.best, found.plain, goal),
+        f"{work.all / 1e3:.0f}",
+        f"{work.block_barriers} + {work.cluster_barriers}",
+    )
+    return "| " + " | ".join(columns) + " |"
+
+
+def page(found: Sequence[Prediction]) -> str:
+    heads = ["| " + " | ".join(row) + " |" for row in (HEADER, ("---",) * len(HEADER))]
+    return TEXT + "\n" + "\n".join([*heads, *map(line, found)]) + "\n"
+
+
+def figures(found: Sequence[Prediction]) -> str:
+    """What bench/gpu/goals.py reads: a line for each cell."""
+    rows = [
+        json.dumps(
+            {
+                "setting": one.cell.setting.name,
+                "dtype": one.cell.dtype,
+                "rows": one.cell.rows,
+                "best_us": round(one.best, 1),
+                "plain_us": round(one.plain, 1),
+            }
+        )
+        for one in found
+    ]
+    return "[\n " + ",\n ".join(rows) + "\n]\n"
 
 
 HEADER = (
@@ -182,24 +208,35 @@ HEADER = (
 TEXT = f"""# Predicted times of the kernels
 
 **Predicted, not measured.** µs on an H200, V = {VOCABULARY:,}: the model's best and plain case, from bytes,
-instructions, barriers and the launch. `python bench/predict.py --write-docs` writes this page; the constants
-and their sources are in that file. "10³ slots" are the warp instructions of a row, all blocks together,
-outside the hot loops; "barriers" are those of the row's leading block, and of its cluster. Both were
-counted once, by running the kernels on a simulated device that counts them (bench/row_work.json); no command
-here repeats that count, so it can lag behind the kernels. The floor
-reads each logit once at 4.3 TB/s.
+instructions, barriers and the launch. `python bench/predict.py --write` writes this page; the constants and
+their sources are in that file. "10³ slots" are the warp instructions of a row, all blocks together, outside
+the loops that read it; "barriers" are those of the row's busiest block, and of its cluster. Both come from
+bench/row_work.json, which the simulated device counted; with `--build build/tests`, the same command counts
+them anew. The floor reads each logit once at 4.3 TB/s.
 """
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write-docs", action="store_true", help=f"write {DOCS.relative_to(ROOT)}")
-    write = parser.parse_args().write_docs
-    lines = ["| " + " | ".join(row) + " |" for row in (HEADER, ("---",) * len(HEADER), *rows_of_table())]
-    text = TEXT + "\n" + "\n".join(lines) + "\n"
-    print(text, end="")
-    if write:
-        DOCS.write_text(text)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--build", type=Path, help="count the rows' work with this build of the tests")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help=f"write {DOCS.relative_to(ROOT)}, {goals.PREDICTIONS.relative_to(ROOT)} and what was counted",
+    )
+    chosen = parser.parse_args()
+    if chosen.build is not None and not chosen.write:
+        parser.error("--build goes with --write; bench/count_rows.py only counts")
+    if chosen.build is not None:
+        works = row_work.count(row_work.program_of(chosen.build))
+        row_work.TABLE.write_text(row_work.table_text(works))
+    found = list(predictions())
+    print(page(found), end="")
+    if chosen.write:
+        DOCS.write_text(page(found))
+        goals.PREDICTIONS.write_text(figures(found))
     return 0
 
 

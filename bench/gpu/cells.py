@@ -81,5 +81,6 @@ def logits(rows: int, vocabulary: int, dtype: torch.dtype, flat: bool, device: t
             part.copy_(torch.randn(part.shape, generator=generator, device=device))
         else:
             rank = torch.rand(part.shape, generator=generator, device=device) * vocabulary
-            part.copy_(18 - 2.2 * torch.log1p(rank))
+            # In double precision, so that any machine's logarithm rounds to the same row.
+            part.copy_(18 - 2.2 * torch.log1p(rank.double()))
     return out

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,8 @@ import fire_sampling as fire
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
-from gpu import cells, clocks, goals
+import predict
+from gpu import cells, clocks, goals, row_work
 from gpu.table import kernels_table
 
 import kernels
@@ -97,6 +99,58 @@ def test_every_cell_with_a_goal_has_its_floor_below_it() -> None:
     )  # rows · (four settings with figures of their own, and two derived, a dtype)
     for cell in with_goal:
         assert goals.floor_us(cell) < (goals.goal_us(cell) or 0)
+
+
+def test_the_committed_predictions_are_those_of_the_model() -> None:
+    found = list(predict.predictions())
+    assert found
+    told = "python bench/predict.py --write"
+    assert goals.PREDICTIONS.read_text() == predict.figures(found), told
+    assert predict.DOCS.read_text() == predict.page(found), told
+    for one in found:
+        assert goals.predicted_us(one.cell) == (round(one.best, 1), round(one.plain, 1))
+        assert goals.floor_us(one.cell) < one.best <= one.plain
+
+
+def test_no_prediction_speaks_of_another_vocabulary_or_setting() -> None:
+    predicted = {(one.cell.setting.name, one.cell.dtype, one.cell.rows) for one in predict.predictions()}
+    for cell in cells.cells():
+        key = (cell.setting.name, cell.dtype, cell.rows)
+        assert (goals.predicted_us(cell) is not None) == (key in predicted)
+    assert all(goals.predicted_us(cell) is None for cell in cells.cells(vocabulary=512))
+
+
+def a_launch(*loops: dict[str, int]) -> dict[str, Any]:
+    """As the simulated device tells of one, in what the count reads of it."""
+    busiest = {"instructions": 1000, "block_barriers": 5, "cluster_barriers": 3}
+    return {
+        "kernel": "k",
+        "cluster": [2, 1, 1],
+        "instructions": 1700,
+        "busiest": busiest,
+        "loops": list(loops),
+    }
+
+
+def test_the_work_of_a_row_is_what_is_issued_outside_the_loops_that_read_it_in_groups() -> None:
+    row = torch.zeros(1, 8 * 4 * 32 * 4)  # 8 turns of a warp, 4 vectors of 4 floats a lane
+    reading = {"vector_loads": 4, "length": 10, "instructions": 80, "of_busiest": 50}
+    other = {"vector_loads": 1, "length": 10, "instructions": 500, "of_busiest": 400}
+    work = row_work.work_of(a_launch(reading, other), cells.SETTINGS[0], "float32", row)
+    assert (work.busiest, work.all) == (950, 1620)
+    assert (work.cluster, work.block_barriers, work.cluster_barriers, work.readings) == (2, 5, 3, 1.0)
+
+
+def test_a_count_that_finds_no_loop_over_the_row_is_refused() -> None:
+    other = {"vector_loads": 1, "length": 10, "instructions": 500, "of_busiest": 400}
+    with pytest.raises(RuntimeError, match=r"k50 p\.9, float32.*read the row 0\.00 times"):
+        row_work.work_of(a_launch(other), cells.SETTINGS[0], "float32", torch.zeros(1, 4096))
+
+
+def test_the_committed_count_has_every_cell_that_is_predicted_once() -> None:
+    counted = [(work.setting, work.dtype, rows) for work in row_work.read_table() for rows in work.rows]
+    assert len(counted) == len(set(counted)) == len(list(predict.predictions()))
+    assert row_work.table_text(row_work.read_table()) == row_work.TABLE.read_text()
 
 
 def test_a_cell_that_was_not_timed_shows_no_figure_and_wrong_tokens_are_shouted() -> None:
