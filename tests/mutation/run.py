@@ -17,14 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import keeping
-import reading
 from checks import Check, checks_for
+from mutants import MUTATIONS
 from mutations import Mutation
 from table import MOST_SURVIVORS, Verdict, write_table
 
 ROOT = Path(__file__).resolve().parents[2]
-MUTATIONS = reading.MUTATIONS + keeping.MUTATIONS
 PTX_OBJECTS = "CMakeFiles/fire_sampling_cuda_ptx.dir/kernels"
 PLAN_OBJECT = "CMakeFiles/fire_sampling_plan.dir/kernels/plan.cpp.o"
 

@@ -1,0 +1,56 @@
+"""Mutations of kernels/device/descend.cuh."""
+
+from mutations import Mutation, in_file, without
+
+MUTATIONS: list[Mutation] = [
+    *in_file(
+        "kernels/device/descend.cuh",
+        (
+            "histogram-twice-too-fine",
+            "ordinals beyond the last bin",
+            "const uint32_t width = 32 - __clz(in.high - in.low);",
+            "const uint32_t width = 31 - __clz(in.high - in.low);",
+        ),
+        (
+            "bin-reaches-the-target",
+            "the bin that the target falls on",
+            "while (before + bins[bin] <= target)",
+            "while (before + bins[bin] < target)",
+        ),
+        (
+            "target-counts-from-the-start",
+            "what was measured before the interval",
+            "BlockPassing(sum, target - in.before, storage)",
+            "BlockPassing(sum, target, storage)",
+        ),
+        (
+            "interval-one-too-wide",
+            "a search that never ends at one ordinal",
+            "in.low + ((1u << shift) - 1));",
+            "in.low + (1u << shift));",
+        ),
+    ),
+    *without(
+        "kernels/device/descend.cuh",
+        (
+            "bins-cleared-too-soon",
+            "bins are cleared while a thread still reads them",
+            "    __syncthreads();  // the last round's bins have been read\n",
+        ),
+        (
+            "bins-filled-too-soon",
+            "bins are added to before they are empty",
+            "    __syncthreads();  // the bins are empty\n",
+        ),
+        (
+            "histograms-not-awaited",
+            "histograms are summed before they are complete",
+            "  team.Sync();  // every block's histogram is complete\n",
+        ),
+        (
+            "totals-not-awaited",
+            "totals are read before they are there",
+            "  team.Sync();  // every block has the totals, and none reads a peer's histogram any more\n",
+        ),
+    ),
+]

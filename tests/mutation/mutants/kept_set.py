@@ -1,0 +1,76 @@
+"""Mutations of kernels/device/kept_set.cuh."""
+
+from mutations import Mutation, in_file, without
+
+MUTATIONS: list[Mutation] = [
+    *in_file(
+        "kernels/device/kept_set.cuh",
+        (
+            "joint-top-p-within-top-k",
+            "joint top-p counts the whole row",
+            "    if (stage == kTopP && phase.order == Order::kJoint) measure.rule.last = KeepAll().last;\n",
+            "",
+        ),
+        (
+            "draw-before-min-p",
+            "tokens that fail min-p can be drawn",
+            "    if (stage == kDraw) measure.rule.min_weight = setup.min_weight;\n",
+            "",
+        ),
+        (
+            "min-p-always-first",
+            "the order of top-p and min-p",
+            "const uint64_t first_min = phase.order == Order::kVllm ? setup.min_weight : 0;",
+            "const uint64_t first_min = setup.min_weight;",
+        ),
+        (
+            "nucleus-one-unit-too-long",
+            "a nucleus whose mass is exactly the target",
+            "TopPTarget(phase.top_p, mass) - 1 :",
+            "TopPTarget(phase.top_p, mass) :",
+        ),
+        (
+            "one-tie-too-many",
+            "the last of the equals at the edge",
+            "target + each >= at.inside",
+            "target + each + each >= at.inside",
+        ),
+        (
+            "kth-ties-keep-top-p-ties",
+            "which tie rule top-p follows",
+            ": phase.ties == Ties::kKeep;",
+            ": phase.ties != Ties::kExact;",
+        ),
+        (
+            "top-p-loosens-top-k",
+            "the stricter of two filters",
+            "if (threadIdx.x == 0 && last > storage.outcome.rule.last)",
+            "if (threadIdx.x == 0)",
+        ),
+        (
+            "top-p-of-the-kept-mass",
+            "joint top-p of a list takes the whole row's mass",
+            "(setup.way == Way::kNucleus || setup.phase.order == Order::kJoint);",
+            "setup.way == Way::kNucleus;",
+        ),
+        (
+            "equals-counted-from-the-start",
+            "which of the equals is the last",
+            "      target -= at.before;\n",
+            "",
+        ),
+    ),
+    *without(
+        "kernels/device/kept_set.cuh",
+        (
+            "stage-before-not-awaited",
+            "a stage starts before the one before has written its rule",
+            "    __syncthreads();  // the outcome of the stage before is there\n",
+        ),
+        (
+            "rule-replaced-too-soon",
+            "the rule changes under its readers",
+            "        __syncthreads();  // every thread has read the rule\n",
+        ),
+    ),
+]

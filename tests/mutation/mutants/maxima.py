@@ -1,0 +1,27 @@
+"""Mutations of kernels/device/maxima.cuh."""
+
+from mutations import Mutation, in_file
+
+MUTATIONS: list[Mutation] = [
+    *in_file(
+        "kernels/device/maxima.cuh",
+        (
+            "maximum-of-half-a-warp",
+            "maxima of half of the lanes",
+            "for (int distance = 1; distance < 8; distance *= 2)",
+            "for (int distance = 1; distance < 4; distance *= 2)",
+        ),
+        (
+            "delegates-overlap",
+            "the four delegates of a thread overwrite its neighbours'",
+            "&storage.delegate[first_thread * 4 + i]",
+            "&storage.delegate[first_thread + i]",
+        ),
+        (
+            "nan-of-block-0-only",
+            "a NaN in another block's part",
+            "threadIdx.x % 32 < team.blocks && storage.block_has_nan[threadIdx.x % 32] != 0",
+            "storage.block_has_nan[0] != 0",
+        ),
+    ),
+]

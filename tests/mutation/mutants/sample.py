@@ -1,0 +1,39 @@
+"""Mutations of kernels/device/sample.cuh."""
+
+from mutations import Mutation, in_file
+
+MUTATIONS: list[Mutation] = [
+    *in_file(
+        "kernels/device/sample.cuh",
+        (
+            "blocks-leave-early",
+            "a block leaves while its peers still need it",
+            "if (row_.IsListed() && !row_.team().IsLeader()) return;",
+            "if (!row_.team().IsLeader()) return;",
+        ),
+        (
+            "rank-counts-to-the-token",
+            "the rank of a token with equals",
+            "KeptRule{LastOfKey(KeyOf(found.drawn)), 0};",
+            "KeptRule{found.drawn, 0};",
+        ),
+        (
+            "reference-of-the-row-mass",
+            "the mass of ref_logprob",
+            "RowMass(1, SharedStorage())",
+            "RowMass(0, SharedStorage())",
+        ),
+        (
+            "count-not-awaited",
+            "a count is read before it is there",
+            "      __syncthreads();  // the count is there\n",
+            "",
+        ),
+        (
+            "prior-kernels-not-awaited",
+            "logits are read while the kernel before still writes them",
+            "  ptx::WaitForPriorGrids();\n",
+            "",
+        ),
+    ),
+]

@@ -1,0 +1,92 @@
+"""Mutations of kernels/device/short_list.cuh."""
+
+from mutations import Mutation, in_file, without
+
+MUTATIONS: list[Mutation] = [
+    *in_file(
+        "kernels/device/short_list.cuh",
+        (
+            "rank-counts-itself",
+            "every rank is one too high",
+            "if (storage.short_entry[i] > entry && other",
+            "if (storage.short_entry[i] >= entry && other",
+        ),
+        (
+            "k-plus-one-tokens",
+            "the token after the k-th",
+            "bool in = alive && rank < phase.top_k;",
+            "bool in = alive && rank <= phase.top_k;",
+        ),
+        (
+            "ties-at-k-dropped",
+            "equals of the k-th token",
+            "KeyOf(entry) >= KeyOf(storage.found[2]);",
+            "entry >= storage.found[2];",
+        ),
+        (
+            "nucleus-one-token-too-long",
+            "a nucleus whose mass is exactly the target",
+            "in = in && before < definition",
+            "in = in && before <= definition",
+        ),
+        (
+            "nucleus-ties-beyond-top-k",
+            "the stricter of two filters",
+            ": (equal > last ? equal : last);",
+            ": equal;",
+        ),
+        (
+            "min-p-excludes-its-equal",
+            "a token of exactly the least weight",
+            "entry >= last && weight >= setup.min_weight;",
+            "entry >= last && weight > setup.min_weight;",
+        ),
+        (
+            "draw-counts-itself",
+            "the mass before a token in id order",
+            "< IdOf(entry)) before_in_id_order",
+            "<= IdOf(entry)) before_in_id_order",
+        ),
+        (
+            "draw-at-a-boundary-lost",
+            "a draw exactly where a token's share begins",
+            "before_in_id_order <= point",
+            "before_in_id_order < point",
+        ),
+        (
+            "rank-without-equals",
+            "the rank of a token with equals",
+            "KeyOf(entry) >= KeyOf(drawn));",
+            "KeyOf(entry) > KeyOf(drawn));",
+        ),
+        (
+            "half-the-sharers-summed",
+            "masses that several threads add up",
+            "uint32_t distance = sharers / 2; distance > 0",
+            "uint32_t distance = sharers / 4; distance > 0",
+        ),
+    ),
+    *without(
+        "kernels/device/short_list.cuh",
+        (
+            "short-weights-not-awaited",
+            "weights are added before all are there",
+            "  __syncthreads();  // every weight is there\n",
+        ),
+        (
+            "kth-entry-not-awaited",
+            "the k-th token is compared with before it is there",
+            "    __syncthreads();  // the k-th entry is there, or 0 where there are fewer\n",
+        ),
+        (
+            "nucleus-end-not-awaited",
+            "the nucleus's last token is read before it is there",
+            "    __syncthreads();  // the nucleus's last token is there\n",
+        ),
+        (
+            "kth-entry-left-over",
+            "fewer than k tokens are alive, and an old k-th entry is there",
+            "  if (threadIdx.x == 0) storage.found[2] = 0;\n",
+        ),
+    ),
+]
