@@ -21,6 +21,8 @@ from machine_code import read_kernels
 from resources import TABLE, Cubins, differences
 from toolchain import ARCHITECTURES, DTYPES, FLAGS, ROOT
 
+pytest_plugins = ["compiled"]
+
 VOCABULARIES = (1, 31, 1000, 4096, 32_000, 50_257, 128_256, 151_936, 262_144, 1 << 20, 1 << 21)
 ROWS = (1, 2, 5, 8, 16, 33, 66, 96, 132, 133, 264, 1024, 1 << 31)
 

@@ -21,6 +21,8 @@ from machine_code import Kernel, read_kernels
 from resources import differences
 from toolchain import BUILD, CompileError, Cubin, compile_cubin
 
+pytest_plugins = ["compiled"]
+
 PLANTED = Path(__file__).with_name("planted")
 PASSES = PLANTED / "passes.cuh"
 
