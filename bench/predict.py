@@ -118,7 +118,7 @@ def predict(cell: Cell, machine: Machine, plan: _native.Plan, passes: Passes, wo
         # A part of a row a multiprocessor; nothing else is there to run while its block waits.
         of_block = cell.vocabulary / blocks / WARP
         first, second = of_block * passes.first / slots, of_block * passes.second / slots
-        record = 2 * machine.l2_us  # slot and record, read after the row's own vectors are asked for
+        record = machine.l2_us  # the record; its slot came with the row
         return start + record + max(load, first) + second + work.busiest / slots + barriers
     loops = cell.vocabulary / WARP * (passes.first + passes.second)
     issue = cell.rows * (loops + work.all) / (MULTIPROCESSORS * slots)

@@ -9,6 +9,7 @@ namespace {
 
 constexpr int64_t kVectorBytes = 16;
 constexpr int64_t kStreamingBytes = 64 << 10;  // a shorter row is read twice sooner than it is cut up
+constexpr int64_t kReservedBytes = 1 << 10;    // of shared memory, besides a block's own
 constexpr int64_t kSmallestPart = 4 << 10;     // bytes of a row below which another block only adds a barrier
 
 int64_t ElementBytes(LogitsType type) { return type == LogitsType::kFloat32 ? 4 : 2; }
@@ -52,16 +53,6 @@ Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const
          row_bytes >= kSmallestPart * plan.cluster * 2)
     plan.cluster *= 2;
 
-  // Many rows that need their whole mass: read again from shared memory, where a small cluster holds the row.
-  if (task == Task::kSampleWithReference && rows > device.multiprocessors) {
-    for (Plan wider = plan; wider.cluster <= most; wider.cluster *= 2) {
-      wider.resident = true;
-      if (!Fits(Complete(wider, vocabulary, type, device), device)) continue;
-      plan.cluster = wider.cluster;
-      break;
-    }
-  }
-
   plan.resident = true;
   const Plan resident = Complete(plan, vocabulary, type, device);
   const bool many = rows > device.multiprocessors;
@@ -70,6 +61,12 @@ Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const
 
   plan.resident = false;
   if (plan.cluster == 1 && row_bytes >= kStreamingBytes) plan.prefix_shift = 3;
+  // More rows than two a multiprocessor: what a row costs beyond its loops grows with its warps, so four small blocks
+  // do more than two large ones, where there is room for them.
+  const int64_t blocks_of_four = 4 * static_cast<int64_t>(StorageBytes(1) + kReservedBytes);
+  if (plan.prefix_shift != 0 && rows > 2 * device.multiprocessors &&
+      blocks_of_four <= device.shared_bytes + kReservedBytes)
+    plan.threads = kMostThreads / 2;
   return Complete(plan, vocabulary, type, device);
 }
 

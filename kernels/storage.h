@@ -14,12 +14,16 @@ inline constexpr int kMostThreads = 512;  // a block
 inline constexpr int kMostWarps = kMostThreads / 32;
 inline constexpr int kMostBlocks = 16;  // a row
 
-inline constexpr uint32_t kVectorCapacity = 1024;  // 16-byte vectors that hold a candidate
+inline constexpr uint32_t kVectorCapacity = 4096;  // 16-byte vectors that hold a candidate
 inline constexpr uint32_t kListCapacity = 2048;    // candidates
-inline constexpr uint32_t kInboxCapacity = 256;    // candidates that one block may send the leader
 inline constexpr uint32_t kShortList = 128;        // candidates that are ordered by comparing each with each
 inline constexpr uint32_t kBins = 512;             // of a histogram
 inline constexpr uint32_t kMostDelegates = 4096;
+
+// Candidates that one block of a cluster may send the leader.
+FIRE_RULE constexpr uint32_t InboxCapacity(uint32_t cluster) {
+  return cluster <= 2 ? kListCapacity / 2 : cluster == 4 ? kListCapacity / 4 : kListCapacity / 8;
+}
 
 struct alignas(16) Vector {
   uint32_t word[4];
@@ -33,17 +37,24 @@ enum class Way : uint32_t {
   kNucleus   // top-p alone: the whole mass first, then few candidates unless the row is flat
 };
 
+enum class Draws : uint32_t {
+  kNothing,
+  kForTeam,  // every thread learns the token
+  kForOwner  // of an unfiltered row, nothing but whose token and logprob is wanted: only the block that has it does
+};
+
 // A row's settings, worked out once by one thread.
 struct RowSetup {
   Record record;
   definition::Phase phase;
-  int64_t step;
   uint64_t draw_bits;
   uint64_t weight_of_maximum;
   uint64_t min_weight;  // what min-p asks of a weight; 0: nothing
   Way way;
+  Draws draws;
   int32_t status;          // the bits that no logit is needed for
   uint32_t pivot_count;    // so many tokens shall reach the pivot; 0: the pivot is not a count's
+  uint32_t delegates;      // among which such a pivot is found
   bool min_p_bounds_list;  // nothing that fails min-p is needed
   bool top_k_on, top_p_on;
   int32_t weight_bits;         // WeightScale::bits
@@ -51,6 +62,14 @@ struct RowSetup {
   float ref_slope, ref_floor;  // of the reference temperature
   float ref_temperature;
   float min_p_below, min_p_above;  // added to the maximum: a smaller logit fails min-p, a larger one passes
+};
+
+// A WeightScale as device/weights.cuh uses it.
+struct FastScale {
+  float shrink;   // −2^-k
+  float maximum;  // m · 2^-k
+  float slope;    // −c · 2^k, with c · 2^k in [64, 128)
+  bool is_exact;  // else the row takes definition::Weight
 };
 
 // The kept set as a rule: in the order of tokens up to `last`, of at least `min_weight`, −inf excepted.
@@ -66,6 +85,13 @@ struct Outcome {
   uint64_t drawn;     // an Entry
   uint32_t kept;      // the kept set's size, and
   uint32_t reaching;  // how many tokens of the row have at least the drawn one's key: 0 until counted
+};
+
+// Where a search has come to.
+struct Interval {
+  uint32_t low, high;  // ordinals; the measure passes the target within
+  uint64_t before;     // measured at smaller ordinals
+  uint64_t inside;  // measured at low … high; 0 before it is known, and where everything does not exceed the target
 };
 
 // One block's part of a row, in 16-byte vectors of the row from the aligned address at or below its first logit.
@@ -90,10 +116,9 @@ struct RowState {
 struct Storage {
   // Lifetimes: delegates until the pivot is known; vectors from then until they are expanded into entries.
   union {
-    Vector vector[kVectorCapacity];
+    uint32_t vector[kVectorCapacity];  // of those that hold a candidate: which of the row's
     float delegate[kMostDelegates];
   };
-  uint32_t vector_index[kVectorCapacity];
   uint64_t list[kListCapacity];  // entries: the key above, the id's complement below
   uint64_t bins[kBins];          // of a histogram; low and high words are added to apart
   uint64_t short_entry[kShortList];
@@ -104,13 +129,19 @@ struct Storage {
   uint64_t warp_total[kMostWarps];
   uint64_t found[4];                  // what one thread found, for all
   uint32_t block_count[kMostBlocks];  // candidates of each block
+  uint64_t block_mass[kMostBlocks];   // theirs, where top-p stands alone
   uint32_t block_has_nan[kMostBlocks];
   float part_maximum[kMostBlocks * kMostWarps];  // of each warp's part
-  uint64_t block_sum[kMostBlocks];
-  uint32_t nucleus_is_listed;  // the leader's verdict
+  uint64_t of_block[kMostBlocks];                // what OfTeam combines
   PartShape part;
   RowState state;
+  uint32_t pivot;        // a word of logits: who reaches it is a candidate
+  float bins_a_unit;     // of the histogram over distances from the maximum, and
+  uint32_t bin;          // which of its bins is in question
+  FastScale fast_scale;  // of the row's temperature, once the maximum is known
   Outcome outcome;
+  Interval in;
+  KeptRule reaching;  // every token of at least the drawn one's key
   uint32_t vector_count;
   uint32_t entry_count;
   RowSetup setup;
@@ -121,10 +152,10 @@ struct ClusterStorage {
   uint64_t total[kBins];  // a histogram summed over the blocks
 };
 
-// Then the leader's inbox, kInboxCapacity entries a block; then the block's part of the row, where it is resident.
+// Then the leader's inbox, InboxCapacity entries a block; then the block's part of the row, where it is resident.
 FIRE_RULE constexpr size_t StorageBytes(int cluster) {
   const size_t shared = (sizeof(Storage) + 15) / 16 * 16;
-  return cluster == 1 ? shared : shared + sizeof(ClusterStorage) + cluster * kInboxCapacity * sizeof(uint64_t);
+  return cluster == 1 ? shared : shared + sizeof(ClusterStorage) + cluster * InboxCapacity(cluster) * sizeof(uint64_t);
 }
 
 }  // namespace fire::kernels

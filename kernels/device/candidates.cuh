@@ -2,19 +2,24 @@
 //
 // The pivot is found among the delegates: whatever number of them reach a value, at least as many tokens of the row do.
 // So the list is complete for any data; only its length varies. A long row that one block reads alone is read once: the
-// pivot comes from its first part, the rest is filtered on the way in, and the first part once more from cache.
+// pivot comes from an eighth of it, the rest is filtered on the way in, and the eighth once more from cache.
 #pragma once
 
 #include "kernels/device/maxima.cuh"
+#include "kernels/device/select.cuh"
 #include "kernels/device/setup.cuh"
 #include "kernels/device/source.cuh"
 
 namespace fire::kernels {
 
+inline constexpr uint32_t kIncomplete = ~0u;  // a block's count where the list will not do
+
+inline constexpr uint32_t kMostStreamed = 256;  // tokens: many more would outgrow the list, with a pivot from a part
+
 // A row that needs its whole mass, or more tokens than the list has room for if the pivot came from a part, is read for
 // its maximum first.
 __device__ __forceinline__ bool ReadsAllFirst(const RowSetup& setup) {
-  return setup.way == Way::kAll || setup.way == Way::kNucleus || setup.pivot_count > kVectorCapacity / 16;
+  return setup.way == Way::kAll || setup.way == Way::kNucleus || setup.pivot_count > kMostStreamed;
 }
 
 // The pivot as a word of logits, rounded down.
@@ -24,21 +29,43 @@ __device__ __forceinline__ uint32_t PivotWord(float pivot) {
   return Logit::Value(word, 0) == -INFINITY ? Logit::kLowestFinite : word;
 }
 
-// A value that the tokens in question reach. −FLT_MAX where none is to be had: every finite logit reaches it.
-__device__ __forceinline__ float FindPivot(float maximum, uint32_t delegates, Storage& storage) {
+// So many tokens of the first 1/2^shift of a row shall reach the pivot for `wanted` of the row to do so: twice what may
+// be expected and four more, which falls short in one row of thousands. Such a row is read again.
+__device__ __forceinline__ uint32_t CountInPrefix(uint32_t wanted, uint32_t shift) {
+  return min(wanted, 2 * (wanted >> shift) + 4);
+}
+
+// By one warp: a value that `wanted` of the delegates reach, and so at least as many tokens. −FLT_MAX where none is to
+// be had: every finite logit reaches it.
+__device__ __forceinline__ float FindPivot(float maximum, uint32_t wanted, const Storage& storage) {
   const RowSetup& setup = storage.setup;
   if (setup.way == Way::kAll) return -definition::kFloatMax;
   if (setup.way == Way::kDecided || maximum == INFINITY) return maximum;
   float pivot = -definition::kFloatMax;
-  if (delegates >= setup.pivot_count && delegates != 0 && maximum != -INFINITY) {
-    const uint32_t top_key = definition::Key(maximum), count = setup.pivot_count;
-    const Interval at = Descend(top_key - (definition::kMaskedKey + 1), count - 1, count + count / 8 + 8, Team{0, 1},
-                                storage, [&](const auto& visit) {
+  if (setup.delegates != 0 && maximum != -INFINITY) {
+    const auto* delegate = reinterpret_cast<const float4*>(storage.delegate);
+    const uint32_t lane = threadIdx.x % 32, quarter = setup.delegates / 4;
+    float smallest = maximum;
 #pragma unroll 1
-                                  for (uint32_t i = threadIdx.x; i < delegates; i += blockDim.x)
-                                    visit(top_key - definition::Key(storage.delegate[i]), [] { return uint64_t{1}; });
-                                });
-    if (at.found) pivot = definition::KeyToFloat(top_key - at.high);
+    for (uint32_t i = lane; i < quarter; i += 32) {
+      const float4 of = delegate[i];
+      smallest = fminf(smallest, fminf(fminf(of.x, of.y), fminf(of.z, of.w)));
+    }
+    const uint32_t least = __reduce_min_sync(~0u, definition::Key(smallest));
+    const uint32_t key =
+        SelectKey(max(least, definition::kMaskedKey + 1), definition::Key(maximum), wanted + wanted / 16 + 2,
+                  [&](uint32_t threshold_key) {
+                    const float threshold = definition::KeyToFloat(threshold_key);
+                    uint32_t reaching = 0;
+#pragma unroll 1
+                    for (uint32_t i = lane; i < quarter; i += 32) {
+                      const float4 of = delegate[i];
+                      reaching += (of.x >= threshold) + (of.y >= threshold) + (of.z >= threshold) + (of.w >= threshold);
+                    }
+                    reaching = __reduce_add_sync(~0u, reaching);
+                    return reaching >= wanted ? reaching : 0;
+                  });
+    if (key != 0) pivot = definition::KeyToFloat(key);
   }
   if (setup.min_p_bounds_list) pivot = fmaxf(pivot, __fadd_rd(maximum, setup.min_p_below));
   return fmaxf(pivot, -definition::kFloatMax);
@@ -51,32 +78,50 @@ __device__ __forceinline__ bool HoldsAllThatPass(float least, float maximum, con
   return least >= __fadd_ru(maximum, setup.min_p_above) || least <= __fadd_rd(maximum, setup.min_p_below);
 }
 
+// Whether a list of `count` tokens, all that reach `least`, has those that top-k keeps, or all that min-p does.
+__device__ __forceinline__ bool HoldsTopK(uint32_t count, float least, float maximum, const RowSetup& setup) {
+  if (setup.way != Way::kList || !setup.top_k_on || count >= setup.phase.top_k) return true;
+  return setup.min_p_bounds_list && least <= __fadd_rd(maximum, setup.min_p_below);
+}
+
+// What a thread has seen in the listed vectors.
+struct Expanded {
+  float largest;
+  uint64_t mass;  // of the candidates, where top-p stands alone
+  bool has_nan;
+};
+
 // The listed vectors' tokens that reach `least`, as entries: in the list of a block that is alone, else in the leader's
-// inbox. `largest` is raised to what is seen. True where a NaN is.
-template <typename Logit>
-__device__ __forceinline__ bool ExpandVectors(const RowPart<Logit>& part, float least, float* largest, const Team& team,
-                                              Storage& storage) {
-  bool has_nan = false;
-  const uint32_t count = storage.vector_count;
+// inbox.
+template <bool kFromShared, typename Logit>
+__device__ __forceinline__ Expanded ExpandVectors(const RowPart<Logit>& part, float least, const Team& team,
+                                                  Storage& storage) {
+  Expanded seen = {-INFINITY, 0, false};
+  const bool weighs = storage.setup.way == Way::kNucleus;
+  const uint32_t count = storage.vector_count, capacity = InboxCapacity(team.blocks);
 #pragma unroll 1
   for (uint32_t i = threadIdx.x; i < count; i += blockDim.x) {
-    part.ForElementsOf(storage.vector[i], storage.vector_index[i], [&](float x, uint32_t id) {
-      has_nan |= definition::IsNanBits(__float_as_uint(x));
+    const uint32_t index = storage.vector[i];
+    part.ForElementsOf(kFromShared ? part.Resident(index) : part.Any(index), index, [&](float x, uint32_t id) {
+      seen.has_nan |= definition::IsNanBits(__float_as_uint(x));
       if (!(x >= least)) return;
-      *largest = ptx::MaxNumber(*largest, x);
+      seen.largest = ptx::MaxNumber(seen.largest, x);
       const uint32_t at = atomicAdd(&storage.entry_count, 1u);
       const uint64_t entry = Entry(definition::Key(x), id);
+      if (weighs) seen.mass += WeightOfKey(KeyOf(entry), ScaleOf(storage));
       if (team.blocks == 1) {
         if (at < kListCapacity) storage.list[at] = entry;
-      } else if (at < kInboxCapacity) {
-        ptx::Push(&SharedInbox()[team.rank * kInboxCapacity + at], 0, entry);
+      } else if (at < capacity) {
+        ptx::Push(&SharedInbox()[team.rank * capacity + at], 0, entry);
       }
     });
   }
-  return has_nan;
+  return seen;
 }
 
-// A warp's run in two: what the pivot comes from, and the rest that is filtered as it comes in.
+// A warp's run in two: what the pivot comes from, which is read first, and the rest that is filtered as it comes in.
+// The former is the run's end: vocabularies begin with their most frequent tokens, and a pivot that comes from where
+// large logits are rare is safe, one from where they are frequent is not.
 struct SplitRun {
   Run first, rest;
 };
@@ -86,8 +131,9 @@ __device__ __forceinline__ SplitRun Split(const RowPart<Logit>& part, uint32_t p
   const Run own = part.OwnRun();
   if (prefix_shift == 0) return {own, {own.end, own.end}};
   const uint32_t tiles = (((own.end - own.begin) >> prefix_shift) + kTile - 1) / kTile;
-  const uint32_t middle = min(own.begin + tiles * kTile, own.end);
-  return {{own.begin, middle}, {middle, own.end}};
+  const uint32_t length = own.end - own.begin;
+  const uint32_t middle = own.begin + (length - min(tiles * kTile, length)) / kTile * kTile;
+  return {{middle, own.end}, {own.begin, middle}};
 }
 
 // The maxima of a run that holds a NaN, which they pass over.
@@ -99,20 +145,23 @@ __device__ __forceinline__ LaneMaxima MaximaWithoutNan(const RowPart<Logit>& par
 }
 
 // The row's largest logit, or its first part's where the rest is still to come, and the delegates: in storage, of every
-// block. `set_up` fills storage.setup while the row is under way.
-template <bool kResident, typename Logit, typename SetUp>
+// block. storage.setup is filled while the row is under way.
+template <bool kResident, typename Logit>
 __device__ __forceinline__ void ReadMaximum(const PartShape& shape, uint32_t prefix_shift, const Team& team,
                                             Storage& storage, const SetUp& set_up) {
   LaneMaxima maxima = NoMaxima<Logit>();
   {
     const RowPart<Logit> part(shape);
-    MaximumPass<true, kResident>(part, Split(part, prefix_shift).first, &maxima);
+    const Run run = Split(part, prefix_shift).first;
+    part.PrefetchStart(run);
+    const RowInput input = set_up.Read();
+    MaximumPass<true, kResident>(part, run, &maxima);
+    if (threadIdx.x == 0) {
+      storage.vector_count = storage.entry_count = 0;
+      storage.part = shape;
+    }
+    set_up.WorkOut(input, blockDim.x * team.blocks, &storage.setup);
   }
-  if (threadIdx.x == 0) {
-    storage.vector_count = storage.entry_count = 0;
-    storage.part = shape;
-  }
-  set_up();
   bool has_nan = __syncthreads_or(HoldsNan<Logit>(maxima));  // also: setup, shape and counts are there
   const RowPart<Logit> part(storage.part);
   if (prefix_shift != 0 && ReadsAllFirst(storage.setup)) {
@@ -122,77 +171,92 @@ __device__ __forceinline__ void ReadMaximum(const PartShape& shape, uint32_t pre
   }
   if (has_nan) maxima = MaximaWithoutNan(part, Split(part, prefix_shift).first);
   team.AwaitPeers();
-  ShareMaxima<Logit>(maxima, has_nan, DelegateCount(storage.setup.pivot_count, team), team, storage);
+  ShareMaxima<Logit>(maxima, has_nan, storage.setup.delegates, team, storage);
   team.Sync();  // every part's maximum and all delegates are there, and resident parts too
 }
 
 // The candidates that reach the pivot: in the list or the inbox, and their number told to all blocks, once the team has
-// met. Fills storage.state.
+// met. Fills storage.state. False where the pivot came from a part of the row and did not serve for the whole.
 template <bool kResident, typename Logit>
-__device__ __forceinline__ void ListCandidates(uint32_t prefix_shift, const Team& team, Storage& storage) {
+__device__ __forceinline__ bool ListCandidates(uint32_t prefix_shift, const Team& team, Storage& storage) {
   const RowPart<Logit> part(storage.part);
   const bool streams = !kResident && prefix_shift != 0 && !ReadsAllFirst(storage.setup);
-  float pivot;
-  {
+  if (threadIdx.x < 32) {
     const float maximum = SharedMaximum(team, storage);
     const bool has_nan = AnyBlockHasNan(team, storage);
-    if (threadIdx.x == 0) storage.state = {maximum, has_nan, 0, 0};
-    pivot = FindPivot(maximum, DelegateCount(storage.setup.pivot_count, team), storage);
+    const uint32_t count = storage.setup.pivot_count;
+    const float pivot = FindPivot(maximum, streams ? CountInPrefix(count, prefix_shift) : count, storage);
+    if (threadIdx.x == 0) storage.state = {maximum, has_nan, 0, 0}, storage.pivot = PivotWord<Logit>(pivot);
   }
-  const uint32_t pivot_word = PivotWord<Logit>(pivot);
+  __syncthreads();  // the state and the pivot are there
+  const uint32_t pivot = storage.pivot;
   bool fits =
-      storage.setup.way != Way::kAll && (pivot > -definition::kFloatMax || storage.part.vocabulary <= kListCapacity);
+      storage.setup.way != Way::kAll && (pivot != Logit::kLowestFinite || storage.part.vocabulary <= kListCapacity);
   float largest = -INFINITY;
   if (fits) {
     const SplitRun run = Split(part, streams ? prefix_shift : 0);
     uint32_t in_rest = Logit::kMaskedWord;
-    AppendPass<false, kResident>(part, run.first, pivot_word, &in_rest, storage);
-    if (streams) AppendPass<true, false>(part, run.rest, pivot_word, &in_rest, storage);
+    AppendPass<false, kResident>(part, run.first, pivot, &in_rest, storage);
+    if (streams) AppendPass<true, false>(part, run.rest, pivot, &in_rest, storage);
     largest = Largest<Logit>(in_rest);
     __syncthreads();  // every vector is there
     fits = storage.vector_count <= kVectorCapacity;
   }
-  const float least = Logit::Value(pivot_word, 0);
-  // Also: the state and every entry are there.
-  const bool rest_has_nan = __syncthreads_or(fits && ExpandVectors(part, least, &largest, team, storage));
+  const float least = Logit::Value(pivot, 0);
+  Expanded seen = {-INFINITY, 0, false};
+  if (fits) seen = ExpandVectors<kResident>(part, least, team, storage);
+  const bool has_nan = __syncthreads_or(seen.has_nan);  // also: every entry is there
+  const uint32_t listed = storage.entry_count;
   if (streams) {
-    // The rest may hold a larger logit, or a NaN beside which a maximum went unseen.
-    bool has_nan = storage.state.has_nan != 0;
-    if (!fits || rest_has_nan) {
-      LaneMaxima maxima = NoMaxima<Logit>();
-      MaximumPass<true, false>(part, part.OwnRun(), &maxima);
-      has_nan = __syncthreads_or(HoldsNan<Logit>(maxima));
-      largest = Largest<Logit>(has_nan ? MaximaWithoutNan(part, part.OwnRun()) : maxima);
-    }
-    const float in_rest = definition::KeyToFloat(static_cast<uint32_t>(BlockMax(definition::Key(largest), storage)));
-    const float maximum = fmaxf(storage.state.maximum, in_rest);
+    const uint64_t in_rest = OfBlock(definition::Key(fmaxf(largest, seen.largest)), Greater(), storage);
+    const float maximum = fmaxf(storage.state.maximum, definition::KeyToFloat(static_cast<uint32_t>(in_rest)));
+    // Beside a NaN a larger logit may have gone unseen.
+    if (!fits || has_nan || !HoldsTopK(listed, least, maximum, storage.setup)) return false;
     __syncthreads();  // every thread has read the state
-    if (threadIdx.x == 0) storage.state = {maximum, has_nan, 0, 0};
+    if (threadIdx.x == 0) storage.state.maximum = maximum;
     __syncthreads();  // the state is there
   }
-  const uint32_t capacity = team.blocks == 1 ? kListCapacity : kInboxCapacity;
-  const bool is_complete =
-      fits && storage.entry_count <= capacity && HoldsAllThatPass(least, storage.state.maximum, storage.setup);
+  if (storage.setup.way == Way::kNucleus) {
+    const uint64_t mass = OfBlock(seen.mass, Add(), storage);
+    if (threadIdx.x < team.blocks) ptx::Push(&storage.block_mass[team.rank], threadIdx.x, mass);
+  }
+  const uint32_t capacity = team.blocks == 1 ? kListCapacity : InboxCapacity(team.blocks);
+  const bool is_complete = fits && listed <= capacity && HoldsAllThatPass(least, storage.state.maximum, storage.setup);
   if (threadIdx.x < team.blocks)
-    ptx::Push(&storage.block_count[team.rank], threadIdx.x, is_complete ? storage.entry_count : ~0u);
+    ptx::Push(&storage.block_count[team.rank], threadIdx.x, is_complete ? listed : kIncomplete);
+  return true;
 }
 
-// Once the team has met: whether the list is complete, and its length. The leader's inbox becomes its list.
+// Once the team has met: whether the list is complete (for top-p alone, whether it reaches the target) and its length.
+// The leader's inbox becomes its list.
 __device__ __forceinline__ void CollectCounts(const Team& team, Storage& storage) {
-  uint32_t count = 0, is_complete = 1;
+  const uint32_t lane = threadIdx.x % 32;
+  const uint32_t of_lane = lane < team.blocks ? storage.block_count[lane] : 0;
+  const bool is_told = __all_sync(~0u, of_lane != kIncomplete);
+  const uint32_t count = __reduce_add_sync(~0u, of_lane);
+  bool is_complete = is_told && count <= kListCapacity;
+  const RowSetup& setup = storage.setup;
+  const float maximum = storage.state.maximum;
+  if (setup.way == Way::kNucleus && maximum > -INFINITY && maximum < INFINITY) {
+    const uint64_t listed = OfWarp(lane < team.blocks ? storage.block_mass[lane] : 0, Add());
+    is_complete = is_complete && listed >= definition::TopPTarget(setup.phase.top_p, RowMass(0, storage));
+  }
+  if (is_complete && team.blocks > 1 && team.IsLeader()) {
 #pragma unroll 1
-  for (uint32_t block = 0; block < team.blocks; ++block) {
-    const uint32_t of_block = storage.block_count[block];
-    if (of_block == ~0u || count + of_block > kListCapacity) is_complete = 0;
-    if (is_complete && team.blocks > 1 && team.IsLeader()) {
+    for (uint32_t block = threadIdx.x / 32; block < team.blocks; block += blockDim.x / 32) {
+      const uint32_t before = __reduce_add_sync(~0u, lane < block ? of_lane : 0);
+      const uint32_t of_block = __shfl_sync(~0u, of_lane, block);
 #pragma unroll 1
-      for (uint32_t i = threadIdx.x; i < of_block; i += blockDim.x)
-        storage.list[count + i] = SharedInbox()[block * kInboxCapacity + i];
+      for (uint32_t i = lane; i < of_block; i += 32)
+        storage.list[before + i] = SharedInbox()[block * InboxCapacity(team.blocks) + i];
     }
-    count += of_block;
   }
   if (threadIdx.x == 0) storage.state.is_listed = is_complete, storage.state.count = count;
-  __syncthreads();  // the list and its length are there
+  if (threadIdx.x == blockDim.x - 1) {
+    storage.fast_scale = MakeFastScale(ScaleOf(storage));
+    storage.bins_a_unit = BinsAUnit(storage.setup);
+  }
+  __syncthreads();  // the list, its length and the scales are there
 }
 
 }  // namespace fire::kernels

@@ -10,13 +10,6 @@
 
 namespace fire::kernels {
 
-struct Interval {
-  uint32_t low, high;  // ordinals; the measure passes the target within
-  uint64_t before;     // measured at smaller ordinals
-  uint64_t inside;     // measured at low … high
-  bool found;          // false where everything together does not exceed the target
-};
-
 // Adds up the blocks' histograms, for all of them. After it storage.bins may be cleared.
 __device__ __forceinline__ const uint64_t* TeamBins(const Team& team, Storage& storage) {
   team.Sync();  // every block's histogram is complete
@@ -36,44 +29,65 @@ __device__ __forceinline__ const uint64_t* TeamBins(const Team& team, Storage& s
   return cluster->total;
 }
 
-// for_each(visit) must call visit(ordinal, measure) for every element this block has, the same ones each time;
-// measure() is asked only of ordinals that matter, of which none is above `largest`. The search ends at one ordinal, or
-// as soon as no more than `enough` is measured up to the interval's end.
+// The bin of a histogram in which the running measure exceeds the target; for all threads of a block.
+struct PassingBin {
+  uint32_t bin;
+  uint64_t before, inside;  // measured in smaller bins; in this one, 0 where all together do not exceed the target
+};
+
+__device__ __forceinline__ PassingBin FindPassingBin(const uint64_t* bins, uint64_t target, Storage& storage) {
+  // Each thread has a run of bins: which run first, then which bin.
+  const uint32_t run = (kBins + blockDim.x - 1) / blockDim.x;
+  uint64_t sum = 0;
+#pragma unroll 1
+  for (uint32_t i = 0; i < run; ++i) sum += bins[threadIdx.x * run + i];
+  const Passing passing = BlockPassing(sum, target, storage);
+  if (!passing.found) return {0, 0, 0};
+  uint32_t bin = passing.index * run;
+  uint64_t before = passing.before;
+#pragma unroll 1
+  while (before + bins[bin] <= target) before += bins[bin++];
+  return {bin, before, bins[bin]};
+}
+
+// Empties the bins for a new histogram, for all threads of a block.
+__device__ __forceinline__ void RestartBins(Storage& storage) {
+  __syncthreads();  // the last histogram has been read
+  ClearBins(storage);
+  __syncthreads();  // the bins are empty
+}
+
+// Starts a search, for all threads of a block.
+__device__ __forceinline__ void SearchIn(const Interval& in, Storage& storage) {
+  __syncthreads();  // where the last search has come to has been read
+  if (threadIdx.x == 0) storage.in = in;
+  __syncthreads();  // the interval is there
+}
+
+// Narrows storage.in, in which the measure passes the target, to one ordinal; nothing is inside where the measure does
+// not pass it. for_each(visit) must call visit(ordinal, measure) for every element this block has, the same ones each
+// time; measure() is asked only of ordinals that matter.
 template <typename ForEach>
-__device__ __forceinline__ Interval Descend(uint32_t largest, uint64_t target, uint64_t enough, const Team& team,
-                                            Storage& storage, const ForEach& for_each) {
-  Interval in = {0, largest, 0, 0, true};
+__device__ __forceinline__ void Descend(uint64_t target, const Team& team, Storage& storage, const ForEach& for_each) {
+  Interval& in = storage.in;
+  uint32_t shift;
   do {
     const uint32_t width = 32 - __clz(in.high - in.low);
     const uint32_t bin_bits = 31 - __clz(kBins);
-    const uint32_t shift = width > bin_bits ? width - bin_bits : 0;
-    __syncthreads();  // the last round's bins have been read
-    ClearBins(storage);
-    __syncthreads();  // the bins are empty
+    shift = width > bin_bits ? width - bin_bits : 0;
+    RestartBins(storage);
     for_each([&](uint32_t ordinal, const auto& measure) {
-      if (ordinal - in.low <= in.high - in.low) AddToBin((ordinal - in.low) >> shift, measure(), storage);
+      const uint32_t low = in.low;
+      if (ordinal - low <= in.high - low) AddToBin((ordinal - low) >> shift, measure(), storage);
     });
-    const uint64_t* bins = TeamBins(team, storage);
-    // Each thread has a run of bins: which run first, then which bin.
-    const uint32_t run = (kBins + blockDim.x - 1) / blockDim.x;
-    uint64_t sum = 0;
-#pragma unroll 1
-    for (uint32_t i = 0; i < run; ++i) sum += bins[threadIdx.x * run + i];
-    const Passing passing = BlockPassing(sum, target - in.before, storage);
-    if (!passing.found) {
-      in.found = false;
-      return in;
+    const PassingBin at = FindPassingBin(TeamBins(team, storage), target - in.before, storage);
+    __syncthreads();  // every thread has read the interval
+    if (threadIdx.x == 0) {
+      const uint32_t low = in.low + (at.bin << shift);
+      in = {low, min(in.high, low + ((1u << shift) - 1)), in.before + at.before, at.inside};
     }
-    uint32_t bin = passing.index * run;
-    uint64_t before = in.before + passing.before;
-#pragma unroll 1
-    while (before + bins[bin] <= target) before += bins[bin++];
-    in.before = before;
-    in.inside = bins[bin];
-    in.low += bin << shift;
-    in.high = min(in.high, in.low + ((1u << shift) - 1));
-  } while (in.low != in.high && in.before + in.inside > enough);
-  return in;
+    __syncthreads();  // and it is narrower
+  } while (shift != 0 && in.inside != 0);
 }
 
 }  // namespace fire::kernels

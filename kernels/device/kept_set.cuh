@@ -22,27 +22,10 @@ __device__ __forceinline__ WeightScale ReferenceScaleOf(const Storage& storage) 
   return {storage.state.maximum, setup.ref_slope, setup.ref_floor, setup.weight_bits};
 }
 
-// The mass of the whole row, at its temperature (0) or the reference's (1), where it has been found; for all lanes of a
-// warp.
-__device__ __forceinline__ uint64_t RowMass(uint32_t which, const Storage& storage) {
-  uint64_t sum = 0;
-#pragma unroll 1
-  for (uint32_t i = threadIdx.x % 32; i < storage.part.blocks * (blockDim.x / 32); i += 32)
-    sum += storage.part_mass[which][i];
-  return WarpSum(sum);
-}
-
-enum class Draws : uint32_t {
-  kNothing,
-  kForTeam,  // every thread learns the token
-  kForOwner  // of an unfiltered row: only the block that has it does
-};
-
 // Fills storage.outcome, of a row that is not decided. The mass of the whole row must have been found where
-// TopPCountsRow or nothing is filtered. `tokens_in_question` makes Tokens: anew for each stage, or the compiler would
-// carry what they are made of through all of them, in registers that it lacks.
-template <typename MakeTokens>
-__device__ __forceinline__ void FindKept(const MakeTokens& tokens_in_question, Draws draws, Storage& storage) {
+// TopPCountsRow or nothing is filtered.
+template <typename Tokens>
+__device__ __forceinline__ void FindKept(const Tokens& tokens, Storage& storage) {
   const RowSetup& setup = storage.setup;
   const definition::Phase& phase = setup.phase;
   const bool is_unfiltered = setup.way == Way::kAll;
@@ -56,10 +39,11 @@ __device__ __forceinline__ void FindKept(const MakeTokens& tokens_in_question, D
     if (stage == kTopK && !setup.top_k_on) continue;
     if (stage == kTopP && !setup.top_p_on) continue;
     __syncthreads();  // the outcome of the stage before is there
-    const auto tokens = tokens_in_question();
     Measure measure = {storage.outcome.rule, stage == kTopK, 0};
-    if (stage == kTopP && phase.order == Order::kJoint) measure.rule.last = KeepAll().last;
-    if (stage == kDraw) measure.rule.min_weight = setup.min_weight;
+    if (stage == kDraw) {
+      if (threadIdx.x == 0) storage.outcome.rule.min_weight = setup.min_weight;
+      __syncthreads();  // the rule is complete
+    }
 
     uint64_t target = phase.top_k - 1;
     if (stage != kTopK) {
@@ -67,28 +51,25 @@ __device__ __forceinline__ void FindKept(const MakeTokens& tokens_in_question, D
       const uint64_t mass = is_known ? storage.outcome.mass : tokens.Sum(measure);
       target =
           stage == kTopP ? definition::TopPTarget(phase.top_p, mass) - 1 : definition::DrawPoint(setup.draw_bits, mass);
-      if (stage == kDraw) {
-        __syncthreads();  // every thread has read the rule
-        if (threadIdx.x == 0) storage.outcome.rule.min_weight = setup.min_weight, storage.outcome.mass = mass;
-        if (draws == Draws::kNothing) break;
-      }
+      if (stage == kDraw && !is_known && threadIdx.x == 0) storage.outcome.mass = mass;
+      if (stage == kDraw && setup.draws == Draws::kNothing) break;
     }
     if (stage != kDraw) {
       const uint32_t top_key = definition::Key(storage.state.maximum);
-      const Interval at = tokens.DescendKeys(top_key, measure, target, 0);
-      if (!at.found) continue;  // everything together does not reach it
-      measure.only_key = top_key - at.low;
-      target -= at.before;
+      tokens.DescendKeys(top_key, measure, target);
+      if (storage.in.inside == 0) continue;  // everything together does not reach it
+      measure.only_key = top_key - storage.in.low;
+      target -= storage.in.before;
       const bool keeps_equals = stage == kTopK ? phase.ties != Ties::kExact : phase.ties == Ties::kKeep;
       const uint64_t each = stage == kTopK ? 1 : WeightOfKey(measure.only_key, ScaleOf(storage));
-      if (keeps_equals || target + each >= at.inside) {
+      if (keeps_equals || target + each >= storage.in.inside) {
         const uint64_t last = LastOfKey(measure.only_key);
         if (threadIdx.x == 0 && last > storage.outcome.rule.last) storage.outcome.rule.last = last;
         continue;
       }
     }
     const uint64_t entry =
-        tokens.FindInIdOrder(measure, target, stage == kDraw && is_unfiltered, draws == Draws::kForOwner);
+        tokens.FindInIdOrder(measure, target, stage == kDraw && is_unfiltered, setup.draws == Draws::kForOwner);
     if (threadIdx.x != 0) continue;
     if (stage == kDraw) {
       storage.outcome.drawn = entry;

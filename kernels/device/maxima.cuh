@@ -27,51 +27,36 @@ __device__ __forceinline__ void PushFloat(float* shared, uint32_t rank, float va
   ptx::Push(reinterpret_cast<uint32_t*>(shared), rank, __float_as_uint(value));
 }
 
-// From one for eight lanes to one for each word of a lane: so many that the wanted count is a small part of them. 0
-// where there cannot be enough.
-__device__ __forceinline__ uint32_t DelegateCount(uint32_t wanted, const Team& team) {
-  const uint32_t threads = blockDim.x * team.blocks, enough = wanted * 5 / 2;
-  if (wanted == 0) return 0;
-  if (enough <= threads / 8 && team.blocks > 1) return threads / 8;
-  if (enough <= threads && threads <= kMostDelegates) return threads;
-  return wanted <= threads * 4 && threads * 4 <= kMostDelegates ? threads * 4 : 0;
-}
-
 // Every block learns every warp's maximum, whether a block saw a NaN, and the delegates.
 template <typename Logit>
 __device__ __forceinline__ void ShareMaxima(const LaneMaxima& maxima, bool has_nan, uint32_t delegates,
                                             const Team& team, Storage& storage) {
   const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
-  const uint32_t threads = blockDim.x * team.blocks;
-  const uint32_t first_thread = team.rank * blockDim.x + threadIdx.x;
-  const float own = Largest<Logit>(maxima);
-  float of_eight = own;
-  for (int distance = 1; distance < 8; distance *= 2)
-    of_eight = ptx::Max(of_eight, __shfl_xor_sync(~0u, of_eight, distance));
-  float of_warp = of_eight;
-  for (int distance = 8; distance < 32; distance *= 2)
+  const uint32_t lanes = blockDim.x * team.blocks;
+  const uint32_t first_lane = team.rank * blockDim.x + threadIdx.x;
+  const bool by_word = delegates > lanes;
+  // Lanes of a delegate, a power of two: a division here would be a call.
+  const uint32_t group_bits = by_word || delegates == 0 ? 0 : __clz(delegates) - __clz(lanes), group = 1u << group_bits;
+  float of_group = Largest<Logit>(maxima), of_warp = of_group;
+  for (uint32_t distance = 1; distance < 32; distance *= 2) {
     of_warp = ptx::Max(of_warp, __shfl_xor_sync(~0u, of_warp, distance));
+    if (distance < group) of_group = of_warp;
+  }
   if (lane < team.blocks) PushFloat(&storage.part_maximum[team.rank * warps + warp], lane, of_warp);
   if (threadIdx.x < team.blocks) ptx::Push(&storage.block_has_nan[team.rank], threadIdx.x, uint32_t{has_nan});
-  if (delegates == threads / 8) {
+  if (delegates == 0) return;
 #pragma unroll 1
-    for (uint32_t block = lane % 8; block < team.blocks; block += 8)
-      PushFloat(&storage.delegate[first_thread / 8], block, of_eight);
-  } else if (delegates != 0) {
-    const uint32_t each = delegates / threads;
-#pragma unroll 1
-    for (uint32_t block = 0; block < team.blocks; ++block) {
-      if (each == 1) PushFloat(&storage.delegate[first_thread], block, own);
-      if (each == 4) {
+  for (uint32_t block = lane & (group - 1); block < team.blocks; block += group) {
+    if (!by_word) PushFloat(&storage.delegate[first_lane >> group_bits], block, of_group);
+    if (by_word) {
 #pragma unroll
-        for (uint32_t i = 0; i < 4; ++i)
-          PushFloat(&storage.delegate[first_thread * 4 + i], block, Largest<Logit>(maxima.word[i]));
-      }
+      for (uint32_t i = 0; i < 4; ++i)
+        PushFloat(&storage.delegate[first_lane * 4 + i], block, Largest<Logit>(maxima.word[i]));
     }
   }
 }
 
-// Once the team has met: the largest logit of all parts, −0 as +0.
+// Once the team has met: the largest logit of all parts, −0 as +0. By a warp.
 __device__ __forceinline__ float SharedMaximum(const Team& team, const Storage& storage) {
   float all = -INFINITY;
 #pragma unroll 1

@@ -22,7 +22,6 @@ __device__ __forceinline__ LaneMaxima NoMaxima() {
 template <bool kKeepNan, bool kResident, typename Logit>
 __device__ __forceinline__ void MaximumPass(const RowPart<Logit>& part, Run run, LaneMaxima* maxima) {
   LaneMaxima m = *maxima;
-  part.PrefetchStart(run);
   part.template ForVectors<false>(run.begin, run.end, [&](const auto& v, uint32_t index) {
     constexpr int kCount = sizeof(v) / sizeof(Vector);
     Vector* copy = kResident ? &part.Resident(index) : nullptr;
@@ -37,12 +36,10 @@ __device__ __forceinline__ void MaximumPass(const RowPart<Logit>& part, Run run,
   *maxima = m;
 }
 
-// The vectors that hold a candidate, in shared memory; their count goes on beyond kVectorCapacity.
-__device__ __forceinline__ void AppendVector(const Vector& v, uint32_t index, Storage& storage) {
+// A vector that holds a candidate. The count goes on beyond kVectorCapacity.
+__device__ __forceinline__ void AppendVector(uint32_t index, Storage& storage) {
   const uint32_t at = atomicAdd(&storage.vector_count, 1u);
-  if (at >= kVectorCapacity) return;
-  storage.vector_index[at] = index;
-  storage.vector[at] = v;
+  if (at < kVectorCapacity) storage.vector[at] = index;
 }
 
 // Appends the vectors of `run` that hold a logit of at least `pivot`, or a NaN. With kMaximum also the largest
@@ -63,7 +60,7 @@ __device__ __forceinline__ void AppendPass(const RowPart<Logit>& part, Run run, 
     if (__builtin_expect(Logit::AnyAtLeastOrNan(all, pivot), 0)) {
 #pragma unroll
       for (int u = 0; u < kCount; ++u)
-        if (kCount == 1 || Logit::AnyAtLeastOrNan(each[u], pivot)) AppendVector(v[u], index + 32 * u, storage);
+        if (kCount == 1 || Logit::AnyAtLeastOrNan(each[u], pivot)) AppendVector(index + 32 * u, storage);
     }
   });
   if (kMaximum) *maximum = largest;

@@ -20,7 +20,7 @@ class RowRewriter {
     if (row_.IsDecided()) {
       row_.Decide();
     } else {
-      row_.Find(Draws::kForTeam);
+      row_.Find();
     }
     switch (work_.task) {
       case Task::kProcessLogits:

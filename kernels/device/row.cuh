@@ -14,6 +14,8 @@
 
 namespace fire::kernels {
 
+inline constexpr uint32_t kFewTokens = 56;  // of top-k: with its equals they fit into half of the short list
+
 // kAlone: one block has the row.
 template <typename Logit, bool kResident, bool kAlone>
 class Row {
@@ -23,16 +25,18 @@ class Row {
   // Everything below is the same for all threads of the team from here on.
   __device__ __forceinline__ void Read(const Work& work, int64_t row, const Team& whole, uint32_t prefix_shift,
                                        bool wants_reference) {
-    ReadMaximum<kResident, Logit>(ShapeOf<Logit>(work.batch, row, whole.rank, whole.blocks), prefix_shift, whole,
-                                  storage_, [&] { SetUpRow(work, row, &storage_.setup); });
-    ListCandidates<kResident, Logit>(prefix_shift, team(), storage_);
+    for (uint32_t shift = prefix_shift;; shift = 0) {
+      ReadMaximum<kResident, Logit>(ShapeOf<Logit>(work.batch, row, whole.rank, whole.blocks), shift, whole, storage_,
+                                    SetUp(work, row, shift == prefix_shift));
+      if (ListCandidates<kResident, Logit>(shift, team(), storage_)) break;
+      __syncthreads();  // nobody needs what the first reading left any more
+    }
 
     const bool wants_mass = !IsDecided() && (setup().way == Way::kAll || TopPCountsRow(setup()));
     wants_reference = wants_reference && HasFiniteMaximum();
     if (wants_mass || wants_reference) ShareMasses(wants_mass, wants_reference);
     team().Sync();  // counts, candidates and masses are there
     CollectCounts(team(), storage_);
-    if (setup().way == Way::kNucleus && IsListed() && !IsDecided()) DecideWhetherNucleusIsListed();
   }
 
   __device__ __forceinline__ Team team() const {
@@ -47,9 +51,7 @@ class Row {
   __device__ __forceinline__ bool IsListed() const { return storage_.state.is_listed != 0; }
 
   __device__ __forceinline__ RowPart<Logit> Part() const { return RowPart<Logit>(storage_.part); }
-  __device__ __forceinline__ Tokens<Logit, kResident> TokensInQuestion() const {
-    return {IsListed(), storage_.state.count, team()};
-  }
+  __device__ __forceinline__ Tokens<Logit, kResident, kAlone> TokensInQuestion() const { return {}; }
 
   __device__ __forceinline__ int32_t Status() const {
     return setup().status | (storage_.state.has_nan ? kStatusNan : 0) |
@@ -70,13 +72,17 @@ class Row {
 
   // The kept set and its token, in storage.outcome, for whoever has the tokens in question. The counts are filled in
   // where that costs nothing.
-  __device__ __forceinline__ void Find(Draws draws) const {
+  __device__ __forceinline__ void Find() const {
     if (IsListed()) {
       const uint64_t row_mass = TopPCountsRow(setup()) ? RowMass(0, storage_) : 0;
-      const uint32_t count = ShortenList(row_mass);
-      if (count != 0) return FindKeptOfShortList(count, ScaleOf(storage_), row_mass, storage_);
+      // Top-k's candidates should be few: comparing each with each costs the square of their number.
+      const uint32_t most = setup().top_k_on && setup().phase.top_k <= kFewTokens ? kShortList / 2 : kShortList;
+      const uint32_t listed = storage_.state.count;
+      const uint32_t count = listed <= most ? listed : ShortenList(most, row_mass);
+      const uint64_t* entries = listed <= most ? storage_.list : storage_.short_entry;
+      if (count != 0) return FindKeptOfShortList(entries, count, ScaleOf(storage_), row_mass, storage_);
     }
-    FindKept([this] { return TokensInQuestion(); }, draws, storage_);
+    FindKept(TokensInQuestion(), storage_);
   }
 
  private:
@@ -88,59 +94,36 @@ class Row {
       const uint64_t entry = Entry(key, id);
       first = entry > first ? entry : first;
     });
-    first = BlockMax(first, storage_);
-    return IsListed() ? first : TeamMax(first);
+    return OfTeam(first, Greater(), TokensInQuestion().team(), storage_);
   }
 
   __device__ __forceinline__ void ShareMasses(bool wants_mass, bool wants_reference) const {
-    const Tokens<Logit, kResident> tokens(false, 0, team());
     uint64_t mass = 0;
 #pragma unroll 1
     for (uint32_t which = wants_mass ? 0 : 1; which < (wants_reference ? 2 : 1); ++which) {
       const WeightScale scale = which == 0 ? ScaleOf(storage_) : ReferenceScaleOf(storage_);
       const bool is_known = which == 1 && wants_mass && scale.slope == setup().slope && scale.floor == setup().floor;
-      if (!is_known) mass = WarpSum(MassPass<kResident>(Part(), scale, storage_.state.has_nan));
-      tokens.PushPartMass(mass, which);
+      if (!is_known) mass = OfWarp(MassPass<kResident>(Part(), scale, storage_.state.has_nan), Add());
+      TokensInQuestion().PushPartMass(mass, which);
     }
   }
 
-  __device__ __forceinline__ uint64_t TeamMax(uint64_t value) const {
-    if (team().blocks == 1) return value;
-    if (threadIdx.x < team().blocks) ptx::Push(&storage_.block_sum[team().rank], threadIdx.x, value);
-    team().Sync();  // every block's maximum is there
-    return WarpMax(threadIdx.x % 32 < team().blocks ? storage_.block_sum[threadIdx.x % 32] : 0);
-  }
-
-  // It is if the candidates alone reach top-p's target. The leader decides for the team.
-  __device__ __forceinline__ void DecideWhetherNucleusIsListed() const {
-    if (team().IsLeader()) {
-      const uint64_t listed = TokensInQuestion().Sum({KeepAll(), false, 0});
-      const bool reaches = listed >= definition::TopPTarget(setup().phase.top_p, RowMass(0, storage_));
-      if (threadIdx.x < team().blocks) ptx::Push(&storage_.nucleus_is_listed, threadIdx.x, uint32_t{reaches});
-    }
-    team().Sync();  // the verdict is there
-    if (threadIdx.x == 0) storage_.state.is_listed = storage_.nucleus_is_listed;
-    __syncthreads();  // and in force
-  }
-
-  // Moves the candidates that can be kept into the short list, and returns their count: 0 where they do not fit.
-  __device__ __forceinline__ uint32_t ShortenList(uint64_t row_mass) const {
+  // Copies the candidates that can be kept into the short list, no more than `most` where they differ enough, and
+  // returns their count: 0 where they do not fit.
+  __device__ __forceinline__ uint32_t ShortenList(uint32_t most, uint64_t row_mass) const {
+    const bool by_count = setup().top_k_on;
+    if (by_count ? setup().phase.top_k > kShortList : setup().way != Way::kNucleus) return 0;
     const uint32_t count = storage_.state.count;
-    uint32_t least_key = 0;
-    if (count > kShortList) {
-      const bool by_count = setup().top_k_on;
-      if (by_count ? setup().phase.top_k > kShortList : setup().way != Way::kNucleus) return 0;
+    if (threadIdx.x < 32) {
       const uint64_t target = by_count ? setup().phase.top_k : definition::TopPTarget(setup().phase.top_p, row_mass);
-      KeptRule alive = KeepAll();
-      if (setup().phase.order == Order::kVllm) alive.min_weight = setup().min_weight;
-      const uint32_t top_key = definition::Key(maximum());
-      const Interval at =
-          TokensInQuestion().DescendKeys(top_key, {alive, by_count, 0}, target - 1, by_count ? kShortList : 0);
-      if (!at.found) return 0;
-      least_key = top_key - at.high;
+      const uint32_t key =
+          SelectKey(definition::Key(Logit::Value(storage_.pivot, 0)), definition::Key(maximum()), most,
+                    [&](uint32_t least_key) { return CountIfReaching(least_key, count, by_count, target); });
+      if (threadIdx.x == 0) storage_.found[0] = key, storage_.entry_count = 0;
     }
-    if (threadIdx.x == 0) storage_.entry_count = 0;
-    __syncthreads();  // no entry is in the short list
+    __syncthreads();  // the least key is there, and no entry in the short list
+    const uint32_t least_key = static_cast<uint32_t>(storage_.found[0]);
+    if (by_count && !HoldsAllThatPass(definition::KeyToFloat(least_key), maximum(), setup())) return 0;
 #pragma unroll 1
     for (uint32_t i = threadIdx.x; i < count; i += blockDim.x) {
       const uint64_t entry = storage_.list[i];
@@ -150,6 +133,22 @@ class Row {
     }
     __syncthreads();  // the short list is there
     return storage_.entry_count <= kShortList ? storage_.entry_count : 0;
+  }
+
+  // By one warp: how many candidates have at least this key, if their number or their mass reaches the target, else 0.
+  __device__ __forceinline__ uint32_t CountIfReaching(uint32_t key, uint32_t count, bool by_count,
+                                                      uint64_t target) const {
+    uint32_t reaching = 0;
+    uint64_t mass = 0;
+#pragma unroll 1
+    for (uint32_t i = threadIdx.x % 32; i < count; i += 32) {
+      const uint32_t other = KeyOf(storage_.list[i]);
+      if (other < key) continue;
+      ++reaching;
+      if (!by_count) mass += WeightInRow(other, storage_);
+    }
+    reaching = __reduce_add_sync(~0u, reaching);
+    return (by_count ? reaching : OfWarp(mass, Add())) >= target ? reaching : 0;
   }
 
   Storage& storage_;

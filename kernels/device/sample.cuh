@@ -20,7 +20,7 @@ class RowSampler {
     if (row_.IsDecided()) {
       row_.Decide();
     } else {
-      row_.Find(IsWrittenByOwner() ? Draws::kForOwner : Draws::kForTeam);
+      row_.Find();
     }
     CountWhatIsMissing();
     const bool writes = IsWrittenByOwner() ? row_.outcome().drawn != 0 : row_.team().IsLeader();
@@ -32,10 +32,9 @@ class RowSampler {
     return outputs_.reference && (outputs_.ref_logprob != nullptr || outputs_.rank != nullptr);
   }
 
-  // No filter, and nothing but the token and its logprob wanted: the block that has the token writes it, and no block
-  // waits for another.
+  // The block that has the token writes it, and no block waits for another.
   __device__ __forceinline__ bool IsWrittenByOwner() const {
-    return row_.setup().way == Way::kAll && !row_.IsDecided() && !WantsReference() && outputs_.kept == nullptr;
+    return row_.setup().draws == Draws::kForOwner && !row_.IsDecided();
   }
 
   __device__ __forceinline__ void CountWhatIsMissing() const {
@@ -45,8 +44,10 @@ class RowSampler {
       const bool counts_kept = i == 0;
       if (counts_kept ? found.kept != 0 || outputs_.kept == nullptr : found.reaching != 0 || !WantsReference())
         continue;
-      const KeptRule rule = counts_kept ? found.rule : KeptRule{LastOfKey(KeyOf(found.drawn)), 0};
-      const uint64_t count = row_.TokensInQuestion().Sum({rule, true, 0});
+      if (!counts_kept && threadIdx.x == 0) SharedStorage().reaching = {LastOfKey(KeyOf(found.drawn)), 0};
+      __syncthreads();  // the rule is there
+      const uint64_t count =
+          row_.TokensInQuestion().Sum({counts_kept ? found.rule : SharedStorage().reaching, true, 0});
       if (threadIdx.x == 0) (counts_kept ? found.kept : found.reaching) = static_cast<uint32_t>(count);
       __syncthreads();  // the count is there
     }

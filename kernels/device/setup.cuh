@@ -7,6 +7,7 @@
 #include "definition/philox.h"
 #include "definition/weight.h"
 #include "fire/status.h"
+#include "kernels/device/ptx.cuh"
 #include "kernels/launch.h"
 #include "kernels/storage.h"
 
@@ -19,9 +20,8 @@ inline constexpr uint32_t kNucleusGuess = 192;
 inline constexpr float kMinPMargin = 0x1p-8f;
 
 struct RowInput {
-  Record record;
   int64_t step;
-  bool slot_out_of_range;
+  definition::Slot slot;
 };
 
 __device__ __forceinline__ RowInput ReadInput(const Batch& batch, int64_t row) {
@@ -29,30 +29,35 @@ __device__ __forceinline__ RowInput ReadInput(const Batch& batch, int64_t row) {
   const int64_t at = row * batch.step_stride;
   input.step =
       batch.step_is_int64 ? static_cast<const int64_t*>(batch.step)[at] : static_cast<const int32_t*>(batch.step)[at];
-  definition::Slot slot = {row, false};
-  if (batch.slot != nullptr) slot = definition::ClampSlot(batch.slot[row * batch.slot_stride], batch.record_count);
-  input.slot_out_of_range = slot.out_of_range;
-  const uint32_t* words = reinterpret_cast<const uint32_t*>(batch.records) + slot.index * kRecordWords;
-  uint32_t* copy = reinterpret_cast<uint32_t*>(&input.record);
-#pragma unroll
-  for (int i = 0; i < kRecordWords; ++i) copy[i] = words[i];
+  input.slot = {row, false};
+  if (batch.slot != nullptr)
+    input.slot = definition::ClampSlot(batch.slot[row * batch.slot_stride], batch.record_count);
   return input;
 }
 
+__device__ __forceinline__ const uint32_t* RecordWords(const Batch& batch, const RowInput& input) {
+  return reinterpret_cast<const uint32_t*>(batch.records) + input.slot.index * kRecordWords;
+}
+
+__device__ __forceinline__ Record ReadRecord(const Batch& batch, const RowInput& input) {
+  const uint32_t* words = RecordWords(batch, input);
+  Record record;
+  uint32_t* copy = reinterpret_cast<uint32_t*>(&record);
+#pragma unroll
+  for (int i = 0; i < kRecordWords; ++i) copy[i] = words[i];
+  return record;
+}
+
 // Top-k alone, for `heat_logits_`: the engine applies what else there is.
-__device__ __forceinline__ definition::Phase PhaseFor(Task task, const RowInput& input, uint32_t vocabulary) {
-  definition::Phase phase = definition::PhaseOf(input.record, input.step, vocabulary);
-  if (task == Task::kHeatLogits && definition::HandsOver(input.record, vocabulary)) phase.top_p = 1.0f, phase.min_p = 0;
+__device__ __forceinline__ definition::Phase PhaseFor(Task task, const Record& record, int64_t step,
+                                                      uint32_t vocabulary) {
+  definition::Phase phase = definition::PhaseOf(record, step, vocabulary);
+  if (task == Task::kHeatLogits && definition::HandsOver(record, vocabulary)) phase.top_p = 1.0f, phase.min_p = 0;
   return phase;
 }
 
-__device__ __forceinline__ void WriteFilters(const definition::Phase& phase, const RowInput& input, uint32_t vocabulary,
-                                             RowSetup* setup) {
-  setup->record = input.record;
-  setup->step = input.step;
+__device__ __forceinline__ void WriteFilters(const definition::Phase& phase, uint32_t vocabulary, RowSetup* setup) {
   setup->phase = phase;
-  setup->status = (phase.hot ? kStatusHot : 0) | (phase.heat == definition::Heat::kGreedy ? kStatusGreedy : 0) |
-                  (input.slot_out_of_range ? kStatusSlotOutOfRange : 0);
   // Of d = 0, whatever the maximum and the temperature are.
   const uint64_t weight_of_maximum =
       definition::Weight(0.0f, {0.0f, 0.0f, -1.0f, definition::WeightScaleBits(vocabulary)});
@@ -91,26 +96,82 @@ __device__ __forceinline__ void WriteMinPBounds(const definition::Phase& phase, 
   setup->min_p_above = definition::Divide(distance + kMinPMargin, scale.slope);
 }
 
-// Fills storage.setup; a barrier must follow.
-__device__ __forceinline__ void SetUpRow(const Work& work, int64_t row, RowSetup* setup) {
-  const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  if (warp >= 4 || lane >= (warp == 1 ? 2 : 1)) return;
-  const uint32_t vocabulary = static_cast<uint32_t>(work.batch.vocabulary);
-  const RowInput input = ReadInput(work.batch, row);
-  const definition::Phase phase = PhaseFor(work.task, input, vocabulary);
-  if (warp == 0) WriteFilters(phase, input, vocabulary, setup);
-  if (warp == 1) {
-    const float temperature = lane == 0 ? phase.temperature : definition::ReferenceTemperature(input.record);
-    const bool greedy = definition::HeatOf(temperature) == definition::Heat::kGreedy;
-    const WeightScale scale = definition::MakeWeightScale(0.0f, greedy ? 1.0f : temperature, vocabulary);
-    (lane == 0 ? setup->slope : setup->ref_slope) = scale.slope;
-    (lane == 0 ? setup->floor : setup->ref_floor) = scale.floor;
-    if (lane == 0) setup->weight_bits = scale.bits;
-    if (lane == 1) setup->ref_temperature = temperature;
-  }
-  if (warp == 2)
-    setup->draw_bits = definition::DrawBits(definition::SeedOf(input.record), input.step, input.record.stream);
-  if (warp == 3) WriteMinPBounds(phase, vocabulary, setup);
+// Delegates of a row that `lanes` read, so many that `wanted` is a small part of them: one for up to 32 lanes, or for
+// each word of a lane. 0 where there cannot be enough.
+__device__ __forceinline__ uint32_t DelegateCount(uint32_t wanted, uint32_t lanes) {
+  if (wanted == 0) return 0;
+  const uint32_t enough = wanted * 5 / 2;
+  const uint32_t least = max(min(256u, lanes), lanes / 32), most = min(lanes, kMostDelegates);
+  uint32_t count = enough > most ? most : enough > least ? 1u << (32 - __clz(enough - 1)) : least;
+  if (count < enough && lanes * 4 <= kMostDelegates) count = lanes * 4;
+  return wanted <= count ? count : 0;
 }
+
+__device__ __forceinline__ Draws DrawsOf(const Work& work, Way way) {
+  switch (work.task) {
+    case Task::kSample:
+      return way == Way::kAll && work.outputs.kept == nullptr ? Draws::kForOwner : Draws::kForTeam;
+    case Task::kSampleWithReference:
+    case Task::kHeatLogits:
+      return Draws::kForTeam;
+    default:
+      return Draws::kNothing;
+  }
+}
+
+// Of one row, by four warps. A row that is read again keeps what it has.
+class SetUp {
+ public:
+  __device__ __forceinline__ SetUp(const Work& work, int64_t row, bool is_needed)
+      : work_(work), row_(row), is_needed_(is_needed) {}
+
+  // Asked for before the row's logits: a record is two trips to memory away.
+  __device__ __forceinline__ RowInput Read() const {
+    RowInput input;
+    if (TakesPart()) {
+      input = ReadInput(work_.batch, row_);
+      ptx::PrefetchToL2(RecordWords(work_.batch, input));
+    }
+    return input;
+  }
+
+  // `lanes` of the team. A barrier must follow.
+  __device__ __forceinline__ void WorkOut(const RowInput& input, uint32_t lanes, RowSetup* setup) const {
+    if (!TakesPart()) return;
+    const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const uint32_t vocabulary = static_cast<uint32_t>(work_.batch.vocabulary);
+    const Record record = ReadRecord(work_.batch, input);
+    const definition::Phase phase = PhaseFor(work_.task, record, input.step, vocabulary);
+    if (warp == 0) {
+      WriteFilters(phase, vocabulary, setup);
+      setup->record = record;
+      setup->status = (phase.hot ? kStatusHot : 0) | (phase.heat == definition::Heat::kGreedy ? kStatusGreedy : 0) |
+                      (input.slot.out_of_range ? kStatusSlotOutOfRange : 0);
+      setup->delegates = DelegateCount(setup->pivot_count, lanes);
+      setup->draws = DrawsOf(work_, setup->way);
+    }
+    if (warp == 1) {
+      const float temperature = lane == 0 ? phase.temperature : definition::ReferenceTemperature(record);
+      const bool greedy = definition::HeatOf(temperature) == definition::Heat::kGreedy;
+      const WeightScale scale = definition::MakeWeightScale(0.0f, greedy ? 1.0f : temperature, vocabulary);
+      (lane == 0 ? setup->slope : setup->ref_slope) = scale.slope;
+      (lane == 0 ? setup->floor : setup->ref_floor) = scale.floor;
+      if (lane == 0) setup->weight_bits = scale.bits;
+      if (lane == 1) setup->ref_temperature = temperature;
+    }
+    if (warp == 2) setup->draw_bits = definition::DrawBits(definition::SeedOf(record), input.step, record.stream);
+    if (warp == 3) WriteMinPBounds(phase, vocabulary, setup);
+  }
+
+ private:
+  __device__ __forceinline__ bool TakesPart() const {
+    const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    return is_needed_ && warp < 4 && lane < (warp == 1 ? 2 : 1);
+  }
+
+  const Work& work_;
+  int64_t row_;
+  bool is_needed_;
+};
 
 }  // namespace fire::kernels

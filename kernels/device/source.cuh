@@ -2,6 +2,7 @@
 // What is asked of either is the same, so one piece of code serves both.
 #pragma once
 
+#include "definition/filter.h"
 #include "definition/key.h"
 #include "kernels/device/descend.cuh"
 #include "kernels/device/row_part.cuh"
@@ -19,15 +20,21 @@ __device__ __forceinline__ WeightScale ScaleOf(const Storage& storage) {
   return {storage.state.maximum, setup.slope, setup.floor, setup.weight_bits};
 }
 
+// The same as WeightOfKey, as fast as the row allows, once storage.fast_scale is there.
+__device__ __forceinline__ uint64_t WeightInRow(uint32_t key, const Storage& storage) {
+  if (storage.fast_scale.is_exact) return FastWeight(definition::KeyToFloat(key), storage.fast_scale);
+  return WeightOfKey(key, ScaleOf(storage));
+}
+
 // What a token counts for: 1 or its weight where the rule keeps it, else 0.
 struct Measure {
-  KeptRule rule;
+  const KeptRule& rule;  // in shared memory, for the registers' sake
   bool counts;
   uint32_t only_key;  // 0: any
 
   __device__ __forceinline__ bool Keeps(uint32_t key, uint32_t id, uint64_t* weight) const {
     if (Entry(key, id) < rule.last) return false;
-    *weight = WeightOfKey(key, ScaleOf(SharedStorage()));
+    *weight = WeightInRow(key, SharedStorage());
     return *weight >= rule.min_weight;
   }
   __device__ __forceinline__ uint64_t operator()(uint32_t key, uint32_t id) const {
@@ -39,34 +46,78 @@ struct Measure {
   }
 };
 
-template <typename Logit, bool kResident>
+// The mass of the whole row, at its temperature (0) or the reference's (1), where it has been found; for all lanes of a
+// warp.
+__device__ __forceinline__ uint64_t RowMass(uint32_t which, const Storage& storage) {
+  uint64_t sum = 0;
+#pragma unroll 1
+  for (uint32_t i = threadIdx.x % 32; i < storage.part.blocks * (blockDim.x / 32); i += 32)
+    sum += storage.part_mass[which][i];
+  return OfWarp(sum, Add());
+}
+
+// A row's tokens by their distance from its maximum, in kBins bins of equal width: where logits vary as a model's do,
+// few share one. The last bin has all that are further away.
+__device__ __forceinline__ float BinsAUnit(const RowSetup& setup) {
+  // As far as anything weighs, but no further than a model's logits go.
+  return definition::Divide(static_cast<float>(kBins), fminf(-setup.floor, 32.0f));
+}
+// Larger keys have no larger bins: subtracting and multiplying round monotonically.
+__device__ __forceinline__ uint32_t DistanceBin(uint32_t key, const Storage& storage) {
+  const float distance = storage.state.maximum - definition::KeyToFloat(key);
+  return min(__float2uint_rz(distance * storage.bins_a_unit), kBins - 1);
+}
+// Bounds of a bin's keys: a hundredth of its width is far more than rounding takes.
+__device__ __forceinline__ uint32_t LargestKeyOfBin(uint32_t bin, const Storage& storage) {
+  const float distance = definition::Divide(static_cast<float>(bin) - 0.01f, storage.bins_a_unit);
+  return definition::Key(__fsub_ru(storage.state.maximum, distance));
+}
+__device__ __forceinline__ uint32_t LeastKeyOfBin(uint32_t bin, const Storage& storage) {
+  if (bin == kBins - 1) return definition::kMaskedKey + 1;
+  const float distance = definition::Divide(static_cast<float>(bin) + 1.01f, storage.bins_a_unit);
+  return max(definition::Key(__fsub_rd(storage.state.maximum, distance)), definition::kMaskedKey + 1);
+}
+
+// The tokens in question: the leader's list where storage.state says that it has them, else the row, shared by the
+// team. kAlone: a block has the row to itself. All that is known of them is in shared memory, for the registers' sake.
+template <typename Logit, bool kResident, bool kAlone>
 class Tokens {
  public:
-  // `count` entries of storage.list, in any order, for one block alone; the row, for its team, where `is_list` is
-  // false.
-  __device__ __forceinline__ Tokens(bool is_list, uint32_t count, const Team& team)
-      : is_list_(is_list), count_(count), team_(is_list ? Team{0, 1} : team), storage_(SharedStorage()) {}
+  __device__ __forceinline__ Tokens() : storage_(SharedStorage()) {}
+
+  __device__ __forceinline__ bool IsList() const { return storage_.state.is_listed != 0; }
+  __device__ __forceinline__ Team team() const {
+    return kAlone || IsList() ? Team{0, 1} : Team{storage_.part.rank, storage_.part.blocks};
+  }
 
   // visit(key, id) for every token that this block has.
   template <typename Visit>
   __device__ __forceinline__ void ForEach(const Visit& visit) const {
-    if (is_list_) {
-#pragma unroll 1
-      for (uint32_t i = threadIdx.x; i < count_; i += blockDim.x) {
-        const uint64_t entry = storage_.list[i];
-        visit(KeyOf(entry), IdOf(entry));
-      }
+    if (IsList()) {
+      ForList(storage_.state.count, visit);
     } else {
-      ForEachOf(Part().IdsOf({storage_.part.begin, storage_.part.end}), threadIdx.x, blockDim.x, visit);
+      ForIds(Part().IdsOf({storage_.part.begin, storage_.part.end}), threadIdx.x, blockDim.x, visit);
     }
   }
 
-  // Where the running measure over descending keys, from `top_key` on, exceeds the target.
-  __device__ __forceinline__ Interval DescendKeys(uint32_t top_key, const Measure& measure, uint64_t target,
-                                                  uint64_t enough) const {
-    const uint32_t largest = top_key - (definition::kMaskedKey + 1);
-    return Descend(largest, target, enough, team_, storage_, [&](const auto& visit) {
-      ForEach([&](uint32_t key, uint32_t id) { visit(top_key - key, [&] { return measure(key, id); }); });
+  // Where the running measure over descending keys, from `top_key` on, exceeds the target, in storage.in: ordinals are
+  // distances from `top_key`.
+  __device__ __forceinline__ void DescendKeys(uint32_t top_key, const Measure& measure, uint64_t target) const {
+    if (IsList()) {
+      SearchIn({0, top_key - (definition::kMaskedKey + 1), 0, 0}, storage_);
+    } else {
+      NarrowToBin(top_key, measure, target);
+      if (storage_.in.inside == 0) return;
+    }
+    Descend(target, team(), storage_, [&](const auto& visit) {
+      const auto visit_token = [&](uint32_t key, uint32_t id) {
+        visit(top_key - key, [&] { return measure(key, id); });
+      };
+      if (IsList() || storage_.entry_count <= kListCapacity) {
+        ForList(IsList() ? storage_.state.count : storage_.entry_count, visit_token);
+      } else {
+        ForBin(visit_token);
+      }
     });
   }
 
@@ -74,36 +125,34 @@ class Tokens {
   __device__ __forceinline__ uint64_t Sum(const Measure& measure) const {
     uint64_t sum = 0;
     ForEach([&](uint32_t key, uint32_t id) { sum += measure(key, id); });
-    return TeamSum(sum, team_, storage_);
+    return OfTeam(sum, Add(), team(), storage_);
   }
 
-  // The entry at which the running measure in id order exceeds the target. `is_shared`: part_mass[0] holds what each
-  // part of the row measures. For every thread of the team; with `for_owner`, which saves a meeting of the blocks, for
-  // those of the block that has the token, and 0 for the others.
-  __device__ __forceinline__ uint64_t FindInIdOrder(const Measure& measure, uint64_t target, bool is_shared,
+  // The entry at which the running measure in id order exceeds the target. `is_unfiltered`: every token counts with its
+  // weight, and part_mass[0] holds what each part of the row weighs. For every thread of the team; with `for_owner`,
+  // which saves a meeting of the blocks, for those of the block that has the token, and 0 for the others.
+  __device__ __forceinline__ uint64_t FindInIdOrder(const Measure& measure, uint64_t target, bool is_unfiltered,
                                                     bool for_owner) const {
     bool is_owner = true;
-    if (is_list_) {
-      const Interval at = Descend(storage_.part.vocabulary - 1, target, 0, team_, storage_, [&](const auto& visit) {
+    if (IsList()) {
+      SearchIn({0, storage_.part.vocabulary - 1, 0, 0}, storage_);
+      Descend(target, team(), storage_, [&](const auto& visit) {
         ForEach([&](uint32_t key, uint32_t id) { visit(id, [&] { return measure(key, id); }); });
       });
       ForEach([&](uint32_t key, uint32_t id) {
-        if (id == at.low) storage_.found[3] = Entry(key, id);
+        if (id == storage_.in.low) storage_.found[3] = Entry(key, id);
       });
     } else {
-      if (!is_shared) {
-        uint64_t sum = 0;
-        ForEachOf(Part().IdsOf(Part().OwnRun()), threadIdx.x % 32, 32,
-                  [&](uint32_t key, uint32_t id) { sum += measure(key, id); });
-        PushPartMass(WarpSum(sum), 0);
-        team_.Sync();  // every part's sum is there
+      if (!is_unfiltered) {
+        PushPartMass(OfWarp(SumOf(Part().IdsOf(Part().OwnRun()), measure, false), Add()), 0);
+        team().Sync();  // every part's sum is there
       }
-      is_owner = FindInOwnPart(measure, target, for_owner);
+      is_owner = FindInOwnPart(measure, target, is_unfiltered, for_owner);
     }
     if (for_owner) {
       __syncthreads();  // the entry is there for the block
     } else {
-      team_.Sync();  // the entry is there for all
+      team().Sync();  // the entry is there for all
     }
     const uint64_t entry = for_owner && !is_owner ? 0 : storage_.found[3];
     __syncthreads();  // and may be replaced
@@ -112,55 +161,108 @@ class Tokens {
 
   // For all blocks: what this warp's part measures.
   __device__ __forceinline__ void PushPartMass(uint64_t sum, uint32_t which) const {
-    const uint32_t part = team_.rank * (blockDim.x / 32) + threadIdx.x / 32;
-    if (threadIdx.x % 32 < team_.blocks) ptx::Push(&storage_.part_mass[which][part], threadIdx.x % 32, sum);
+    const uint32_t part = team().rank * (blockDim.x / 32) + threadIdx.x / 32;
+    if (threadIdx.x % 32 < team().blocks) ptx::Push(&storage_.part_mass[which][part], threadIdx.x % 32, sum);
   }
 
  private:
   __device__ __forceinline__ RowPart<Logit> Part() const { return RowPart<Logit>(storage_.part); }
 
   template <typename Visit>
-  __device__ __forceinline__ void ForEachOf(Run ids, uint32_t thread, uint32_t stride, const Visit& visit) const {
+  __device__ __forceinline__ void ForList(uint32_t count, const Visit& visit) const {
+#pragma unroll 1
+    for (uint32_t i = threadIdx.x; i < count; i += blockDim.x) {
+      const uint64_t entry = storage_.list[i];
+      visit(KeyOf(entry), IdOf(entry));
+    }
+  }
+
+  template <typename Visit>
+  __device__ __forceinline__ void ForIds(Run ids, uint32_t thread, uint32_t stride, const Visit& visit) const {
     Part().template ForElements<kResident>(ids, thread, stride,
                                            [&](float x, uint32_t id) { visit(definition::Key(x), id); });
   }
 
+  // A lane's share of what a warp's ids measure.
+  __device__ __forceinline__ uint64_t SumOf(Run ids, const Measure& measure, bool is_unfiltered) const {
+    uint64_t sum = 0;
+    if (is_unfiltered && storage_.fast_scale.is_exact) {
+      const FastScale scale = storage_.fast_scale;
+      Part().template ForElements<kResident>(ids, threadIdx.x % 32, 32, [&](float x, uint32_t) {
+        if (!definition::IsNanBits(__float_as_uint(x))) sum += FastWeight(x, scale);
+      });
+    } else {
+      ForIds(ids, threadIdx.x % 32, 32, [&](uint32_t key, uint32_t id) { sum += measure(key, id); });
+    }
+    return sum;
+  }
+
+  // Those of the row in bin storage.bin.
+  template <typename Visit>
+  __device__ __forceinline__ void ForBin(const Visit& visit) const {
+    ForEach([&](uint32_t key, uint32_t id) {
+      if (key > definition::kMaskedKey && DistanceBin(key, storage_) == storage_.bin) visit(key, id);
+    });
+  }
+
+  // Of a row: narrows storage.in to the bin of distances in which the measure exceeds the target. What this block has
+  // of that bin is in its list, entry_count of them; more than kListCapacity where it has no room for them.
+  __device__ __forceinline__ void NarrowToBin(uint32_t top_key, const Measure& measure, uint64_t target) const {
+    RestartBins(storage_);
+    ForEach([&](uint32_t key, uint32_t id) {
+      if (key > definition::kMaskedKey) AddToBin(DistanceBin(key, storage_), measure(key, id), storage_);
+    });
+    const PassingBin at = FindPassingBin(TeamBins(team(), storage_), target, storage_);
+    if (threadIdx.x == 0) {
+      storage_.in = {top_key - min(LargestKeyOfBin(at.bin, storage_), top_key),
+                     top_key - LeastKeyOfBin(at.bin, storage_), at.before, at.inside};
+      storage_.bin = at.bin;
+      storage_.entry_count = 0;
+    }
+    __syncthreads();  // the bin is there, and nothing in the list
+    if (at.inside == 0) return;
+    ForBin([&](uint32_t key, uint32_t id) {
+      const uint32_t to = atomicAdd(&storage_.entry_count, 1u);
+      if (to < kListCapacity) storage_.list[to] = Entry(key, id);
+    });
+    __syncthreads();  // the bin's tokens are there
+  }
+
   // Once part_mass[0] is there: writes the entry to found[3] of all blocks, or of the block that has it alone. True in
   // that block.
-  __device__ __forceinline__ bool FindInOwnPart(const Measure& measure, uint64_t target, bool for_owner) const {
+  __device__ __forceinline__ bool FindInOwnPart(const Measure& measure, uint64_t target, bool is_unfiltered,
+                                                bool for_owner) const {
     const uint32_t warps = blockDim.x / 32;
-    const uint64_t sum = threadIdx.x < warps * team_.blocks ? storage_.part_mass[0][threadIdx.x] : 0;
+    const uint64_t sum = threadIdx.x < warps * team().blocks ? storage_.part_mass[0][threadIdx.x] : 0;
     const Passing owner = BlockPassing(sum, target, storage_);
-    if (!owner.found || owner.index / warps != team_.rank) return false;
-    // The ids of that warp, a run of them a thread of the block.
+    if (!owner.found || owner.index / warps != team().rank) return false;
     Run ids = Part().IdsOf(Part().RunOf(owner.index % warps));
-    const uint32_t length = (ids.end - ids.begin + blockDim.x - 1) / blockDim.x;
-    ids.begin = min(ids.begin + threadIdx.x * length, ids.end);
-    ids.end = min(ids.begin + length, ids.end);
     target -= owner.before;
-    // Once for what the run measures, and in the thread that passes the target once more, for where.
-    uint64_t left = ~uint64_t{0}, own = 0, entry = 0;
-    for (bool locates = false;; locates = true) {
-      ForEachOf(ids, 0, 1, [&](uint32_t key, uint32_t id) {
-        const uint64_t part = measure(key, id);
-        own += part;
-        if (entry == 0 && own > left) entry = Entry(key, id);
-      });
-      if (locates) break;
-      const Passing passing = BlockPassing(own, target, storage_);
-      if (!passing.found || passing.index != threadIdx.x) return true;
-      left = target - passing.before;
-      own = 0;
+    // A share of them a warp, until they are one a thread.
+#pragma unroll 1
+    while (ids.end - ids.begin > blockDim.x) {
+      const uint32_t share = (ids.end - ids.begin + warps - 1) / warps;
+      const uint32_t begin = min(ids.begin + threadIdx.x / 32 * share, ids.end);
+      const uint64_t of_share = OfWarp(SumOf({begin, min(begin + share, ids.end)}, measure, is_unfiltered), Add());
+      const Passing at = BlockPassing(threadIdx.x % 32 == 0 ? of_share : 0, target, storage_);
+      if (!at.found) return true;
+      ids.begin = min(ids.begin + at.index / 32 * share, ids.end);
+      ids.end = min(ids.begin + share, ids.end);
+      target -= at.before;
     }
-    const uint32_t first = for_owner ? team_.rank : 0, last = for_owner ? team_.rank : team_.blocks - 1;
+    uint64_t own = 0, entry = 0;
+    ForIds(ids, threadIdx.x, blockDim.x, [&](uint32_t key, uint32_t id) {
+      own = measure(key, id);
+      entry = Entry(key, id);
+    });
+    const Passing at = BlockPassing(own, target, storage_);
+    if (!at.found || at.index != threadIdx.x) return true;
+    const uint32_t first = for_owner ? team().rank : 0, last = for_owner ? team().rank : team().blocks - 1;
 #pragma unroll 1
     for (uint32_t block = first; block <= last; ++block) ptx::Push(&storage_.found[3], block, entry);
     return true;
   }
 
-  bool is_list_;
-  uint32_t count_;
-  Team team_;
   Storage& storage_;
 };
 

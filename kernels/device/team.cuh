@@ -33,53 +33,45 @@ struct Team {
   }
 };
 
-__device__ __forceinline__ uint64_t WarpSum(uint64_t value) {
+// ---- what many threads' values make together, for all of them: of a warp, a block, a team ----
+// Both have 0 as the value that changes nothing.
+struct Add {
+  __device__ __forceinline__ uint64_t operator()(uint64_t a, uint64_t b) const { return a + b; }
+};
+struct Greater {
+  __device__ __forceinline__ uint64_t operator()(uint64_t a, uint64_t b) const { return a > b ? a : b; }
+};
+
+template <typename Combine>
+__device__ __forceinline__ uint64_t OfWarp(uint64_t value, const Combine& combine) {
 #pragma unroll
-  for (int distance = 16; distance > 0; distance /= 2) value += __shfl_xor_sync(~0u, value, distance);
+  for (int distance = 16; distance > 0; distance /= 2) value = combine(value, __shfl_xor_sync(~0u, value, distance));
   return value;
 }
 
-__device__ __forceinline__ uint64_t WarpMax(uint64_t value) {
-#pragma unroll
-  for (int distance = 16; distance > 0; distance /= 2) {
-    const uint64_t other = __shfl_xor_sync(~0u, value, distance);
-    value = other > value ? other : value;
-  }
-  return value;
-}
-
-// The sum over the block, for all its threads.
-__device__ __forceinline__ uint64_t BlockSum(uint64_t value, Storage& storage) {
-  value = WarpSum(value);
-  __syncthreads();  // warp_total may still be read by who asked for the sum before
+template <typename Combine>
+__device__ __forceinline__ uint64_t OfBlock(uint64_t value, const Combine& combine, Storage& storage) {
+  value = OfWarp(value, combine);
+  __syncthreads();  // warp_total may still be read by who asked before
   if (threadIdx.x % 32 == 0) storage.warp_total[threadIdx.x / 32] = value;
-  __syncthreads();  // every warp's total is there
-  return WarpSum(threadIdx.x % 32 < blockDim.x / 32 ? storage.warp_total[threadIdx.x % 32] : 0);
+  __syncthreads();  // every warp's is there
+  return OfWarp(threadIdx.x % 32 < blockDim.x / 32 ? storage.warp_total[threadIdx.x % 32] : 0, combine);
 }
 
-__device__ __forceinline__ uint64_t BlockMax(uint64_t value, Storage& storage) {
-  value = WarpMax(value);
-  __syncthreads();  // as in BlockSum
-  if (threadIdx.x % 32 == 0) storage.warp_total[threadIdx.x / 32] = value;
-  __syncthreads();  // every warp's maximum is there
-  return WarpMax(threadIdx.x % 32 < blockDim.x / 32 ? storage.warp_total[threadIdx.x % 32] : 0);
-}
-
-// The sum over the team, for all its threads.
-__device__ __forceinline__ uint64_t TeamSum(uint64_t value, const Team& team, Storage& storage) {
-  const uint64_t sum = BlockSum(value, storage);
-  if (team.blocks == 1) return sum;
-  team.Sync();  // block_sum may still be read by who asked for the sum before
-  if (threadIdx.x < team.blocks) ptx::Push(&storage.block_sum[team.rank], threadIdx.x, sum);
-  team.Sync();  // every block's sum is there
-  return WarpSum(threadIdx.x % 32 < team.blocks ? storage.block_sum[threadIdx.x % 32] : 0);
+template <typename Combine>
+__device__ __forceinline__ uint64_t OfTeam(uint64_t value, const Combine& combine, const Team& team, Storage& storage) {
+  const uint64_t of_block = OfBlock(value, combine, storage);
+  if (team.blocks == 1) return of_block;
+  team.Sync();  // of_block may still be read by who asked before
+  if (threadIdx.x < team.blocks) ptx::Push(&storage.of_block[team.rank], threadIdx.x, of_block);
+  team.Sync();  // every block's is there
+  return OfWarp(threadIdx.x % 32 < team.blocks ? storage.of_block[threadIdx.x % 32] : 0, combine);
 }
 
 // Where a running sum passes a target.
 struct Passing {
   uint32_t index;   // the first whose running sum exceeds the target
   uint64_t before;  // the sum of those before it
-  uint64_t value;   // its own
   bool found;       // false where all together do not exceed the target
 };
 
@@ -96,15 +88,13 @@ __device__ __forceinline__ Passing BlockPassing(uint64_t value, uint64_t target,
   if (lane == 31) storage.warp_total[warp] = running;
   if (threadIdx.x == 0) storage.found[0] = ~uint64_t{0};
   __syncthreads();  // every warp's total is there, and nothing is found yet
-  running += WarpSum(lane < warp ? storage.warp_total[lane] : 0);
+  running += OfWarp(lane < warp ? storage.warp_total[lane] : 0, Add());
   if (running > target && running - value <= target) {
     storage.found[0] = threadIdx.x;
     storage.found[1] = running - value;
-    storage.found[2] = value;
   }
   __syncthreads();  // what one thread found is there for all
-  return {static_cast<uint32_t>(storage.found[0]), storage.found[1], storage.found[2],
-          storage.found[0] != ~uint64_t{0}};
+  return {static_cast<uint32_t>(storage.found[0]), storage.found[1], storage.found[0] != ~uint64_t{0}};
 }
 
 // ---- histograms of 64-bit sums ----
@@ -115,6 +105,7 @@ __device__ __forceinline__ void ClearBins(Storage& storage) {
 
 // There is no 64-bit add in shared memory that is not a loop; two 32-bit ones with a carry between are.
 __device__ __forceinline__ void AddToBin(uint32_t bin, uint64_t value, Storage& storage) {
+  if (value == 0) return;
   uint32_t* words = reinterpret_cast<uint32_t*>(&storage.bins[bin]);
   const uint32_t low = static_cast<uint32_t>(value);
   const uint32_t old = atomicAdd(&words[0], low);

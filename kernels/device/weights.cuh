@@ -6,17 +6,11 @@
 #pragma once
 
 #include "definition/weight.h"
+#include "kernels/storage.h"
 
 namespace fire::kernels {
 
 using definition::WeightScale;
-
-struct FastScale {
-  float shrink;   // −2^-k
-  float maximum;  // m · 2^-k
-  float slope;    // −c · 2^k, with c · 2^k in [64, 128)
-  bool is_exact;  // else the row takes definition::Weight
-};
 
 __device__ __forceinline__ FastScale MakeFastScale(const WeightScale& scale) {
   FastScale fast = {};

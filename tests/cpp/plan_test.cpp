@@ -88,10 +88,22 @@ TEST(Plan, ManyLongRowsOfWhichNoMassIsNeededAreStreamedByOneBlockEach) {
   EXPECT_GT(plan.prefix_shift, 0);
 }
 
-TEST(Plan, ManyLongRowsThatNeedTheirMassStayInSharedMemory) {
-  const Plan plan = PlanFor(Task::kSampleWithReference, 1024, 128256, LogitsType::kBFloat16, kDevices[4].device);
-  EXPECT_TRUE(plan.resident);
-  EXPECT_GT(plan.cluster, 1);
+TEST(Plan, ManyRowsThatNeedTheirMassStayInTheSharedMemoryOfOneBlockWhereTheyFit) {
+  const Plan fits = PlanFor(Task::kSampleWithReference, 1024, 80000, LogitsType::kBFloat16, kDevices[4].device);
+  EXPECT_TRUE(fits.resident);
+  EXPECT_EQ(fits.cluster, 1);
+  const Plan does_not = PlanFor(Task::kSampleWithReference, 1024, 128256, LogitsType::kBFloat16, kDevices[4].device);
+  EXPECT_FALSE(does_not.resident);
+  EXPECT_EQ(does_not.cluster, 1);
+}
+
+TEST(Plan, StreamingBlocksAreSmallWhereFourOfThemFitAndThereAreRowsForThem) {
+  const auto threads = [](int64_t rows, const Device& device) {
+    return PlanFor(Task::kSample, rows, 128256, LogitsType::kBFloat16, device).threads;
+  };
+  EXPECT_EQ(threads(264, kDevices[4].device), 512) << "two rows a multiprocessor";
+  EXPECT_EQ(threads(265, kDevices[4].device), 256);
+  EXPECT_EQ(threads(100000, kDevices[2].device), 512) << "four blocks do not fit 99 KB";
 }
 
 TEST(Plan, WithoutClustersARowHasOneBlock) {

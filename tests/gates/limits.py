@@ -29,9 +29,9 @@ READING_THREADS = {"MaximumPass": 512, "AppendPass": 512, "FastMassPass": 1024}
 
 MOST_REGISTERS = 64  # of a thread: two blocks of 512 fit
 DIVISION = re.compile(r"\$__internal_\d+_\$__cuda_sm\w+_div_rn_noftz_f32_slowpath")
-# Before compute capability 9.0 a shuffle whose lanes arrive apart is a call too, and so is the way out of a
-# loop that lanes leave apart.
-DIVERGENCE = re.compile(r"\$__internal_\d+_\$__cuda_sm70_shflsync_\w+|\.L_x_\d+")
+# Before compute capability 9.0 a shuffle, vote or reduction whose lanes arrive apart is a call too, and so is
+# the way out of a loop that lanes leave apart.
+DIVERGENCE = re.compile(r"\$__internal_\d+_\$__cuda_(sm70_(shfl|vote)|redux)sync_\w+|\.L_x_\d+")
 DOUBLE = re.compile(r"D(ADD|MUL|FMA|SETP|MNMX)\b|.*\.F64\b|MUFU\.\w+64H\b")
 
 

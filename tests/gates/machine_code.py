@@ -80,7 +80,8 @@ class Kernel:
 
     def cheapest_way(self, start: int, goal: int) -> tuple[int, ...] | None:
         """The blocks on the way from `start` to `goal` that issues the fewest instructions, with `start` and
-        without `goal`: once around the loop where both are the same.
+        without `goal`: once around the loop where both are the same. No way leads over a barrier: what is
+        beyond one belongs to no inner loop.
         """
         queue: list[tuple[int, int, tuple[int, ...]]] = [(len(self.blocks[start]), start, (start,))]
         seen: set[int] = set()
@@ -90,17 +91,23 @@ class Kernel:
                 return way
             if number not in seen:
                 seen.add(number)
+                if any(one.name == "BAR" for one in self.blocks[number]):
+                    continue
                 for following in self.successors[number]:
                     heapq.heappush(queue, (cost + len(self.blocks[following]), following, (*way, following)))
         return None
 
     def loop_around(self, number: int) -> set[int]:
-        """The blocks that can be reached from this one and lead back to it."""
+        """The blocks that can be reached from this one and lead back to it without a barrier."""
         predecessors: list[list[int]] = [[] for _ in self.blocks]
+        successors: list[list[int]] = [[] for _ in self.blocks]
         for block, following in enumerate(self.successors):
+            if any(one.name == "BAR" for one in self.blocks[block]):
+                continue
+            successors[block] += following
             for one in following:
                 predecessors[one].append(block)
-        return _reachable(number, self.successors) & _reachable(number, predecessors)
+        return _reachable(number, successors) & _reachable(number, predecessors)
 
     def code(self, way: Iterable[int]) -> list[Instruction]:
         return [one for number in way for one in self.blocks[number]]

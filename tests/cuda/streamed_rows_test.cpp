@@ -1,0 +1,81 @@
+// Rows that one block reads once, with a pivot from the last eighth of each warp's run: where the large logits lie
+// decides whether that pivot serves for the whole row, or the row has to be read again.
+#include <gtest/gtest.h>
+
+#include "tests/cuda/named_rows.h"
+#include "tests/cuda/plans.h"
+#include "tests/cuda/shrink.h"
+
+namespace fire::test {
+namespace {
+
+constexpr uint32_t kVocabulary = 32768;
+
+float Tail(Random& random) { return static_cast<float>(random.Bell()); }
+
+// The row's end is part of what the pivot comes from, its start is not, however many warps there are.
+constexpr NamedRow kRows[] = {
+    {"fewer reach the pivot than top-k keeps",
+     [](Random& random, uint32_t id, uint32_t v) {
+       return Tail(random) + (id >= v - 60 ? 20.0f + 0.125f * static_cast<float>(v - id) : 0.0f);
+     }},
+    {"the largest logit comes after the pivot",
+     [](Random& random, uint32_t id, uint32_t) { return id == 3 ? 40.0f : Tail(random); }},
+    {"all that top-k keeps comes after the pivot",
+     [](Random& random, uint32_t id, uint32_t) { return Tail(random) + (id < 60 ? 20.0f : 0.0f); }},
+    {"more reach the pivot than a list holds",
+     [](Random& random, uint32_t id, uint32_t v) { return id < v / 4 ? 9.0f + Tail(random) : Tail(random); }},
+    {"more equals reach the pivot than a list holds",
+     [](Random& random, uint32_t id, uint32_t v) { return id < v / 4 ? 9.0f : Tail(random); }},
+    {"a NaN beside the largest logit, after the pivot",
+     [](Random& random, uint32_t id, uint32_t) { return id == 4   ? kNan
+                                                        : id == 5 ? 40.0f
+                                                                  : Tail(random); }},
+    {"a NaN where the pivot comes from",
+     [](Random& random, uint32_t id, uint32_t v) { return id == v - 9 ? kNan : Tail(random); }},
+    {"+inf after the pivot", [](Random& random, uint32_t id, uint32_t) { return id == 6 ? kInfinity : Tail(random); }},
+    {"nothing finite where the pivot comes from, few tokens elsewhere",
+     [](Random& random, uint32_t id, uint32_t) { return id < 20 ? Tail(random) : -kInfinity; }},
+    {"fewer finite logits than top-k keeps",
+     [](Random& random, uint32_t id, uint32_t v) { return id % (v / 16) == 7 ? Tail(random) : -kInfinity; }},
+};
+
+std::vector<NamedRecord> Records() {
+  std::vector<NamedRecord> records;
+  const auto add = [&](const char* name, int32_t k, float p, float min_p) -> Record& {
+    Record record = PlainRecord(Seed() + records.size());
+    record.top_k = k, record.top_p = p, record.min_p = min_p;
+    records.push_back({name, record});
+    return records.back().record;
+  };
+  add("k 50", 50, 1, 0);
+  add("k 50 and top-p", 50, 0.9f, 0);
+  add("k 200", 200, 1, 0);
+  add("k 50 and min-p", 50, 1, 1e-4f);
+  add("min-p", 0, 1, 0.1f);
+  add("top-p", 0, 0.9f, 0);
+  add("greedy", 50, 1, 0).temperature = 0;
+  return records;
+}
+
+class StreamedRows : public testing::TestWithParam<LogitsType> {};
+
+TEST_P(StreamedRows, AreTheReferencesWhereverTheLargeLogitsLie) {
+  const std::vector<NamedRecord> records = Records();
+  Random random(Seed());
+  std::vector<RowCase> cases;
+  for (const NamedRow& row : kRows)
+    for (const NamedRecord& named : records)
+      cases.push_back({LogitsOf(row, random, kVocabulary), named.record, named.step,
+                       std::string("row \"") + row.name + "\" under \"" + named.name + "\""});
+  const SampleCheck check(cases, GetParam(), {});
+  for (const Plan& plan : PlansHere(kernels::Task::kSample, kVocabulary, GetParam()))
+    if (plan.prefix_shift != 0 && plan.threads != 256)
+      ASSERT_TRUE(ExpectEqualsReference(check, &plan, {true, false, false, true, false, true}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, StreamedRows, testing::Values(LogitsType::kFloat32, LogitsType::kBFloat16),
+                         [](const auto& info) { return std::string(NameOf(info.param)); });
+
+}  // namespace
+}  // namespace fire::test
