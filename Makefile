@@ -28,13 +28,13 @@ ifndef FIRE_CUDA_ARCHITECTURES
 export FIRE_CUDA_ARCHITECTURES := $(if $(findstring GPU 0,$(shell nvidia-smi -L 2>&1)),native)
 endif
 
-.PHONY: demo test check build-tests test-cpp test-cuda test-gates test-sanitize test-python test-simulated \
+.PHONY: demo test check build-tests test-cpp test-counts test-cuda test-gates test-sanitize test-python test-simulated \
   format clean debian-demo debian-test
 
 demo: $(STAMPS)/package
 	$(BIN)/python -m examples.demo
 
-test: check test-cpp test-cuda test-gates test-sanitize test-python test-simulated
+test: check test-cpp test-counts test-cuda test-gates test-sanitize test-python test-simulated
 	@echo
 	@grep -H 'tests passed' $(BUILD)/ctest-*.log
 	@tail -q -n 1 $(BUILD)/pytest-*.log
@@ -58,6 +58,10 @@ ctest = ctest --test-dir $(BUILD)/tests/tests/$(1) --parallel $(JOBS) --no-tests
 
 test-cpp: build-tests
 	$(call ctest,cpp)
+
+# The instructions that a sampled row takes on a CPU.
+test-counts: build-tests
+	$(call ctest,counts)
 
 # The simulated device, and the kernels on it.
 test-cuda: build-tests

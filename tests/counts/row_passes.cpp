@@ -1,0 +1,106 @@
+// Samples one row in each of many cases, once to touch what a first call sets up and once to be counted: callgrind
+// collects within CountedCall, and writes what it found when that returns. Prints the names of the counted cases.
+// Usage: row_passes INSTRUCTION_SET
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cpu/row.h"
+#include "test_support.h"
+
+namespace fire::test {
+namespace {
+
+constexpr uint32_t kVocabulary = 32768;
+
+struct Setting {
+  const char* name;
+  float temperature;
+  int32_t top_k;
+  float top_p, min_p;
+  bool flat;
+};
+
+constexpr Setting kSettings[] = {
+    // under their names in bench/harness/settings.py
+    {"hot T=30 k=16", 30.0f, 16, 1.0f, 0.0f, false},   {"k=50 p=0.95 T=0.7", 0.7f, 50, 0.95f, 0.0f, false},
+    {"k=1000 p=0.95", 1.0f, 1000, 0.95f, 0.0f, false}, {"p=0.9", 1.0f, 0, 0.9f, 0.0f, false},
+    {"p=0.9, flat", 1.0f, 0, 0.9f, 0.0f, true},        {"min-p=0.05", 1.0f, 0, 1.0f, 0.05f, false},
+    {"no filter", 1.0f, 0, 1.0f, 0.0f, false},         {"greedy", 0.0f, 0, 1.0f, 0.0f, false},
+};
+
+struct Type {
+  const char* name;
+  LogitsType type;
+};
+
+constexpr Type kTypes[] = {
+    {"float32", LogitsType::kFloat32}, {"bfloat16", LogitsType::kBFloat16}, {"float16", LogitsType::kFloat16}};
+
+// Bell-shaped noise; unless flat, twice as wide, with 64 tokens well above it. Whole eighths, so that every type holds
+// the same values and no function of the math library, whose results differ, has a part in them.
+std::vector<float> MakeRow(bool flat) {
+  Random random(1);
+  std::vector<float> row(kVocabulary);
+  for (float& x : row) x = static_cast<float>(static_cast<int>(random.Bell() * (flat ? 8 : 16))) / 8;
+  if (!flat)
+    for (int i = 0; i < 64; ++i) row[random.Below(kVocabulary)] = 18.0f - static_cast<float>(i) / 8;
+  return row;
+}
+
+std::vector<uint16_t> Narrow(const std::vector<float>& row, LogitsType type) {
+  std::vector<uint16_t> out;
+  for (const float x : row) {
+    const uint32_t bits = BitsOf(x), sign = bits >> 31 << 15;
+    // Whole eighths below 32 in magnitude: all their bits fit, and none is subnormal in float16.
+    const uint32_t half = x == 0 ? sign : sign | (((bits >> 23 & 0xFF) - 112) << 10) | (bits >> 13 & 0x3FF);
+    out.push_back(static_cast<uint16_t>(type == LogitsType::kFloat16 ? half : bits >> 16));
+  }
+  return out;
+}
+
+}  // namespace
+}  // namespace fire::test
+
+// A name of its own, and never inlined, for callgrind to find.
+extern "C" __attribute__((noinline)) int64_t CountedCall(const fire::cpu::RowFunctions* functions,
+                                                         const fire::cpu::RowTask* task, bool whole_row,
+                                                         fire::cpu::Workspace* workspace) {
+  return functions->sample(*task, {whole_row, whole_row}, *workspace).token;
+}
+
+int main(int argc, char** argv) {
+  using namespace fire;
+  const cpu::RowFunctions* chosen = nullptr;
+  for (const cpu::RowFunctions* functions : cpu::RunnableRowFunctions())
+    if (argc == 2 && std::strcmp(functions->name, argv[1]) == 0) chosen = functions;
+  if (chosen == nullptr) {
+    std::fprintf(stderr, "usage: row_passes INSTRUCTION_SET, one that runs here\n");
+    return 2;
+  }
+  const auto workspace = std::make_unique<cpu::Workspace>();
+  int64_t sum = 0;
+  for (const test::Type& type : test::kTypes) {
+    for (const test::Setting& setting : test::kSettings) {
+      const std::vector<float> row = test::MakeRow(setting.flat);
+      const std::vector<uint16_t> narrow = test::Narrow(row, type.type);
+      Record record = test::PlainRecord(7);
+      record.temperature = setting.temperature;
+      record.top_k = setting.top_k;
+      record.top_p = setting.top_p;
+      record.min_p = setting.min_p;
+      const bool wide = type.type == LogitsType::kFloat32;
+      const cpu::RowTask task = {wide ? static_cast<const void*>(row.data()) : narrow.data(), type.type,
+                                 test::kVocabulary, 1, record};
+      for (const bool whole_row : {false, true}) {
+        sum += chosen->sample(task, {whole_row, whole_row}, *workspace).token;
+        sum += CountedCall(chosen, &task, whole_row, workspace.get());
+        std::printf("%s, %s%s\n", type.name, setting.name, whole_row ? ", all outputs" : "");
+      }
+    }
+  }
+  std::fprintf(stderr, "%lld\n", static_cast<long long>(sum));  // what is computed is used
+}
