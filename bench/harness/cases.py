@@ -1,53 +1,23 @@
-"""The table of what is measured: settings, shapes, and where the logits lie when a call begins."""
+"""What is measured on a CPU: shapes, settings, logits, and where these lie when a call begins."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import Any
 
-VOCABULARIES = (32_000, 128_256, 151_936, 262_144)
-DTYPES = ("float32", "bfloat16")
-ROWS = (1, 8, 64)
-PLACES = ("in cache", "out of cache")
-SHOWN_VOCABULARY = 151_936  # what the picture shows, and where the default run measures several rows
+from .schema import OUTPUTS, PLACES
+from .settings import SETTINGS, Setting
+
+VOCABULARIES = (32_000, 128_256, 151_936, 201_088, 262_144)
+DTYPES = ("bfloat16", "float32")
+ROWS = (1, 8, 32, 64, 128, 256, 512, 1024)
+KINDS = ("peaked", "gaussian", "flat", "ties", "masked")
+SHOWN_VOCABULARY = 151_936  # where a default run varies everything but the vocabulary
 CALL_VOCABULARY = 32  # so short a row that a call costs only what every call costs
 
 STEPS = 4  # our calls cycle through so many steps: the tokens vary, and can be computed again
-
-
-@dataclass(frozen=True)
-class Filters:
-    """One phase's settings; the defaults switch a filter off."""
-
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Filters, and the kind of row they are measured on by default: `peaked` or `flat` (see rows.py)."""
-
-    name: str
-    filters: Filters
-    kind: str = "peaked"
-    hot: bool = False
-
-
-SETTINGS = {
-    setting.name: setting
-    for setting in (
-        Setting("hot T=30 k=16", Filters(temperature=30.0, top_k=16), hot=True),
-        Setting("k=50 p=0.95 T=0.7", Filters(temperature=0.7, top_k=50, top_p=0.95)),
-        Setting("k=1000 p=0.95", Filters(top_k=1000, top_p=0.95)),
-        Setting("p=0.9 peaked", Filters(top_p=0.9)),
-        Setting("p=0.9 flat", Filters(top_p=0.9), kind="flat"),
-        Setting("min-p=0.05", Filters(min_p=0.05)),
-        Setting("no filter", Filters()),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -60,14 +30,11 @@ class Case:
     kind: str
     rows: int
     place: str
+    outputs: str = "token"
 
     @property
-    def filters(self) -> Filters:
-        return SETTINGS[self.setting].filters
-
-    @property
-    def hot(self) -> bool:
-        return SETTINGS[self.setting].hot
+    def sampled_with(self) -> Setting:
+        return SETTINGS[self.setting]
 
     @property
     def row_bytes(self) -> int:
@@ -86,53 +53,85 @@ class Case:
         return self.out_of_cache or self.batch_bytes <= cache_bytes // 2
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "launch": "eager"}
 
     def __str__(self) -> str:
-        kind = "" if self.kind in self.setting else f", {self.kind} rows"
-        return f"V={self.vocabulary} {self.dtype} {self.setting}{kind}, {self.rows} rows, {self.place}"
+        rows = "1 row" if self.rows == 1 else f"{self.rows} rows"
+        outputs = "" if self.outputs == "token" else f", {self.outputs}"
+        return (
+            f"V={self.vocabulary:,} {self.dtype}, {self.setting}, {rows}, {self.kind}, {self.place}{outputs}"
+        )
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A product of axes. No kinds: each setting's own."""
+
+    vocabularies: tuple[int, ...] = (SHOWN_VOCABULARY,)
+    dtypes: tuple[str, ...] = ("bfloat16",)
+    settings: tuple[str, ...] = tuple(SETTINGS)
+    kinds: tuple[str, ...] = ()
+    rows: tuple[int, ...] = (1,)
+    places: tuple[str, ...] = ("out of cache",)
+    outputs: tuple[str, ...] = ("token",)
+
+    def cases(self) -> Iterator[Case]:
+        """One row of a mixed batch is no mixture: there, that setting is left out."""
+        for vocabulary, dtype, name, rows, place, outputs in product(
+            self.vocabularies, self.dtypes, self.settings, self.rows, self.places, self.outputs
+        ):
+            if rows > 1 or not SETTINGS[name].mixed:
+                for kind in self.kinds or SETTINGS[name].kinds:
+                    yield Case(vocabulary, dtype, name, kind, rows, place, outputs)
+
+
+_MANY_ROWS = ("k=50 p=0.95 T=0.7", "p=0.9", "no filter", "mixed")
+_WITH_LOGPROBS = ("hot T=30 k=16", "k=50 p=0.95 T=0.7", "p=0.9", "no filter", "mixed")
+# Within ten minutes on two cores.
+DEFAULT = (
+    Slice(vocabularies=VOCABULARIES, dtypes=DTYPES, places=PLACES),
+    Slice(kinds=("gaussian", "flat", "ties", "masked")),
+    Slice(rows=(8,)),
+    Slice(rows=(64,), settings=("hot T=30 k=16", *_MANY_ROWS)),
+    Slice(rows=(32, 128), settings=_MANY_ROWS, kinds=("peaked",)),
+    Slice(vocabularies=(32_000,), rows=(8, 32, 64, 128), settings=_MANY_ROWS, kinds=("peaked",)),
+    Slice(settings=_WITH_LOGPROBS, rows=(1, 8), outputs=("logprobs", "reference")),
+)
+# What a default run shows at one vocabulary, at all of them and in both dtypes; and the largest batches.
+FULL = (
+    *DEFAULT,
+    Slice(vocabularies=VOCABULARIES, dtypes=DTYPES, rows=(8, 64), places=PLACES),
+    Slice(vocabularies=VOCABULARIES, dtypes=DTYPES, kinds=KINDS, places=PLACES),
+    Slice(vocabularies=VOCABULARIES, rows=ROWS, settings=_MANY_ROWS),
+    Slice(vocabularies=VOCABULARIES, settings=_WITH_LOGPROBS, rows=(1, 8, 64), outputs=OUTPUTS),
+)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which cells to measure; an empty field takes the default of the run."""
+    """Which cells a run measures."""
 
-    vocabularies: tuple[int, ...] = ()
-    dtypes: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ()
-    rows: tuple[int, ...] = ()
-    places: tuple[str, ...] = ()
-    full: bool = False
+    slices: Sequence[Slice] = DEFAULT
 
     def cases(self, cache_bytes: int) -> list[Case]:
-        """The chosen cells that fit, grouped so that consecutive ones use the same rows of logits."""
-        cases = (case for case in self._product() if self._wanted(case) and case.fits(cache_bytes))
-        return sorted(cases, key=pool_of)
+        """The chosen cells that fit, each once, grouped so that consecutive ones use the same logits."""
+        cases = dict.fromkeys(case for one in self.slices for case in one.cases())
+        return sorted((case for case in cases if case.fits(cache_bytes)), key=pool_of)
 
     def call_cases(self) -> list[Case]:
         """The cells that measure what a call costs before it looks at a row."""
         return [
             Case(CALL_VOCABULARY, dtype, name, "peaked", 1, "in cache")
-            for dtype in self.dtypes or DTYPES
-            for name in self.settings or SETTINGS
+            for dtype in self._chosen("dtypes")
+            for name in self.settings()
+            if not SETTINGS[name].mixed
         ]
 
-    def _product(self) -> Iterator[Case]:
-        for vocabulary in self.vocabularies or VOCABULARIES:
-            for dtype in self.dtypes or DTYPES:
-                for name in self.settings or SETTINGS:
-                    for kind in ("peaked", "flat"):
-                        for rows in self.rows or ROWS:
-                            for place in self.places or PLACES:
-                                yield Case(vocabulary, dtype, name, kind, rows, place)
+    def settings(self) -> list[str]:
+        return self._chosen("settings")
 
-    def _wanted(self, case: Case) -> bool:
-        if case.kind != SETTINGS[case.setting].kind:
-            # The two nucleus settings are each other's other kind.
-            return self.full and not case.setting.startswith("p=0.9")
-        if self.full or self.rows or case.rows == 1:
-            return True
-        return case.vocabulary == SHOWN_VOCABULARY and case.dtype == "float32"
+    def _chosen(self, axis: str) -> list[Any]:
+        return list(dict.fromkeys(value for one in self.slices for value in getattr(one, axis)))
 
 
 Pool = tuple[int, str, str]

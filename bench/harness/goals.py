@@ -1,19 +1,27 @@
-"""The goals, as data, and how a run stands to them."""
+"""The CPU goals, as data, and how a run stands to them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .cases import CALL_VOCABULARY, SHOWN_VOCABULARY
+from .schema import Run
 
-Results = dict[str, Any]
+Results = Mapping[str, Any]
 
 _LEAST_VOCABULARY = 128_256  # shorter rows are over before a rate shows
-_ONE_PASS = ("hot T=30 k=16", "k=50 p=0.95 T=0.7", "min-p=0.05")
-_WHOLE_ROW = ("p=0.9 peaked", "no filter")
+_ONE_PASS = (
+    "hot T=30 k=16",
+    "k=50 p=0.9",
+    "k=50 p=0.95 T=0.7",
+    "k=50 p=0.95 min-p=0.05",
+    "min-p=0.05",
+    "greedy",
+)
+_WHOLE_ROW = ("p=0.9", "no filter")
 
 CALL_MICROSECONDS = 12.0
 THREADS_SPEEDUP = 1.8
@@ -36,7 +44,7 @@ class Goal:
     def is_for(self, cell: Results) -> bool:
         return (
             cell["setting"] in self.settings
-            and cell["kind"] == self.kind
+            and (cell["kind"], cell["outputs"]) == (self.kind, "token")
             and self.place in (None, cell["place"])
             and (
                 cell["vocabulary"] == self.vocabulary
@@ -47,12 +55,12 @@ class Goal:
 
 
 GOALS = (
-    Goal("top-k ≤ 50 or min-p", 1.6, "reads", _ONE_PASS, "out of cache"),
-    Goal("top-k ≤ 50 or min-p", 3.5, "reads", _ONE_PASS, "in cache"),
+    Goal("top-k ≤ 50, min-p or greedy", 1.6, "reads", _ONE_PASS, "out of cache"),
+    Goal("top-k ≤ 50, min-p or greedy", 3.5, "reads", _ONE_PASS, "in cache"),
     Goal("k ≤ 1000", 3.0, "reads", ("k=1000 p=0.95",), "out of cache"),
     Goal("peaked top-p alone, or no filter", 3.0, "reads", _WHOLE_ROW, "out of cache"),
     Goal("peaked top-p alone, or no filter", 9.0, "reads", _WHOLE_ROW, "in cache"),
-    Goal("flat top-p", 1.5, "ms", ("p=0.9 flat",), kind="flat", vocabulary=SHOWN_VOCABULARY),
+    Goal("flat top-p", 1.5, "ms", ("p=0.9",), kind="flat", vocabulary=SHOWN_VOCABULARY),
 )
 
 
@@ -69,9 +77,10 @@ class Verdict:
 
 
 def cell_name(cell: Results) -> str:
-    kind = "" if cell["kind"] in ("peaked", cell["setting"].split()[-1]) else f", {cell['kind']} rows"
-    shape = f"V={cell['vocabulary']:,} {cell['dtype']}"
-    return f"{shape}, {cell['setting']}{kind}, {count_rows(cell['rows'])}, {cell['place']}"
+    kind = "" if cell["kind"] == "peaked" else f" {cell['kind']}"
+    outputs = "" if cell["outputs"] == "token" else f", {cell['outputs']}"
+    shape = f"V={cell['vocabulary']:,} {cell['dtype']}{kind}"
+    return f"{shape}, {cell['setting']}, {count_rows(cell['rows'])}, {cell['place']}{outputs}"
 
 
 def count_rows(rows: int) -> str:
@@ -81,12 +90,14 @@ def count_rows(rows: int) -> str:
 class Costs:
     """The cost of a call that samples 32 logits, to be subtracted from longer ones."""
 
-    def __init__(self, run: Results) -> None:
+    def __init__(self, run: Run) -> None:
         self._medians: dict[tuple[str, str, str], float] = {
             (cell["dtype"], cell["setting"], key): result["median"]
-            for cell in run["calls"]
+            for cell in run.get("calls", [])
             for key, result in cell["results"].items()
+            if result["median"] is not None
         }
+        self._limits = {key: one["limit"] for key, one in run["contenders"].items() if "limit" in one}
 
     def of_call(self, cell: Results, key: str) -> float:
         return self._medians.get((cell["dtype"], cell["setting"], key), 0.0)
@@ -97,69 +108,68 @@ class Costs:
         rows: int = cell["rows"]
         return max(0.0, median - self.of_call(cell, key)) / rows
 
-    def reads(self, cell: Results, instruction_set: str) -> float:
-        """A row of ours as a multiple of one read of it, both without their calls."""
-        read = self.per_row(cell, f"read/{instruction_set}")
-        return self.per_row(cell, f"fire/{instruction_set}") / read if read > 0 else math.inf
+    def limits(self, cell: Results, ours: str) -> float:
+        """A row of ours as a multiple of its limit, one read of the row, both without their calls."""
+        limit = self.per_row(cell, self._limits[ours])
+        return self.per_row(cell, ours) / limit if limit > 0 else math.inf
 
 
-def verdicts(run: Results) -> Iterator[Verdict]:
+def verdicts(run: Run) -> Iterator[Verdict]:
     """Every goal that the run measured anything for."""
     costs = Costs(run)
-    for instruction_set in run["instruction_sets"]:
+    for ours in (key for key, one in run["contenders"].items() if one["role"] == "ours"):
+        instruction_set = ours.split("/")[-1]
         for goal in GOALS:
-            cells = [cell for cell in run["cells"] if goal.is_for(cell)]
+            cells = [cell for cell in run.get("cells", []) if goal.is_for(cell)]
             place = f", {goal.place}" if goal.place else ""
             yield from _judge(
                 f"{goal.title}{place} ({instruction_set})",
                 goal.limit,
                 "{:.2f} " + goal.unit,
-                [(_value(goal, costs, cell, instruction_set), cell_name(cell)) for cell in cells],
+                [(_value(goal, costs, cell, ours), cell_name(cell)) for cell in cells],
             )
         yield from _judge(
             f"call at V = {CALL_VOCABULARY} ({instruction_set})",
             CALL_MICROSECONDS,
             "{:.1f} µs",
-            [
-                (cell["results"][f"fire/{instruction_set}"]["median"], cell_name(cell))
-                for cell in run["calls"]
-            ],
+            [(cell["results"][ours]["median"] or math.inf, cell_name(cell)) for cell in run.get("calls", [])],
         )
-        yield from _faster_than_peers(run, instruction_set)
+        yield from _faster_than_peers(run, ours)
     yield from _judge("two threads", THREADS_SPEEDUP, "{:.2f} ×", _speedups(run), at_least=True)
     yield from _memory(run)
 
 
-def _value(goal: Goal, costs: Costs, cell: Results, instruction_set: str) -> float:
-    if goal.unit == "ms":
-        return costs.per_row(cell, f"fire/{instruction_set}") / 1000
-    return costs.reads(cell, instruction_set)
+def _value(goal: Goal, costs: Costs, cell: Results, ours: str) -> float:
+    return costs.per_row(cell, ours) / 1000 if goal.unit == "ms" else costs.limits(cell, ours)
 
 
-def _faster_than_peers(run: Results, instruction_set: str) -> Iterator[Verdict]:
+def _faster_than_peers(run: Run, ours: str) -> Iterator[Verdict]:
     """Whole calls are compared, what the call costs included."""
-    for peer in run["contenders"]:
-        ratios = [
+    for peer in (key for key, one in run["contenders"].items() if one["role"] == "peer"):
+        ratios: list[tuple[float, str]] = [
             (
-                cell["results"][peer]["median"] / cell["results"][f"fire/{instruction_set}"]["median"],
+                cell["results"][peer]["median"] / cell["results"][ours]["median"],  # type: ignore[operator]
                 cell_name(cell),
             )
-            for cell in run["cells"]
+            for cell in run.get("cells", [])
             if peer in cell["results"]
         ]
-        yield from _judge(f"faster than {peer} ({instruction_set})", 1.0, "{:.2f} ×", ratios, at_least=True)
+        yield from _judge(
+            f"faster than {peer} ({ours.split('/')[-1]})", 1.0, "{:.2f} ×", ratios, at_least=True
+        )
 
 
-def _speedups(run: Results) -> list[tuple[float, str]]:
+def _speedups(run: Run) -> list[tuple[float, str]]:
     speedups = []
-    for cell in run["threads"]:
-        one, two = (result["median"] for _, result in sorted(cell["results"].items()))
+    for cell in run.get("threads", []):
+        one, two = (result["median"] or math.inf for _, result in sorted(cell["results"].items()))
         speedups.append((one / two, cell_name(cell)))
     return speedups
 
 
-def _memory(run: Results) -> Iterator[Verdict]:
-    ours = [record for record in run["memory"] if record["contender"] == "fire"]
+def _memory(run: Run) -> Iterator[Verdict]:
+    contenders = run["contenders"]
+    ours = [peak for peak in run.get("memory", []) if contenders[peak["contender"]]["role"] == "ours"]
     for rows in sorted({record["rows"] for record in ours}):
         peaks = [
             (record["peak_bytes"] / 1024, cell_name(record)) for record in ours if record["rows"] == rows

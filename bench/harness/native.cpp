@@ -1,5 +1,5 @@
 // What the benchmark needs at full speed: one read of a row, to compare with; the filling of llama.cpp's array;
-// and a sweep that pushes everything else out of the caches.
+// a sweep that pushes everything else out of the caches; and as many instructions as the processor runs.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -63,5 +63,15 @@ void FillTokenData(const float* logits, size_t vocabulary, TokenData* data) {
 }
 
 int16_t Sweep(const int16_t* data, size_t count) { return Maximum(data, count); }
+
+// Independent additions of vectors, eight a turn; the caller counts them.
+void AddVectors(size_t turns) {
+  typedef int32_t Vector __attribute__((vector_size(kVectorBytes)));
+  Vector a{}, b{}, c{}, d{}, e{}, f{}, g{}, h{}, one = Vector{} + 1;
+  for (size_t i = 0; i < turns; ++i) {
+    a += one, b += one, c += one, d += one, e += one, f += one, g += one, h += one;
+    __asm__ volatile("" : "+x"(a), "+x"(b), "+x"(c), "+x"(d), "+x"(e), "+x"(f), "+x"(g), "+x"(h));
+  }
+}
 
 }  // extern "C"

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .cases import CALL_VOCABULARY, ROWS, Case, Pool
+from .cases import CALL_VOCABULARY, Case, Pool
 
 ROTATION = 4  # a rotation reads this many times the last-level cache before it meets a row again
 
@@ -20,36 +20,42 @@ def make_rows(kind: str, count: int, vocabulary: int, seed: int) -> FloatRows:
 
     peaked: normal noise of deviation 2 and 64 tokens well above it, at random places, whose probabilities
     fall as rank^-1.5: a nucleus of 0.9 holds some tens of tokens, as a language model's does.
+    gaussian: normal noise of deviation 3: a nucleus of 0.9 holds about 4 % of the vocabulary.
     flat: normal noise of deviation 1: a nucleus of 0.9 holds about 60 % of the vocabulary.
+    ties: the gaussian ones rounded to whole numbers: some thirty values share the vocabulary.
+    masked: the peaked ones, nine tokens in ten at −inf, as a grammar leaves them.
     """
     generator = np.random.default_rng(seed)
     rows = generator.standard_normal((count, vocabulary), dtype=np.float32)
     if kind == "flat":
         return rows
+    if kind in ("gaussian", "ties"):
+        rows *= 3
+        return rows if kind == "gaussian" else np.rint(rows)
     rows *= 2
     likely = min(64, vocabulary)
     logits = (18 - 1.5 * np.log(np.arange(1, likely + 1))).astype(np.float32)
     for row in rows:
         row[generator.choice(vocabulary, likely, replace=False)] = logits
+        if kind == "masked":
+            row[generator.permutation(vocabulary)[: vocabulary * 9 // 10]] = -np.inf
     return rows
 
 
-def pool_rows(vocabulary: int, dtype: str, cache_bytes: int) -> int:
-    """Rows in a pool: whole batches of the largest size, together ROTATION times the last-level cache."""
-    largest = max(ROWS)
+def pool_rows(vocabulary: int, dtype: str, cache_bytes: int, largest: int) -> int:
+    """Rows in a pool: batches of the `largest` size, together ROTATION times the last-level cache or more."""
     if vocabulary <= CALL_VOCABULARY:
         return largest
     batch_bytes = largest * vocabulary * (4 if dtype == "float32" else 2)
-    return largest * max(2, -(-ROTATION * cache_bytes // batch_bytes))
+    return largest * max(1, -(-ROTATION * cache_bytes // batch_bytes))
 
 
-def write_pool(path: Path, pool: Pool, cache_bytes: int) -> int:
-    """Writes the pool's rows for the workers to load, in the bits of its dtype; returns its bytes."""
+def write_pool(path: Path, pool: Pool, cache_bytes: int, largest: int) -> None:
+    """Writes the pool's rows for the workers to load, in the bits of its dtype. largest: rows of a batch."""
     vocabulary, dtype, kind = pool
-    rows = make_rows(kind, pool_rows(vocabulary, dtype, cache_bytes), vocabulary, seed=vocabulary)
+    rows = make_rows(kind, pool_rows(vocabulary, dtype, cache_bytes, largest), vocabulary, seed=vocabulary)
     bits = rows.view(np.int32) if dtype == "float32" else _bfloat16_bits(rows)
     np.save(path, bits)
-    return bits.nbytes
 
 
 def load_pool(path: Path) -> torch.Tensor:

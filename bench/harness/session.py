@@ -5,17 +5,20 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import peers
 
 from .cases import Case, Pool
+from .kept_set import Drawn
 from .machine import StolenTime
 from .rows import ROTATION, write_pool
+from .schema import Cell, Contender
 from .summary import Summary
 from .turns import Estimate, Pace, turns
 from .worker import serve
@@ -63,6 +66,15 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def differing(drawn: Drawn, expected: Drawn) -> int:
+    """Rows whose token or, by more than 1e-6 · max(1, |value|), log-probability differs."""
+    wrong = drawn.tokens != expected.tokens
+    for value, right in ((drawn.logprob, expected.logprob), (drawn.reference, expected.reference)):
+        if value is not None and right is not None:
+            wrong = wrong | ~(np.abs(value - right) <= 1e-6 * np.maximum(1, np.abs(right)))
+    return int(wrong.sum())
 
 
 @dataclass(frozen=True)
@@ -115,15 +127,29 @@ class Session:
         for worker in (*self.workers.values(), self._referee):
             worker.close()
 
-    def use_pool(self, pool: Pool) -> None:
-        """Makes the rows of a pool and has every worker load them."""
+    def contenders(self) -> dict[str, Contender]:
+        """What the results file says of them: ours, the limits that they are held against, the peers."""
+        found: dict[str, Contender] = {}
+        ours: dict[str, Any] = self.workers[self.instruction_sets[0]].ask("describe", list(peers.OURS))
+        for name in self.instruction_sets:
+            found[f"fire/{name}"] = ours["fire"] | {"limit": f"read/{name}"}
+        for name in self.instruction_sets:
+            found[f"read/{name}"] = dict(ours["read"])  # type: ignore[assignment]
+        for key in found:
+            found[key]["title"] += f" ({key.split('/')[1]})"
+        names = [seat.contender for seat in self.seats if seat.worker == "peers"]
+        found.update(self.workers["peers"].ask("describe", names))
+        return found
+
+    def use_pool(self, pool: Pool, cases: Iterable[Case]) -> None:
+        """Makes the rows of these cases, which share a pool, and has every worker load them."""
         path = self.folder / "pool.npy"
-        write_pool(path, pool, self.cache_bytes)
+        write_pool(path, pool, self.cache_bytes, max(case.rows for case in cases))
         for worker in (*self.workers.values(), self._referee):
             worker.ask("load_pool", path)
         path.unlink()
 
-    def measure(self, case: Case, seats: list[Seat] | None = None) -> dict[str, Any]:
+    def measure(self, case: Case, seats: list[Seat] | None = None) -> Cell:
         """Times a case in turns and checks every token drawn; the cell as it is stored."""
         seats = self.seats if seats is None else seats
         stolen = StolenTime()
@@ -132,6 +158,7 @@ class Session:
             names = list(dict.fromkeys(seat.contender for seat in seats if seat.worker == worker))
             for name, estimate in self.workers[worker].ask("open", case, names).items():
                 estimates[worker, name] = estimate
+        seats = [seat for seat in seats if (seat.worker, seat.contender) in estimates]
         paces = {seat: Pace.of(estimates[seat.worker, seat.contender], self.budget) for seat in seats}
         times: dict[Seat, list[int]] = {seat: [] for seat in seats}
         for seat in turns({seat: pace.rounds for seat, pace in paces.items()}, self._shuffle):
@@ -139,17 +166,18 @@ class Session:
             times[seat] += self.workers[seat.worker].ask(
                 "turn", seat.contender, pace.calls, pace.warm_up, seat.threads
             )
-        cell = {**case.as_dict(), "stolen_percent": stolen.percent(), "results": {}}
+        cell: Any = {**case.as_dict(), "stolen_percent": stolen.percent(), "results": {}}
         checks = self._checks(case, seats)
         for seat in seats:
             cell["results"][seat.key] = {**asdict(Summary.of_nanoseconds(times[seat])), **checks[seat]}
         cell["kept"] = self._referee.ask("kept", case)
-        return cell
+        measured: Cell = cell
+        return measured
 
     def _checks(self, case: Case, seats: list[Seat]) -> dict[Seat, dict[str, int]]:
-        """Per seat: how many tokens were checked, and how many were wrong."""
+        """Per seat: how many rows' draws were checked, and how many were wrong."""
         found = {worker: self.workers[worker].ask("check") for worker in {seat.worker for seat in seats}}
-        expected: dict[tuple[int, int], peers.Tokens] = {}
+        expected: dict[tuple[int, int], Drawn] = {}
         checks = {}
         for seat in seats:
             check = found[seat.worker][seat.contender]
@@ -157,6 +185,6 @@ class Session:
             if seat.contender == "fire":
                 drawn = self.workers[seat.worker].ask("calls", "fire")
                 keys = {call.key for call in drawn} - expected.keys()
-                expected |= self._referee.ask("tokens", case, sorted(keys))
-                checks[seat]["wrong"] = sum(int((call.tokens != expected[call.key]).sum()) for call in drawn)
+                expected |= self._referee.ask("expected", case, sorted(keys))
+                checks[seat]["wrong"] = sum(differing(call.drawn, expected[call.key]) for call in drawn)
         return checks

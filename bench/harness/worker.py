@@ -13,10 +13,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import peers
 import torch
 
 from .cases import STEPS, Case
+from .kept_set import Drawn
 from .memory import peak_extra_bytes
 from .native import Native
 from .rows import Rotation, load_pool
@@ -29,11 +31,11 @@ class Call:
 
     batch: int
     draw: int
-    tokens: peers.Tokens
+    drawn: Drawn
 
     @property
     def key(self) -> tuple[int, int]:
-        """What decides a token of ours, besides the case: the batch and the step."""
+        """What decides a draw of ours, besides the case: the batch and the steps."""
         return self.batch, self.draw % STEPS
 
 
@@ -64,10 +66,18 @@ class Worker:
     def load_pool(self, path: Path) -> None:
         self._pool = load_pool(path)
 
+    def describe(self, names: list[str]) -> dict[str, dict[str, str]]:
+        """What the results file says of each adapter."""
+        found = {name: peers.load(name) for name in names}
+        return {
+            name: {"title": one.title, "notes": one.notes, "role": one.role} for name, one in found.items()
+        }
+
     def open(self, case: Case, names: list[str]) -> dict[str, Estimate]:
-        """Sets up a case; returns about how long a call of each contender takes."""
+        """Sets up a case; returns about how long a call takes of those that do what the case asks for."""
         self._rotation = Rotation(case, self._pool)
         self._case = case
+        names = [name for name in names if peers.load(name).does(case)]
         self._draws = dict.fromkeys(names, 0)
         self._calls: dict[str, list[Call]] = {name: [] for name in names}
         self._contenders = {
@@ -88,25 +98,29 @@ class Worker:
         checks = {}
         for name, calls in self._calls.items():
             contender = self._contenders[name]
-            wrong = sum(contender.wrong(call.tokens, call.batch) for call in calls)
-            checks[name] = Check(sum(call.tokens.size for call in calls), wrong)
+            wrong = sum(contender.wrong(call.drawn, call.batch) for call in calls)
+            checks[name] = Check(sum(call.drawn.tokens.size for call in calls), wrong)
         return checks
 
     def calls(self, name: str) -> list[Call]:
         return self._calls[name]
 
-    def tokens(self, case: Case, keys: list[tuple[int, int]]) -> dict[tuple[int, int], peers.Tokens]:
-        """What fire-sampling must draw in each (batch, step): by the NumPy entry, from float32 copies."""
-        from peers.fire import configuration
+    def expected(self, case: Case, keys: list[tuple[int, int]]) -> dict[tuple[int, int], Drawn]:
+        """What fire-sampling must draw in each (batch, draw): by the NumPy entry, from float32 copies."""
+        from peers.fire import configurations, steps
 
         from fire_sampling import numpy as fire_numpy
 
         rotation = Rotation(case, self._pool)
-        config = configuration(case)
-        return {
-            (batch, step): fire_numpy.sample(rotation.batches[batch].float().numpy(), step, config)
-            for batch, step in keys
-        }
+        config, reference = configurations(case), case.outputs == "reference"
+        found = {}
+        for batch, draw in keys:
+            logits = rotation.batches[batch].float().numpy()
+            sample = fire_numpy.sample_with_logprobs(logits, steps(case, draw), config, reference=reference)
+            found[batch, draw] = Drawn(
+                sample.token, sample.logprob.astype(np.float64), sample.ref_logprob.astype(np.float64)
+            )
+        return found
 
     def kept(self, case: Case) -> int:
         """The size of the kept set in the first row."""
@@ -115,7 +129,7 @@ class Worker:
         import fire_sampling
 
         rows = Rotation(case, self._pool).batches[0][:1]
-        records = fire_sampling.pack(configuration(case), rows=1)
+        records = fire_sampling.pack(configuration(case.sampled_with.of_row(0)))
         return int(torch.ops.fire.sample_with_logprobs(rows, torch.tensor(0), records, reference=False)[4])
 
     def peak_extra_bytes(self, case: Case, name: str) -> int:
@@ -130,13 +144,16 @@ class Worker:
 
         import fire_sampling
 
-        config = configuration(self._case)
+        config = configuration(self._case.sampled_with.of_row(0))
         times = []
         for _ in range(calls):
             begin = time.perf_counter_ns()
             fire_sampling.pack(config, rows=rows)
             times.append(time.perf_counter_ns() - begin)
         return times
+
+    def instructions_per_ns(self) -> float:
+        return self._native.instructions_per_ns()
 
     def instruction_set(self) -> str:
         from fire_sampling import _native
@@ -153,7 +170,7 @@ class Worker:
         begin = time.perf_counter_ns()
         result = contender.call()
         end = time.perf_counter_ns()
-        self._calls[name].append(Call(batch, draw, contender.tokens(result)))
+        self._calls[name].append(Call(batch, draw, contender.drawn(result)))
         return end - begin
 
     def _estimate(self, name: str) -> Estimate:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 
-from .contender import Contender, Tokens
+from .contender import Contender
 
-__all__ = ["OURS", "PEERS", "Contender", "Tokens", "load"]
+__all__ = ["OURS", "PEERS", "Contender", "load"]
 
 _ADAPTERS = {
     "fire": "fire:Fire",
@@ -14,6 +14,7 @@ _ADAPTERS = {
     "hf": "hugging_face:HuggingFace",
     "llama.cpp": "llama_cpp:LlamaCpp",
     "llama.cpp+fill": "llama_cpp:LlamaCppFilling",
+    "vllm": "vllm_cpu:VllmCpu",
     "numpy": "numpy_partition:NumpyPartition",
 }
 OURS = ("read", "fire")  # timed in one process per instruction set; the others share one process

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from harness.cases import Case
+from harness.kept_set import Drawn
 from harness.native import Native
+from harness.settings import Filters
 from transformers.generation.logits_process import (
     LogitsProcessorList,
     MinPLogitsWarper,
@@ -18,28 +21,54 @@ from transformers.generation.logits_process import (
 from .contender import Contender
 
 
+def warpers(filters: Filters, vocabulary: int) -> LogitsProcessorList:
+    """Those that `generate` appends for these settings, in its order."""
+    chosen = LogitsProcessorList()
+    if filters.temperature not in (0, 1):
+        chosen.append(TemperatureLogitsWarper(filters.temperature))
+    if filters.top_k > 0:
+        chosen.append(TopKLogitsWarper(min(filters.top_k, vocabulary)))
+    if filters.top_p < 1:
+        chosen.append(TopPLogitsWarper(filters.top_p))
+    if filters.min_p > 0:
+        chosen.append(MinPLogitsWarper(filters.min_p))
+    return chosen
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Rows that share their settings: a call of `generate` has one for all of them."""
+
+    rows: torch.Tensor | None  # None: the whole batch
+    warpers: LogitsProcessorList
+    greedy: bool
+
+
 class HuggingFace(Contender):
     name = "hf"
     title = "HF transformers"
     notes = (
         "What GenerationMixin._sample does with outputs.logits: the float32 copy of the last position, the "
         "warpers that generate appends for these settings (temperature, top-k, top-p, min-p), softmax, "
-        "multinomial. "
-        "Left out: the concatenation of the token and the stopping criteria."
+        "multinomial; greedy: argmax. Its settings are those of a whole batch: of a mixed one, rows with "
+        "equal settings are sampled together. Log-probabilities: log_softmax of the warped scores, and of "
+        "the logits. Left out: the concatenation of the token and the stopping criteria."
     )
+    outputs = frozenset({"token", "logprobs", "reference"})
 
     def __init__(self, case: Case, batches: torch.Tensor, native: Native) -> None:
         super().__init__(case, batches, native)
-        filters = self.filters
-        self._warpers = LogitsProcessorList()
-        if filters.temperature != 1:
-            self._warpers.append(TemperatureLogitsWarper(filters.temperature))
-        if filters.top_k > 0:
-            self._warpers.append(TopKLogitsWarper(min(filters.top_k, case.vocabulary)))
-        if filters.top_p < 1:
-            self._warpers.append(TopPLogitsWarper(filters.top_p))
-        if filters.min_p > 0:
-            self._warpers.append(MinPLogitsWarper(filters.min_p))
+        members: dict[Filters, list[int]] = {}
+        for row, filters in enumerate(self.of_rows):
+            members.setdefault(filters, []).append(row)
+        self._groups = [
+            _Group(
+                torch.tensor(rows) if len(members) > 1 else None,
+                warpers(filters, case.vocabulary),
+                filters.greedy,
+            )
+            for filters, rows in members.items()
+        ]
         self._input_ids = cast(torch.LongTensor, torch.zeros((case.rows, 8), dtype=torch.long))
         self.prepare(0, 0)
 
@@ -47,8 +76,30 @@ class HuggingFace(Contender):
         self._logits = self.batches[batch].unsqueeze(1)  # as a model returns them: [rows, length, vocabulary]
 
     @torch.no_grad()
-    def call(self) -> torch.Tensor:
+    def call(self) -> Any:
         logits = self._logits[:, -1].to(copy=True, dtype=torch.float32, device=self._input_ids.device)
-        scores = self._warpers(self._input_ids, cast(torch.FloatTensor, logits))
-        probabilities = torch.nn.functional.softmax(scores, dim=-1)
-        return torch.multinomial(probabilities, num_samples=1).squeeze(1)
+        if len(self._groups) == 1:
+            return self._sample(self._groups[0], logits)
+        outputs = [
+            torch.empty(self.case.rows, dtype=torch.long if place == 0 else torch.float32)
+            for place in range(("token", "logprobs", "reference").index(self.case.outputs) + 1)
+        ]
+        for group in self._groups:
+            for output, value in zip(outputs, self._sample(group, logits[group.rows]), strict=True):
+                output[group.rows] = value
+        return outputs
+
+    def drawn(self, result: Any) -> Drawn:
+        token, *logprobs = result
+        return Drawn(token.numpy(), *(value.double().numpy() for value in logprobs))
+
+    def _sample(self, group: _Group, logits: torch.Tensor) -> list[torch.Tensor]:
+        scores = group.warpers(self._input_ids, cast(torch.FloatTensor, logits))
+        if group.greedy:
+            token = torch.argmax(scores, dim=-1)
+        else:
+            probabilities = torch.nn.functional.softmax(scores, dim=-1)
+            token = torch.multinomial(probabilities, num_samples=1).squeeze(1)
+        values = {"token": (), "logprobs": (scores,), "reference": (scores, logits)}[self.case.outputs]
+        index = token.unsqueeze(1)
+        return [token, *(value.log_softmax(-1).gather(1, index).squeeze(1) for value in values)]

@@ -3,46 +3,58 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 import llama_cpp.llama_cpp as llama
 import numpy as np
 import torch
 from harness.cases import Case
+from harness.kept_set import Drawn, Order
 from harness.native import Native
+from harness.settings import Filters
 
-from .contender import Contender, Tokens
+from .contender import Contender
 
 _TOKEN_DATA = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 _CHAIN = (
     "The chain in llama.cpp's default order: top-k, top-p, min-p, temperature, dist; so top-p and min-p "
-    "count the mass at temperature 1. It takes float32 logits only: bfloat16 rows are converted beforehand, "
-    "untimed. Rows one after another."
+    "count the mass at temperature 1; greedy: its greedy sampler. It takes float32 logits only: bfloat16 "
+    "rows are converted beforehand, untimed. Rows one after another, a chain for each kind of settings. "
+    "Log-probability: the logarithm of the probability that the chain leaves with the token."
 )
+
+
+def _chain(filters: Filters) -> Any:
+    chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
+    samplers = []
+    if filters.top_k > 0:
+        samplers.append(llama.llama_sampler_init_top_k(filters.top_k))
+    if filters.top_p < 1:
+        samplers.append(llama.llama_sampler_init_top_p(filters.top_p, 0))
+    if filters.min_p > 0:
+        samplers.append(llama.llama_sampler_init_min_p(filters.min_p, 0))
+    if filters.greedy:
+        samplers.append(llama.llama_sampler_init_greedy())
+    else:
+        if filters.temperature != 1:
+            samplers.append(llama.llama_sampler_init_temp(filters.temperature))
+        samplers.append(llama.llama_sampler_init_dist(3))
+    for sampler in samplers:
+        llama.llama_sampler_chain_add(chain, sampler)
+    return chain
 
 
 class LlamaCpp(Contender):
     name = "llama.cpp"
     title = "llama.cpp, array filled beforehand"
     notes = _CHAIN + " The array of 12-byte candidates that a chain works on is filled beforehand, untimed."
+    outputs = frozenset({"token", "logprobs"})
+    order = Order(before_temperature=True)
     prepare_fills_caches = True
-    filters_before_temperature = True
 
     def __init__(self, case: Case, batches: torch.Tensor, native: Native) -> None:
         super().__init__(case, batches, native)
-        filters = self.filters
-        self._chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
-        samplers = []
-        if filters.top_k > 0:
-            samplers.append(llama.llama_sampler_init_top_k(filters.top_k))
-        if filters.top_p < 1:
-            samplers.append(llama.llama_sampler_init_top_p(filters.top_p, 0))
-        if filters.min_p > 0:
-            samplers.append(llama.llama_sampler_init_min_p(filters.min_p, 0))
-        if filters.temperature != 1:
-            samplers.append(llama.llama_sampler_init_temp(filters.temperature))
-        samplers.append(llama.llama_sampler_init_dist(3))
-        for sampler in samplers:
-            llama.llama_sampler_chain_add(self._chain, sampler)
+        self._chains = {filters: _chain(filters) for filters in dict.fromkeys(self.of_rows)}
 
         self._float_batches = batches if batches.dtype == torch.float32 else batches.float()
         data = np.zeros((case.rows, case.vocabulary), _TOKEN_DATA)
@@ -54,12 +66,15 @@ class LlamaCpp(Contender):
             )
             for address in self._addresses
         ]
-        self._references = [ctypes.byref(array) for array in self._arrays]
+        self._calls = [
+            (self._chains[filters], ctypes.byref(array))
+            for filters, array in zip(self.of_rows, self._arrays, strict=True)
+        ]
         self._first_row = self._float_batches.data_ptr()
 
     def __del__(self) -> None:
-        if hasattr(self, "_chain"):
-            llama.llama_sampler_free(self._chain)
+        for chain in getattr(self, "_chains", {}).values():
+            llama.llama_sampler_free(chain)
 
     def prepare(self, batch: int, draw: int) -> None:
         self._locate(batch)
@@ -67,11 +82,18 @@ class LlamaCpp(Contender):
             self._fill(row)
 
     def call(self) -> None:
-        for reference in self._references:
-            llama.llama_sampler_apply(self._chain, reference)
+        for chain, array in self._calls:
+            llama.llama_sampler_apply(chain, array)
 
-    def tokens(self, result: None) -> Tokens:
-        return np.array([array.data[array.selected].id for array in self._arrays])
+    def drawn(self, result: None) -> Drawn:
+        chosen = [array.data[array.selected] for array in self._arrays]
+        tokens = np.array([one.id for one in chosen], np.int64)
+        if self.case.outputs == "token":
+            return Drawn(tokens)
+        return Drawn(
+            tokens,
+            np.log([1.0 if of.greedy else one.p for of, one in zip(self.of_rows, chosen, strict=True)]),
+        )
 
     def _locate(self, batch: int) -> None:
         row_bytes = self.case.vocabulary * 4
@@ -94,6 +116,6 @@ class LlamaCppFilling(LlamaCpp):
         self._locate(batch)
 
     def call(self) -> None:
-        for row, reference in enumerate(self._references):
+        for row, (chain, array) in enumerate(self._calls):
             self._fill(row)
-            llama.llama_sampler_apply(self._chain, reference)
+            llama.llama_sampler_apply(chain, array)

@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from harness.cases import Case
+from harness.kept_set import Drawn
 from harness.native import Native
+from harness.settings import Filters
 
-from .contender import Contender, Tokens
+from .contender import Contender
 
 FloatRow = npt.NDArray[np.float32]
 
@@ -18,11 +20,15 @@ class NumpyPartition(Contender):
     title = "NumPy argpartition"
     notes = (
         "Top-k by argpartition, then temperature, softmax, top-p by a sort of what is left, min-p, one "
-        "uniform number. Rows one after another; NumPy has no bfloat16: they are widened within the call."
+        "uniform number; greedy: argmax. Rows one after another; NumPy has no bfloat16: they are widened "
+        "within the call. Log-probability: of what is left, by the same sums."
     )
+
+    outputs = frozenset({"token", "logprobs"})
 
     def __init__(self, case: Case, batches: torch.Tensor, native: Native) -> None:
         super().__init__(case, batches, native)
+        self._with_logprobs = case.outputs == "logprobs"
         self._generator = np.random.default_rng(3)
         self.prepare(0, 0)
 
@@ -31,14 +37,20 @@ class NumpyPartition(Contender):
         self._widen = logits.dtype == torch.bfloat16
         self._logits = (logits.view(torch.uint16) if self._widen else logits).numpy()
 
-    def call(self) -> Tokens:
-        return np.array([self._sample(row) for row in self._logits])
+    def call(self) -> list[tuple[int, float]]:
+        return [self._sample(row, of) for row, of in zip(self._logits, self.of_rows, strict=True)]
 
-    def _sample(self, row: npt.NDArray[np.float32 | np.uint16]) -> int:
-        filters = self.filters
+    def drawn(self, result: list[tuple[int, float]]) -> Drawn:
+        tokens, logprobs = zip(*result, strict=True)
+        return Drawn(np.array(tokens), np.array(logprobs) if self.case.outputs == "logprobs" else None)
+
+    def _sample(self, row: npt.NDArray[np.float32 | np.uint16], filters: Filters) -> tuple[int, float]:
+        """The token, and the logarithm of its probability where that is asked for."""
         logits: FloatRow = (
             (row.astype(np.uint32) << 16).view(np.float32) if self._widen else row.view(np.float32)
         )
+        if filters.greedy:
+            return int(logits.argmax()), 0.0
         ids = None
         if 0 < filters.top_k < logits.size:
             ids = np.argpartition(logits, logits.size - filters.top_k)[-filters.top_k :]
@@ -56,4 +68,5 @@ class NumpyPartition(Contender):
         mass = np.cumsum(weights)
         drawn = int(np.searchsorted(mass, self._generator.random() * mass[-1], side="right"))
         drawn = min(drawn, mass.size - 1)  # a product rounded up to the whole mass
-        return drawn if ids is None else int(ids[drawn])
+        logprob = float(np.log(weights[drawn] / mass[-1])) if self._with_logprobs else 0.0
+        return drawn if ids is None else int(ids[drawn]), logprob

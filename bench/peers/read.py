@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import torch
 from harness.cases import Case
+from harness.kept_set import Drawn
 from harness.native import Native
 
-from .contender import Contender, Tokens
+from .contender import Contender
 
 
 class Read(Contender):
     name = "read"
     title = "one read"
+    role = "limit"
+    outputs = frozenset({"token", "logprobs", "reference"})
     notes = (
         "A streaming maximum of every row, one thread (harness/native.cpp: g++ -O3 -ffast-math with the "
         "instruction set of the sampler beside it, eight independent vectors of maxima); of a bfloat16 row, "
@@ -35,15 +38,15 @@ class Read(Contender):
     def call(self) -> None:
         self._read(self._logits, self.case.rows, self.case.vocabulary, self._out)
 
-    def tokens(self, result: None) -> Tokens:
+    def drawn(self, result: None) -> Drawn:
         """Not tokens: the bits of the maxima."""
-        return self._maxima.view(self._integer).numpy().astype(np.int64)
+        return Drawn(self._maxima.view(self._integer).numpy().astype(np.int64))
 
-    def wrong(self, tokens: Tokens, batch: int) -> int:
+    def wrong(self, drawn: Drawn, batch: int) -> int:
         logits = self.batches[batch]
         bits = (
             (logits if logits.dtype == torch.float32 else logits.view(torch.int16))
             .amax(-1)
             .view(self._integer)
         )
-        return int((bits.numpy() != tokens).sum())
+        return int((bits.numpy() != drawn.tokens).sum())

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Tables and pictures of the results files of any benchmark here, CPU or GPU.
+
+python bench/report.py                        the committed files, as text
+python bench/report.py RESULTS.json ...       these
+python bench/report.py --pictures FOLDER      their pictures too, as PNG
+python bench/report.py --write-docs           docs/benchmarks.md, the pages behind it, and the pictures
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from harness.schema import check
+from views.results import Results
+from views.tables import Tables
+from views.text import write_between_markers
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = ROOT / "bench" / "results"
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+IMAGES = ROOT / "docs" / "images"
+# Each picture's name, and what a reader who cannot see it is told.
+PICTURES = {
+    "settings": "Time of a call in each setting: fire-sampling, its peers and the limit, on a log scale",
+    "rows": "Time of a call against the rows of its batch, with the limit as a dashed line",
+    "heat_map": "How many times as long as fire-sampling the fastest peer takes, over settings and shapes",
+    "roofline": "Instructions a nanosecond against instructions a byte, under the machine's roofs",
+    "generate": "Tokens a second of generate() with and without fire-sampling, and the share spent sampling",
+}
+
+
+def read(path: Path) -> Results:
+    """ValueError: not a results file; the message names file and field."""
+    try:
+        return Results(check(json.loads(path.read_text())))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def draw_pictures(results: Results, name: str, folder: Path) -> dict[str, Path]:
+    """Those that the file has data for, as `NAME_picture.png`."""
+    from views import generate_plot, heat_map, roofline, rows_plot, settings_plot
+
+    draws = (settings_plot.draw, rows_plot.draw, heat_map.draw, roofline.draw, generate_plot.draw)
+    drawn = {}
+    for picture, draw in zip(PICTURES, draws, strict=True):
+        path = folder / f"{name}_{picture}.png"
+        if draw(results, path):
+            drawn[picture] = path
+        else:
+            path.unlink(missing_ok=True)  # of an earlier file that had data for it
+    return drawn
+
+
+def details_page(path: Path) -> Path:
+    return DOCUMENT.with_name(f"benchmarks_{path.stem}.md")
+
+
+def write_documents(results: Results, path: Path) -> None:
+    """The part of docs/benchmarks.md that shows this file, its pictures, and a page with every number."""
+    pictures = draw_pictures(results, f"benchmark_{path.stem}", IMAGES)
+    tables = Tables(results, markdown=True)
+    parts = [f"![{PICTURES[name]}](images/{picture.name})" for name, picture in pictures.items()]
+    parts.append(tables.summary())
+    details, page = tables.details(), details_page(path)
+    if details.strip():
+        page.write_text(f"# Every number of bench/results/{path.name}\n\n{details}")
+        parts.append(f"[Every number, and what each contender does]({page.name})")
+    write_between_markers(DOCUMENT, f"bench/results/{path.name}", "\n\n".join(parts))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="*", type=Path, help="default: bench/results/*.json")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="where to draw the pictures")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="only files of bench/results, measured whole"
+    )
+    options = parser.parse_args(arguments)
+    wrong = 0
+    for path in options.files or sorted(FILES.glob("*.json")):
+        results = read(path)
+        tables = Tables(results)
+        print(f"{path}\n\n{tables.summary()}\n{tables.details()}")
+        if options.pictures:
+            for picture in draw_pictures(results, path.stem, options.pictures).values():
+                print(picture)
+        if options.write_docs:
+            write_documents(results, path)
+        wrong += results.wrong()
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""How many times as long as ours the fastest peer takes, over settings and shapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from harness.schema import Cell
+from matplotlib.colors import LogNorm
+
+from . import style
+from .results import Results, setting_name, usual
+from .text import ratio
+
+MOST_COLUMNS = 9  # that stay legible on a phone
+
+
+def shapes(results: Results) -> dict[tuple[int, int], dict[tuple[str, str], float]]:
+    """By vocabulary and rows, the ratio of each setting and kind: in the dtype and place of most cells."""
+    compared = [
+        (cell, ahead)
+        for cell in results.cells
+        if cell["outputs"] == "token" and (ahead := results.ahead(cell)) is not None
+    ]
+    if not compared:
+        return {}
+    wanted = [(cell["dtype"], cell["place"], cell["launch"]) for cell, _ in compared]
+    main = max(dict.fromkeys(wanted), key=lambda one: (wanted.count(one), one[0] == "bfloat16"))
+    found: dict[tuple[int, int], dict[tuple[str, str], float]] = {}
+    for (cell, ahead), axes in zip(compared, wanted, strict=True):
+        if axes == main:
+            found.setdefault((cell["vocabulary"], cell["rows"]), {})[cell["setting"], cell["kind"]] = ahead
+    # Vocabularies at the fewest rows, then the rows at the vocabulary that has most of them.
+    fewest = min(rows for _, rows in found)
+    widest = max((v for v, _ in found), key=lambda v: (sum(one == v for one, _ in found), v))
+    order = sorted(shape for shape in found if shape[1] == fewest)
+    order += sorted(shape for shape in found if shape[1] != fewest and shape[0] == widest)
+    return {shape: found[shape] for shape in order[:MOST_COLUMNS]}
+
+
+def draw(results: Results, path: Path) -> bool:
+    """Writes the picture; False where nothing was compared."""
+    columns = shapes(results)
+    if not columns:
+        return False
+    cells: dict[tuple[str, str], Cell] = {}
+    for cell in sorted(results.cells, key=results.setting_place):
+        cells.setdefault((cell["setting"], cell["kind"]), cell)
+    lines = [name for name, cell in cells.items() if any(name in one for one in columns.values())]
+    if len(columns) > 1:  # kinds that one shape alone shows have their place in the tables
+        lines = [
+            name for name in lines if usual(cells[name]) or sum(name in one for one in columns.values()) > 1
+        ]
+    values = np.array([[one.get(name, np.nan) for one in columns.values()] for name in lines])
+    figure, ((axes,),) = style.new_figure(2.0 + 0.42 * len(lines))
+    least, most = np.nanmin(values), np.nanmax(values)
+    axes.imshow(values, cmap="YlGnBu", norm=LogNorm(min(1.0, least), max(most, 2.0)), aspect="auto")
+    for (line, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            slower = value < 1
+            dark = np.log(value) > 0.55 * np.log(max(most, 2.0))
+            text = f"{ratio(float(value))}{' !' if slower else ''}"
+            color = style.OURS[0] if slower else "white" if dark else style.INK
+            axes.text(column, line, text, ha="center", va="center", fontsize=11, color=color)
+    axes.set_yticks(range(len(lines)), [setting_name(cells[name]) for name in lines], fontsize=10)
+    labels = [f"V {vocabulary / 1000:.0f}k\n{rows} row{'s' * (rows > 1)}" for vocabulary, rows in columns]
+    axes.set_xticks(range(len(columns)), labels, fontsize=9)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    title = "The fastest peer's time over fire-sampling's\n(above 1: fire-sampling is faster)"
+    style.finish(figure, results, title, 0.65, path)
+    return True
