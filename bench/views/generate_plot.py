@@ -46,7 +46,7 @@ def draw(results: Results, path: Path) -> bool:
         axes.set_xticks(range(len(shown)), [f"batch {entry['batch']}" for entry in shown])
         axes.set_title(setting, fontsize=11, loc="left")
         axes.set_ylabel("tokens a second")
-    style.legend(figure, results, keys, top=0.7, columns=1)
+    style.legend(figure, results, keys, top=0.7, columns=1, bars=True)
     title = f"generate() of {first['model']}, {first['dtype']}\n(%: the share of a step spent sampling)"
     style.finish(figure, results, title, above, path)
     return True

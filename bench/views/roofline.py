@@ -26,7 +26,8 @@ def draw(results: Results, path: Path) -> bool:
     style.logarithmic(axes, "x")
     style.logarithmic(axes, "y")
     style.plain(axes)
-    for roof, line in zip(results.run.get("roofs", []), _ROOF_STYLES, strict=False):
+    roofs = results.run.get("roofs", [])
+    for roof, line in zip(roofs, _ROOF_STYLES, strict=False):
         height = np.full_like(scale, np.inf)
         if roof["bytes_per_ns"]:
             height = np.minimum(height, roof["bytes_per_ns"] * scale)
@@ -49,7 +50,9 @@ def draw(results: Results, path: Path) -> bool:
     axes.set_ylabel("instructions a nanosecond")
     for number, variant in enumerate(variants):
         axes.plot([], [], "o", color=style.OURS[number % len(style.OURS)], markersize=8, label=variant)
-    axes.legend(loc="lower right", frameon=False, fontsize=10)
+    axes.legend(loc="upper left", frameon=False, fontsize=10)
+    speeds = [y for _, _, y in points] + [roof["instructions_per_ns"] or 0.0 for roof in roofs]
+    axes.set_ylim(min(y for _, _, y in points) / 2, 12 * max(speeds))  # room for the legend
     style.finish(figure, results, "Each setting under the machine's roofs", 0.45, path)
     return True
 

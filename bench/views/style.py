@@ -8,9 +8,11 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from .results import Results
@@ -67,11 +69,16 @@ def logarithmic(axes: Axes, which: str) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def legend(figure: Figure, results: Results, keys: list[str], top: float, columns: int = 2) -> None:
+def legend(
+    figure: Figure, results: Results, keys: list[str], top: float, columns: int = 2, bars: bool = False
+) -> None:
     """One legend for the whole figure, its upper edge at `top` (inches below the figure's)."""
-    handles = []
+    handles: list[Artist] = []
     for key in keys:
         color, marker = look(results, key)
+        if bars:
+            handles.append(Patch(color=color, label=results.title(key)))
+            continue
         style = {"linestyle": "--" if not marker else "-", "linewidth": 2, "markersize": 7}
         handles.append(Line2D([], [], color=color, marker=marker, label=results.title(key), **style))  # type: ignore[arg-type]
     place = 1 - top / figure.get_figheight()
