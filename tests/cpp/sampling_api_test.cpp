@@ -2,119 +2,74 @@
 // within a row is compared with definition/reference.h.
 #include <gtest/gtest.h>
 
-#if defined(__SSE__)
-#include <xmmintrin.h>
-#endif
-
 #include <atomic>
-#include <cfenv>
 #include <vector>
 
 #include "batch_support.h"
-#include "definition/reference.h"
 #include "fire/sampling.h"
 #include "test_support.h"
 
-namespace fire {
+namespace fire::test {
 namespace {
-
-using definition::ReferenceRow;
-using test::Tokens;
 
 constexpr int64_t kVocabulary = 50;
 
-struct Rows {
-  explicit Rows(int64_t rows, int64_t row_stride = kVocabulary) : stride(row_stride) {
-    test::Random random(1);
-    logits.resize(static_cast<size_t>(rows * row_stride));
-    for (float& logit : logits) logit = static_cast<float>(2 * random.Bell());
-    for (int64_t row = 0; row < rows; ++row) {
-      Record record = test::PlainRecord(random.Bits());
-      record.hot_temperature = 30.0f;
-      record.hot_steps = 1;
-      records.push_back(record);
-      steps.push_back(row % 3 - 1);
-    }
-  }
-
-  Batch ToBatch() const {
-    Batch batch;
-    batch.logits = logits.data();
-    batch.rows = static_cast<int64_t>(records.size());
-    batch.vocabulary = kVocabulary;
-    batch.row_stride = stride;
-    batch.step = steps.data();
-    batch.records = records.data();
-    batch.record_count = batch.rows;
-    return batch;
-  }
-  ReferenceRow Reference(int64_t row, const Record& record, int64_t step) const {
-    return ReferenceRow(logits.data() + row * stride, kVocabulary, record, step);
-  }
-  ReferenceRow Reference(int64_t row) const {
-    return Reference(row, records[static_cast<size_t>(row)], steps[static_cast<size_t>(row)]);
-  }
-
-  int64_t stride;
-  std::vector<float> logits;
-  std::vector<Record> records;
-  std::vector<int64_t> steps;
-};
-
-TEST(SamplingApi, EachRowIsSampledWithItsOwnRecordAndStepAndPaddingIsSkipped) {
-  const Rows rows(40, kVocabulary + 14);
-  const std::vector<int64_t> token = Tokens(rows.ToBatch());
-  for (int64_t row = 0; row < 40; ++row) EXPECT_EQ(token[static_cast<size_t>(row)], rows.Reference(row).Sample().token);
-}
-
 TEST(SamplingApi, NoRowsTouchNothing) {
+  EXPECT_TRUE(Tokens(Batch{}).empty());
+  EXPECT_TRUE(Tokens(BatchRows(0, kVocabulary).ToBatch()).empty());
   SampleCpu(Batch{}, SampleOutputs{});
   ProcessLogitsCpu(Batch{}, nullptr, 0);
   HeatLogitsCpu(Batch{}, nullptr);
 }
 
-TEST(SamplingApi, Int32StepsDrawWhatInt64StepsDrawNegativeOnesToo) {
-  const Rows rows(40);
-  const std::vector<int32_t> narrow(rows.steps.begin(), rows.steps.end());
+TEST(SamplingApi, StepsMayBeInt32OrInt64StridedOrOneForAllAndNegative) {
+  const BatchRows rows(40, kVocabulary);
   Batch batch = rows.ToBatch();
-  const std::vector<int64_t> wide_tokens = Tokens(batch);
+  EXPECT_EQ(Tokens(batch), rows.ExpectedTokens());
+
+  const std::vector<int32_t> narrow(rows.steps.begin(), rows.steps.end());
   batch.step = narrow.data();
   batch.step_is_int64 = false;
-  EXPECT_EQ(Tokens(batch), wide_tokens);
-}
+  EXPECT_EQ(Tokens(batch), rows.ExpectedTokens());
 
-TEST(SamplingApi, StrideZeroRepeatsTheFirstStepAndTheFirstRow) {
-  const Rows rows(40);
-  Batch batch = rows.ToBatch();
+  std::vector<int64_t> spaced(120, -5);
+  for (size_t row = 0; row < 40; ++row) spaced[3 * row] = rows.steps[row];
+  batch.step = spaced.data();
+  batch.step_is_int64 = true;
+  batch.step_stride = 3;
+  EXPECT_EQ(Tokens(batch), rows.ExpectedTokens());
+
   batch.step_stride = 0;
-  batch.row_stride = 0;
-  const std::vector<int64_t> token = Tokens(batch);
-  for (size_t row = 0; row < 40; ++row)
-    EXPECT_EQ(token[row], rows.Reference(0, rows.records[row], rows.steps[0]).Sample().token);
+  for (const int64_t step : {-3, 0, 1}) {
+    BatchRows same = rows;
+    same.steps.assign(40, step);
+    spaced[0] = step;
+    EXPECT_EQ(Tokens(batch), same.ExpectedTokens()) << step;
+  }
 }
 
 TEST(SamplingApi, SlotsChooseTheRecordAndThoseOutOfRangeAreClampedAndReported) {
-  const Rows rows(6);
-  const int32_t slots[] = {5, 0, 0, -1, 6, 2147483647};
-  const size_t clamped[] = {5, 0, 0, 0, 5, 5};
+  const BatchRows rows(7, kVocabulary);
+  const int32_t slots[] = {5, 0, 0, -1, 7, 2147483647, 2};
+  const size_t clamped[] = {5, 0, 0, 0, 6, 6, 2};
   Batch batch = rows.ToBatch();
   batch.slot = slots;
-  std::vector<int64_t> token(6);
-  std::vector<int32_t> status(6);
+  std::vector<int64_t> token(7);
+  std::vector<int32_t> status(7);
   SampleOutputs outputs;
   outputs.token = token.data();
   outputs.status = status.data();
   SampleCpu(batch, outputs);
-  for (size_t row = 0; row < 6; ++row) {
+  for (size_t row = 0; row < 7; ++row) {
     const auto expected =
         rows.Reference(static_cast<int64_t>(row), rows.records[clamped[row]], rows.steps[row]).Sample();
     EXPECT_EQ(token[row], expected.token) << row;
-    EXPECT_EQ(status[row], expected.status | (row >= 3 ? kStatusSlotOutOfRange : 0)) << row;
+    EXPECT_EQ(status[row], expected.status | (row >= 3 && row < 6 ? kStatusSlotOutOfRange : 0)) << row;
   }
 }
 
 TEST(SamplingApi, RecordsNeedNoMoreThanFourByteAlignmentAndStepsAndLogitsNone) {
-  const Rows rows(4);
+  const BatchRows rows(4, kVocabulary);
   std::vector<uint32_t> words(1 + 4 * kRecordWords);
   std::memcpy(words.data() + 1, rows.records.data(), 4 * sizeof(Record));
   std::vector<char> steps(1 + 4 * sizeof(int64_t)), logits(1 + rows.logits.size() * sizeof(float));
@@ -129,7 +84,7 @@ TEST(SamplingApi, RecordsNeedNoMoreThanFourByteAlignmentAndStepsAndLogitsNone) {
 }
 
 TEST(SamplingApi, LargeBatchesGoThroughTheCallersThreadsAndSmallOnesDoNot) {
-  const Rows few(2), many(2000);
+  const BatchRows few(2, kVocabulary), many(2000, kVocabulary);
   std::atomic<int> calls{0};
   const ParallelFor backwards = [&](int64_t count, const ParallelForBody& body) {
     ++calls;
@@ -141,30 +96,17 @@ TEST(SamplingApi, LargeBatchesGoThroughTheCallersThreadsAndSmallOnesDoNot) {
   EXPECT_EQ(calls, 1);
 }
 
-TEST(SamplingApi, ARowsTokenDependsOnNothingButTheRow) {
-  const Rows rows(64);
-  const std::vector<int64_t> together = Tokens(rows.ToBatch());
-  for (size_t row = 0; row < 64; ++row) {
-    Batch alone = rows.ToBatch();
-    alone.rows = alone.record_count = 1;
-    alone.logits = rows.logits.data() + row * kVocabulary;
-    alone.records = &rows.records[row];
-    alone.step = &rows.steps[row];
-    EXPECT_EQ(Tokens(alone)[0], together[row]) << row;
-  }
-}
-
 TEST(SamplingApi, ADrawOnTheBoundaryOfTwoTokensGoesToTheSecondAtAnyVocabulary) {
   const std::vector<float> logits(size_t{kMaxVocabulary}, 1.0f);
-  for (const test::ChosenDraw& draw : {test::kDrawOfTheHalf, test::kDrawBelowTheHalf}) {
-    Record record = test::PlainRecord(draw.seed);
+  for (const ChosenDraw& draw : {kDrawOfTheHalf, kDrawBelowTheHalf}) {
+    Record record = PlainRecord(draw.seed);
     record.stream = draw.stream;
     Batch batch;
     batch.logits = logits.data();
     batch.rows = batch.record_count = 1;
     batch.step = &draw.step;
     batch.records = &record;
-    const bool half = draw.step == test::kDrawOfTheHalf.step;
+    const bool half = draw.step == kDrawOfTheHalf.step;
     for (int64_t vocabulary : {int64_t{2}, int64_t{64}, int64_t{1000}, int64_t{151936}, kMaxVocabulary}) {
       batch.vocabulary = batch.row_stride = vocabulary;
       EXPECT_EQ(Tokens(batch)[0], vocabulary / 2 - (half ? 0 : 1)) << vocabulary;
@@ -172,29 +114,8 @@ TEST(SamplingApi, ADrawOnTheBoundaryOfTwoTokensGoesToTheSecondAtAnyVocabulary) {
   }
 }
 
-// torch.set_flush_denormal and -ffast-math programs set both flags for a whole process.
-TEST(SamplingApi, AProcessThatRoundsUpAndFlushesSubnormalsGetsTheSameResults) {
-  Rows rows(30);
-  for (size_t i = 0; i < rows.logits.size(); ++i)
-    if (i / kVocabulary % 2 == 0) rows.logits[i] *= 0x1p-128f;  // subnormal
-  const std::vector<int64_t> token = Tokens(rows.ToBatch());
-  std::vector<float> processed(rows.logits.size()), processed_then(rows.logits.size());
-  ProcessLogitsCpu(rows.ToBatch(), processed.data(), kVocabulary);
-  std::fenv_t environment;
-  std::fegetenv(&environment);
-  std::fesetround(FE_UPWARD);
-#if defined(__SSE__)
-  _mm_setcsr(_mm_getcsr() | 0x8040);
-#endif
-  const std::vector<int64_t> token_then = Tokens(rows.ToBatch());
-  ProcessLogitsCpu(rows.ToBatch(), processed_then.data(), kVocabulary);
-  std::fesetenv(&environment);
-  EXPECT_EQ(token_then, token);
-  EXPECT_EQ(std::memcmp(processed.data(), processed_then.data(), processed.size() * sizeof(float)), 0);
-}
-
 TEST(SamplingApi, ProcessedRowsAreWrittenAtTheirStrideAndNothingBetween) {
-  const Rows rows(5);
+  const BatchRows rows(5, kVocabulary);
   constexpr int64_t kOutStride = kVocabulary + 3;
   std::vector<float> out(5 * kOutStride, 123.0f);
   ProcessLogitsCpu(rows.ToBatch(), out.data(), kOutStride);
@@ -207,8 +128,8 @@ TEST(SamplingApi, ProcessedRowsAreWrittenAtTheirStrideAndNothingBetween) {
 }
 
 TEST(SamplingApi, OnlyHotRowsAreHeated) {
-  const Rows rows(6);
-  Rows heated = rows;
+  const BatchRows rows(6, kVocabulary);
+  BatchRows heated = rows;
   HeatLogitsCpu(heated.ToBatch(), heated.logits.data());
   for (int64_t row = 0; row < 6; ++row) {
     const std::vector<float> expected = rows.Reference(row).HeatedLogits(rows.logits.data() + row * kVocabulary);
@@ -218,17 +139,18 @@ TEST(SamplingApi, OnlyHotRowsAreHeated) {
 }
 
 TEST(SamplingApi, LogProbReadsItsTokensAtTheirStride) {
-  const Rows rows(3);
+  const BatchRows rows(3, kVocabulary);
   const std::vector<int64_t> token = {7, -1, 49, -1, kVocabulary, -1};
   std::vector<float> logprob(3);
   LogProbCpu(rows.ToBatch(), token.data(), 2, logprob.data());
   EXPECT_FLOAT_EQ(logprob[0], rows.Reference(0).LogProb(7));
   EXPECT_FLOAT_EQ(logprob[1], rows.Reference(1).LogProb(49));
-  EXPECT_EQ(logprob[2], -test::kInfinity);
+  EXPECT_EQ(logprob[2], -kInfinity);
 }
 
 TEST(SamplingApi, SpreadRecordsDifferInNothingButTheSeed) {
-  const Record record = Rows(1).records[0];
+  const Record record = BatchRows::Filtered(123);
+  EXPECT_NE(definition::SeedOf(SpreadRecord(record, 0)), definition::SeedOf(SpreadRecord(record, 1)));
   Record spread = SpreadRecord(record, 3);
   EXPECT_EQ(definition::SeedOf(spread), definition::SpreadSeed(definition::SeedOf(record), 3));
   spread.seed_low = record.seed_low;
@@ -237,4 +159,4 @@ TEST(SamplingApi, SpreadRecordsDifferInNothingButTheSeed) {
 }
 
 }  // namespace
-}  // namespace fire
+}  // namespace fire::test
