@@ -51,7 +51,7 @@ def bounds(row: Row, filters: Filters, order: Order = Order()) -> Bounds:
     largest = float(row.max())
     if filters.greedy:
         return Bounds(largest, 1.0, 1.0)
-    least = most = row[row > -math.inf].astype(np.float64)
+    least = most = row[row > -math.inf]
     if 0 < filters.top_k < least.size:
         least = np.partition(least, least.size - filters.top_k)[-filters.top_k :]
         most = most[most >= least.min()]
@@ -59,33 +59,40 @@ def bounds(row: Row, filters: Filters, order: Order = Order()) -> Bounds:
     for step in reversed(steps) if order.min_p_first else steps:
         scale = 1.0 if order.before_temperature else filters.temperature
         least, most = step(least, most, filters, scale)
-    mass = [float(np.exp((kept - largest) / filters.temperature).sum()) for kept in (least, most)]
+    mass = [float(_weights(kept, largest, filters.temperature).sum()) for kept in (least, most)]
     return Bounds(float(most.min()), *mass)
 
 
-Pair = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+def _weights(logits: Row, largest: float, scale: float) -> Logprobs:
+    return np.exp((logits.astype(np.float64) - largest) / scale)
 
 
-def _nucleus(least: Logprobs, most: Logprobs, filters: Filters, scale: float) -> Pair:
+def _nucleus(least: Row, most: Row, filters: Filters, scale: float) -> tuple[Row, Row]:
     if filters.top_p >= 1:
         return least, most
-    least = _prefix(least, filters.top_p - MASS_TOLERANCE, scale)
-    last = _prefix(most, filters.top_p + MASS_TOLERANCE, scale).min()
-    return least, most[most >= last]
+    tight = _Ordered(least, scale)
+    loose = tight if most is least else _Ordered(most, scale)
+    last = loose.prefix(filters.top_p + MASS_TOLERANCE)[-1]
+    return tight.prefix(filters.top_p - MASS_TOLERANCE), most[most >= last]
 
 
-def _min_p(least: Logprobs, most: Logprobs, filters: Filters, scale: float) -> Pair:
+def _min_p(least: Row, most: Row, filters: Filters, scale: float) -> tuple[Row, Row]:
     if filters.min_p <= 0:
         return least, most
-    cut = most.max() + scale * math.log(filters.min_p)
+    cut = float(most.max()) + scale * math.log(filters.min_p)
     return least[least >= cut + scale * LOGIT_TOLERANCE], most[most >= cut - scale * LOGIT_TOLERANCE]
 
 
-def _prefix(logits: Logprobs, share: float, scale: float) -> Logprobs:
-    """The most probable logits that together have this share of the mass."""
-    ordered = np.sort(logits)[::-1]
-    mass = np.cumsum(np.exp((ordered - ordered[0]) / scale))
-    return ordered[: int(np.searchsorted(mass, min(1.0, share) * mass[-1])) + 1]
+class _Ordered:
+    """Logits from the most probable on, with their running mass."""
+
+    def __init__(self, logits: Row, scale: float) -> None:
+        self._logits = np.sort(logits)[::-1]
+        self._mass = np.cumsum(_weights(self._logits, float(self._logits[0]), scale))
+
+    def prefix(self, share: float) -> Row:
+        """The fewest that together have this share of the mass."""
+        return self._logits[: int(np.searchsorted(self._mass, min(1.0, share) * self._mass[-1])) + 1]
 
 
 class KeptSets:
