@@ -52,7 +52,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--peers", default=",".join(peers.PEERS), help="default: %(default)s")
     parser.add_argument("--sections", default=",".join(SECTIONS), help="default: %(default)s")
-    parser.add_argument("--budget", type=float, default=0.15, help="seconds of timing per contender and cell")
+    parser.add_argument("--budget", type=float, default=0.1, help="seconds of timing per contender and cell")
     parser.add_argument("--out", type=Path, default=RESULTS, help="default: bench/results/cpu.json")
     return parser.parse_args(arguments)
 

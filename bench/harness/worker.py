@@ -116,6 +116,9 @@ class Worker:
         found = {}
         for batch, draw in keys:
             logits = rotation.batches[batch].float().numpy()
+            if case.outputs == "token":
+                found[batch, draw] = Drawn(fire_numpy.sample(logits, steps(case, draw), config))
+                continue
             sample = fire_numpy.sample_with_logprobs(logits, steps(case, draw), config, reference=reference)
             found[batch, draw] = Drawn(
                 sample.token, sample.logprob.astype(np.float64), sample.ref_logprob.astype(np.float64)
