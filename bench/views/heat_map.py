@@ -15,32 +15,39 @@ from .text import ratio
 MOST_COLUMNS = 9  # that stay legible on a phone
 
 
-def shapes(results: Results) -> dict[tuple[int, int], dict[tuple[str, str], float]]:
-    """By vocabulary and rows, the ratio of each setting and kind: in the dtype and place of most cells."""
+Columns = dict[tuple[int, int], dict[tuple[str, str], float]]
+
+
+def shapes(results: Results) -> tuple[str, Columns]:
+    """The dtype and place of most cells; there, by vocabulary and rows, the ratio of every setting."""
     compared = [
         (cell, ahead)
         for cell in results.cells
         if cell["outputs"] == "token" and (ahead := results.ahead(cell)) is not None
     ]
     if not compared:
-        return {}
+        return "", {}
     wanted = [(cell["dtype"], cell["place"], cell["launch"]) for cell, _ in compared]
     main = max(dict.fromkeys(wanted), key=lambda one: (wanted.count(one), one[0] == "bfloat16"))
-    found: dict[tuple[int, int], dict[tuple[str, str], float]] = {}
+    found: Columns = {}
     for (cell, ahead), axes in zip(compared, wanted, strict=True):
         if axes == main:
             found.setdefault((cell["vocabulary"], cell["rows"]), {})[cell["setting"], cell["kind"]] = ahead
+    # Shapes that few settings have are left to the tables.
+    most = max(map(len, found.values()))
+    found = {shape: ratios for shape, ratios in found.items() if 2 * len(ratios) >= most}
     # Vocabularies at the fewest rows, then the rows at the vocabulary that has most of them.
     fewest = min(rows for _, rows in found)
     widest = max((v for v, _ in found), key=lambda v: (sum(one == v for one, _ in found), v))
     order = sorted(shape for shape in found if shape[1] == fewest)
     order += sorted(shape for shape in found if shape[1] != fewest and shape[0] == widest)
-    return {shape: found[shape] for shape in order[:MOST_COLUMNS]}
+    where = ", ".join(main if main[2] != "eager" else main[:2])
+    return where, {shape: found[shape] for shape in order[:MOST_COLUMNS]}
 
 
 def draw(results: Results, path: Path) -> bool:
     """Writes the picture; False where nothing was compared."""
-    columns = shapes(results)
+    where, columns = shapes(results)
     if not columns:
         return False
     cells: dict[tuple[str, str], Cell] = {}
@@ -63,11 +70,20 @@ def draw(results: Results, path: Path) -> bool:
             color = style.OURS[0] if slower else "white" if dark else style.INK
             axes.text(column, line, text, ha="center", va="center", fontsize=11, color=color)
     axes.set_yticks(range(len(lines)), [setting_name(cells[name]) for name in lines], fontsize=10)
-    labels = [f"V {vocabulary / 1000:.0f}k\n{rows} row{'s' * (rows > 1)}" for vocabulary, rows in columns]
-    axes.set_xticks(range(len(columns)), labels, fontsize=9)
+    labels = [f"{vocabulary / 1000:.0f}k\n{rows}" for vocabulary, rows in columns]
+    axes.set_xticks(range(len(columns)), labels, fontsize=10)
+    axes.annotate(
+        "V\nrows",
+        (0, 1),
+        xytext=(-8, 5),
+        textcoords="offset points",
+        xycoords="axes fraction",
+        ha="right",
+        fontsize=10,
+    )
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    title = "The fastest peer's time over fire-sampling's\n(above 1: fire-sampling is faster)"
+    title = f"The fastest peer's time over fire-sampling's\n({where}; above 1: fire-sampling is faster)"
     style.finish(figure, results, title, 0.65, path)
     return True

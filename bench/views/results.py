@@ -116,7 +116,5 @@ def setting_name(cell: Shape) -> str:
 
 
 def most_common(values: Iterator[object], count: int) -> list[object]:
-    """The `count` values that come most often, in the order in which they first come."""
-    found = Counter(values)
-    kept = {value for value, _ in found.most_common(count)}
-    return [value for value in found if value in kept]
+    """The `count` values that come most often, the most common first."""
+    return [value for value, _ in Counter(values).most_common(count)]

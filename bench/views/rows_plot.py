@@ -24,9 +24,20 @@ def series(results: Results) -> dict[tuple[str, int], list[Cell]]:
         name = (setting_name(found[0]), found[0]["vocabulary"])
         if len(found) >= LEAST_POINTS and len(found) > len(lines.get(name, [])):
             lines[name] = sorted(found, key=lambda cell: cell["rows"])
-    settings = most_common((setting for setting, _ in lines), MOST_SETTINGS)
     vocabularies = most_common((vocabulary for _, vocabulary in lines), MOST_VOCABULARIES)
-    return {name: line for name, line in lines.items() if name[0] in settings and name[1] in vocabularies}
+    whole = [
+        name
+        for name in dict.fromkeys(name for name, _ in lines)
+        if all((name, v) in lines for v in vocabularies)
+    ]
+    if len(whole) < 2:  # else one vocabulary shows more
+        vocabularies = vocabularies[:1]
+        whole = [name for name, vocabulary in lines if vocabulary in vocabularies]
+    return {
+        name: line
+        for name, line in lines.items()
+        if name[0] in whole[:MOST_SETTINGS] and name[1] in vocabularies
+    }
 
 
 def draw(results: Results, path: Path) -> bool:
@@ -81,5 +92,9 @@ def _draw_panel(axes: Axes, results: Results, keys: list[str], cells: list[Cell]
             )
     rows = [cell["rows"] for cell in cells]
     if rows:
-        axes.set_xticks(rows, [str(count) for count in rows])
+        told = [rows[0]]  # ticks whose numbers have room
+        for count in rows:
+            if count >= 4 * told[-1]:
+                told.append(count)
+        axes.set_xticks(told, [str(count) for count in told])
         axes.minorticks_off()

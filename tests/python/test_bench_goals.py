@@ -60,3 +60,8 @@ def test_two_threads_and_memory_are_judged() -> None:
     found = judged(run([], threads=[threads], memory=[peak]))
     assert (found["two threads"].worst, found["two threads"].met) == ("2.00 ×", 1)
     assert found["peak extra memory, 64 rows"].met == 0
+
+
+def test_a_gpu_is_not_held_to_goals_in_reads_of_a_cpu() -> None:
+    shown = cell({"read/avx2": 20.0, "fire/avx2": 30.0, "hf": 60.0})
+    assert set(judged({**run([shown]), "device": "cuda"})) == {"faster than hf (avx2)"}

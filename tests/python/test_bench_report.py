@@ -109,8 +109,28 @@ def test_the_picture_over_rows_draws_only_cells_that_differ_in_nothing_else() ->
     }
 
 
+def test_the_picture_over_rows_has_no_empty_panel() -> None:
+    cells = [
+        cell(TIMES, setting=setting, vocabulary=vocabulary, rows=rows)
+        for setting, vocabulary in (
+            ("p=0.9", 1),
+            ("p=0.9", 2),
+            ("greedy", 1),
+            ("greedy", 2),
+            ("no filter", 2),
+        )
+        for rows in (1, 8, 64)
+    ]
+    assert set(rows_plot.series(results_of(*cells))) == {
+        (name, v) for name in ("p=0.9", "greedy") for v in (1, 2)
+    }
+    fewer = [one for one in cells if one["setting"] != "greedy"]
+    assert set(rows_plot.series(results_of(*fewer))) == {("p=0.9", 2), ("no filter", 2)}
+
+
 def test_the_heat_map_compares_with_the_fastest_peer_of_each_cell() -> None:
-    columns = heat_map.shapes(results_of(cell(TIMES), cell({**TIMES, "hf": 60.0}, rows=8)))
+    where, columns = heat_map.shapes(results_of(cell(TIMES), cell({**TIMES, "hf": 60.0}, rows=8)))
+    assert where == "bfloat16, out of cache"
     assert columns[151_936, 1]["hot T=30 k=16", "peaked"] == pytest.approx(12_070.4 / 30)
     assert columns[151_936, 8]["hot T=30 k=16", "peaked"] == pytest.approx(2.0)
 
