@@ -10,7 +10,13 @@ from harness.schema import AXES, Cell, Result, Run, Shape
 from harness.settings import SETTINGS
 
 # Where shapes are shown by as many cells, the one that most models sample from.
-_PREFERRED = {"vocabulary": 151_936, "dtype": "bfloat16", "place": "out of cache", "outputs": "token"}
+_PREFERRED = {
+    "vocabulary": 151_936,
+    "dtype": "bfloat16",
+    "place": "out of cache",
+    "outputs": "token",
+    "rows": 1,
+}
 _SHAPE = tuple(axis for axis in AXES if axis not in ("setting", "kind"))
 
 
@@ -72,7 +78,11 @@ class Results:
             )
             for shape in by_shape
         }
-        best = max(by_shape, key=lambda shape: (len(by_shape[shape]), likes[shape]))
+        # One row cannot be mixed, so that setting does not count.
+        sizes = {
+            shape: sum(cell["setting"] != "mixed" for cell in found) for shape, found in by_shape.items()
+        }
+        best = max(by_shape, key=lambda shape: (sizes[shape], likes[shape]))
         return sorted(by_shape[best], key=self.setting_place)
 
     def fastest_peer(self, cell: Cell) -> tuple[str, float] | None:

@@ -56,7 +56,7 @@ def draw(results: Results, path: Path) -> bool:
     for panels, setting in zip(grid, settings, strict=True):
         for axes, vocabulary in zip(panels, vocabularies, strict=True):
             _draw_panel(axes, results, keys, lines.get((setting, vocabulary), []))
-            axes.set_title(f"{setting}, V = {vocabulary:,}", fontsize=11, loc="left")
+            axes.set_title(f"{setting}, V = {vocabulary:,}", fontsize=10, loc="left")
         panels[0].set_ylabel("µs a call")
     for axes in grid[-1]:
         axes.set_xlabel("rows of a batch")

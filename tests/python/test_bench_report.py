@@ -95,8 +95,11 @@ def generation() -> dict[str, Any]:
 
 
 def test_the_picture_of_settings_shows_the_shape_with_most_of_them() -> None:
-    cells = [cell(TIMES), cell(TIMES, setting="no filter"), cell(TIMES, rows=8)]
-    assert [one["setting"] for one in results_of(*cells).shown()] == ["hot T=30 k=16", "no filter"]
+    names = ["hot T=30 k=16", "no filter"]
+    cells = [cell(TIMES, rows=8, setting=name) for name in (*names, "mixed")]
+    cells += [cell(TIMES, setting=name) for name in names]
+    shown = results_of(*cells, cell(TIMES, rows=64)).shown()
+    assert [(one["setting"], one["rows"]) for one in shown] == [(name, 1) for name in names]
 
 
 def test_the_picture_over_rows_draws_only_cells_that_differ_in_nothing_else() -> None:
