@@ -89,7 +89,8 @@ _MANY_ROWS = ("k=50 p=0.95 T=0.7", "p=0.9", "no filter", "mixed")
 _WITH_LOGPROBS = ("hot T=30 k=16", "k=50 p=0.95 T=0.7", "p=0.9", "no filter", "mixed")
 # Within ten minutes on two cores.
 DEFAULT = (
-    Slice(vocabularies=VOCABULARIES, dtypes=DTYPES, places=PLACES),
+    Slice(vocabularies=VOCABULARIES, dtypes=DTYPES),
+    Slice(vocabularies=VOCABULARIES[:3], dtypes=DTYPES, places=("in cache",)),
     Slice(kinds=("gaussian", "flat", "ties", "masked")),
     Slice(rows=(8,)),
     Slice(rows=(64,), settings=("hot T=30 k=16", *_MANY_ROWS)),
