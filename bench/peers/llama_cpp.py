@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import llama_cpp.llama_cpp as llama
@@ -72,9 +73,10 @@ class LlamaCpp(Contender):
         ]
         self._first_row = self._float_batches.data_ptr()
 
-    def __del__(self) -> None:
+    def __del__(self, free: Callable[[Any], None] = llama.llama_sampler_free) -> None:
+        """The module's names may be gone by then; a default argument is not."""
         for chain in getattr(self, "_chains", {}).values():
-            llama.llama_sampler_free(chain)
+            free(chain)
 
     def prepare(self, batch: int, draw: int) -> None:
         self._locate(batch)
