@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "gpu"))
 
-from proof import checks, command, context, golden, manifest, runner, stages, table  # noqa: E402
+from proof import checks, command, context, golden, manifest, pack, runner, stages, table  # noqa: E402
 from proof.context import Context, MissingToolError, StageError  # noqa: E402
 from proof.report import Report  # noqa: E402
 from proof.runner import Runner, Stage  # noqa: E402
@@ -219,15 +222,31 @@ def test_a_tool_that_no_folder_has_is_missing(monkeypatch: pytest.MonkeyPatch, t
         context.tool("no-such-tool")
 
 
+def test_cudacxx_names_nvcc_before_path_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDACXX", "/somewhere/bin/nvcc")
+    assert context.tool("nvcc") == "/somewhere/bin/nvcc"
+
+
 def test_programs_of_this_machine_come_before_shipped_ones(make_context: Context) -> None:
-    shipped = make_context.shipped / "programs" / "smoke"
-    native = make_context.native / "programs" / "smoke"
-    with pytest.raises(StageError, match="neither in"):
-        make_context.program("smoke")
+    on_gpu = dataclasses.replace(make_context, dry_run=False)
+    shipped = on_gpu.shipped / "programs" / "smoke"
+    native = on_gpu.native / "programs" / "smoke"
+    with pytest.raises(StageError, match="smoke is not in"):
+        on_gpu.program("smoke")
     for path in (shipped, native):
         path.parent.mkdir(parents=True)
         path.touch()
-        assert make_context.program("smoke") == path
+        assert on_gpu.program("smoke") == path
+
+
+def test_a_rehearsal_never_takes_what_is_shipped_for_real_devices(make_context: Context) -> None:
+    for path in ("programs/smoke", "torch-2.13.0/libfire_sampling_torch_cpu.so"):
+        (make_context.shipped / path).parent.mkdir(parents=True)
+        (make_context.shipped / path).touch()
+    with pytest.raises(StageError, match="smoke is not in"):
+        make_context.program("smoke")
+    with pytest.raises(StageError, match="libfire_sampling_torch_cpu"):
+        make_context.operators()
 
 
 def test_operators_built_for_the_newest_torch_are_the_shipped_choice(make_context: Context) -> None:
@@ -235,14 +254,45 @@ def test_operators_built_for_the_newest_torch_are_the_shipped_choice(make_contex
         folder = make_context.shipped / f"torch-{version}"
         folder.mkdir(parents=True)
         (folder / "libfire_sampling_torch_cpu.so").touch()
-    assert make_context.operators().name == "torch-2.13.0"
+    assert dataclasses.replace(make_context, dry_run=False).operators().name == "torch-2.13.0"
 
 
-def test_a_test_run_that_skipped_everything_is_a_failure(tmp_path: Path) -> None:
-    path = tmp_path / "junit.xml"
-    path.write_text('<testsuite tests="2" failures="0" errors="0" skipped="2"/>')
+def run_modules(context: Context, tmp_path: Path, **programs: str) -> dict[str, Any]:
+    """What the stage `pytest` makes of test modules with these texts; StageError.found where they fail."""
+    modules = []
+    for name, text in programs.items():
+        modules.append(tmp_path / f"test_{name}.py")
+        modules[-1].write_text(text)
+    (context.work / "results").mkdir(parents=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
+    found = checks._each_module(context, command, modules, {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
+    checks._leave_counts(found)
+    return found
+
+
+PASSES = "def test_one() -> None: pass\n"
+
+
+def test_modules_run_apart_and_all_are_counted(make_context: Context, tmp_path: Path) -> None:
+    found = run_modules(make_context, tmp_path, a=PASSES, b=PASSES + "def test_two() -> None: pass\n")
+    assert {name: module["tests"] for name, module in found.items()} == {"test_a": 1, "test_b": 2}
+
+
+@pytest.mark.parametrize(
+    "broken", ["def test_one() -> None: assert False", "import no_such_module", "import os; os._exit(0)", ""]
+)
+def test_a_module_that_fails_crashes_or_has_no_test_fails_the_stage(
+    make_context: Context, tmp_path: Path, broken: str
+) -> None:
+    with pytest.raises(StageError, match="failed: test_b") as failure:
+        run_modules(make_context, tmp_path, a=PASSES, b=broken)
+    assert failure.value.found["tests"] >= 1
+
+
+def test_a_test_run_that_skipped_everything_is_a_failure(make_context: Context, tmp_path: Path) -> None:
+    skips = "import pytest\n@pytest.mark.skip\ndef test_one() -> None: pass\n"
     with pytest.raises(StageError, match="no test ran"):
-        checks._junit_counts(path)
+        run_modules(make_context, tmp_path, a=skips)
 
 
 # ---- the table of stages ----
@@ -255,6 +305,13 @@ def test_every_need_is_an_earlier_stage_and_the_whole_fits_its_time() -> None:
         assert set(definition.needs) <= set(names[:index])
         assert definition.expected_s <= definition.limit_s
     assert sum(definition.expected_s for definition in stages.DEFINITIONS) <= command.TOTAL_S < 540
+
+
+def test_a_rehearsal_on_few_cores_is_not_ended_by_the_limits_of_a_gpu_machine(make_context: Context) -> None:
+    build = stages.definition("build")
+    on_gpu = dataclasses.replace(make_context, dry_run=False)
+    assert command._as_run(build, make_context, ["build"], 7200.0).limit_s == 7200.0
+    assert command._as_run(build, on_gpu, ["build"], 530.0).limit_s == build.limit_s < 530.0
 
 
 def test_a_run_of_chosen_stages_takes_each_through_a_process_of_its_own(tmp_path: Path) -> None:
@@ -299,6 +356,33 @@ def test_the_digest_of_the_sources_sees_a_change_of_one_byte(tmp_path: Path) -> 
     before = manifest.source_digest(tmp_path)
     kernel.write_text("b")
     assert manifest.source_digest(tmp_path) != before
+
+
+def test_a_pack_names_all_that_it_lacks_and_leaves_the_last_one_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CUDACXX", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "golden.bin").touch()
+    assert pack.main(["--pack", str(tmp_path / "pack"), "--googletest", str(tmp_path)]) == 1
+    told = capsys.readouterr().err
+    for name in ("libgtest-dev", "strip", "pip is not installed", "pybind11 is not", "torch is not"):
+        assert name in told
+    assert (tmp_path / "pack" / "golden.bin").exists()
+
+
+def test_the_measurements_assemble_for_devices_with_clusters_and_without(tmp_path: Path) -> None:
+    """What is shipped is compiled for both: what only newer ones have must not reach the older ones' code."""
+    sources = sorted((ROOT / "tests" / "gpu" / "micro").glob("*.cu"))
+    assert sources
+    for source in sources:
+        for architecture in ("80", "90"):
+            words = [context.tool("nvcc"), "-std=c++17", f"-I{ROOT}", f"-I{ROOT / 'csrc'}", "-cubin"]
+            words += [f"-arch=sm_{architecture}", "-o", str(tmp_path / "code"), str(source)]
+            compiled = subprocess.run(words, capture_output=True, text=True)
+            assert compiled.returncode == 0, compiled.stderr
 
 
 # ---- what a reader and the stages take in ----

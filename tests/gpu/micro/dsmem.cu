@@ -33,8 +33,7 @@ __global__ void PingPong(int iterations, uint32_t* out) {
 __global__ void Exchange(int iterations, uint32_t* out) {
   __shared__ uint4 inbox[2][16][kThreads / 32];
   const uint32_t rank = ClusterRank();
-  uint32_t blocks;
-  asm("mov.u32 %0, %%cluster_nctarank;" : "=r"(blocks));
+  const uint32_t blocks = ClusterSize();
   const uint32_t warp = threadIdx.x / 32;
   const uint32_t lane = threadIdx.x % 32;
   uint32_t sum = 0;
@@ -52,8 +51,7 @@ __global__ void Exchange(int iterations, uint32_t* out) {
 __global__ void PushStores(int iterations, uint32_t* out) {
   extern __shared__ uint4 box[];
   const uint32_t rank = ClusterRank();
-  uint32_t blocks;
-  asm("mov.u32 %0, %%cluster_nctarank;" : "=r"(blocks));
+  const uint32_t blocks = ClusterSize();
   const uint32_t there = AddressIn(&box[threadIdx.x], (rank + 1) % blocks);
   ClusterBarrierWait();
   for (int i = 0; i < iterations; ++i) {
@@ -73,8 +71,7 @@ __global__ void PushAdds(int iterations, uint32_t* out) {
   __shared__ uint32_t counters[kThreads];
   counters[threadIdx.x] = 0;
   const uint32_t rank = ClusterRank();
-  uint32_t blocks;
-  asm("mov.u32 %0, %%cluster_nctarank;" : "=r"(blocks));
+  const uint32_t blocks = ClusterSize();
   ClusterBarrierWait();
   const uint32_t there = AddressIn(&counters[threadIdx.x], (rank + 1) % blocks);
   for (int i = 0; i < iterations; ++i) PushAdd(there, 1);

@@ -6,7 +6,10 @@ import importlib.util
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,8 @@ from .context import (
 ROW_RUNS = 1 << 20  # rows times records that the GPU and the CPU must agree on
 REHEARSED_ROW_RUNS = 300
 LARGE = ("--rows", "300", "--vocabulary", "37")  # in a rehearsal; else more than 2^32 logits
-EVERY_BACKEND = "every_backend"  # the mark of test modules that run on a GPU too
+EVERY_BACKEND = "pytest.mark.every_backend"  # in test modules that run on a GPU too
+MODULES_AT_ONCE = 4
 SANITIZER_EXIT = 99
 
 
@@ -89,8 +93,11 @@ def googletest(context: Context) -> None:
     junit = context.work / "results" / "googletest.xml"
     filters = ["--tests-information", "1,3"] if context.dry_run else []
     command = ["ctest", "--test-dir", folder, "--output-on-failure", "--no-tests=error", "--timeout", "60"]
-    run([*command, *filters, "--parallel", str(min(4, cores())), "--output-junit", junit])
-    leave(_junit_counts(junit))
+    run([*command, *filters, "--parallel", str(min(8, cores())), "--output-junit", junit])
+    counts = junit_counts(junit)
+    if counts["tests"] == counts["skipped"]:
+        raise StageError("no test ran", counts)
+    leave(counts)
 
 
 def pytest(context: Context) -> None:
@@ -98,10 +105,9 @@ def pytest(context: Context) -> None:
     modules = [
         path
         for path in sorted((ROOT / "tests" / "python").glob("test_*.py"))
-        if EVERY_BACKEND in path.read_text() or path.name.startswith("test_cuda_")
+        if EVERY_BACKEND in path.read_text()
+        and (not context.dry_run or not path.name.startswith("test_cuda_"))
     ]
-    if context.dry_run:
-        modules = modules[:1]
     if not modules:
         raise StageError(f"no test module carries the mark {EVERY_BACKEND}")
     python_path = [str(context.native / "package")]
@@ -116,23 +122,64 @@ def pytest(context: Context) -> None:
         # Whatever else is installed has no say in these tests.
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     }
-    junit = context.work / "results" / "pytest.xml"
-    options = ["-q", "-p", "no:cacheprovider", "--durations=10", f"--junitxml={junit}"]
-    run([sys.executable, "-m", "pytest", *options, *modules], environment)
-    leave(_junit_counts(junit))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5"]
+    if context.dry_run:  # the suite itself runs on the simulated device in `make test-simulated`
+        run([*command, "--collect-only", *modules], environment)
+        modules = modules[:1]
+    _leave_counts(_each_module(context, command, modules, environment))
 
 
-def _junit_counts(path: Path) -> dict[str, int]:
+def _each_module(
+    context: Context, command: Command, modules: Sequence[Path], environment: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """What became of each module. A process each, several at a time: most of a test's time is the host's."""
+    found: dict[str, dict[str, Any]] = {}
+    one_at_a_time = threading.Lock()
+
+    def work(module: Path) -> None:
+        junit = context.work / "results" / f"{module.stem}.xml"
+        junit.unlink(missing_ok=True)
+        begin = time.monotonic()
+        words = [*map(str, command), f"--junitxml={junit}", str(module)]
+        ended = subprocess.run(
+            words,
+            env={**os.environ, **environment},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        counts = junit_counts(junit) if junit.exists() else {}
+        with one_at_a_time:
+            print(f"\n----- {module.name}\n{ended.stdout.decode(errors='replace')}", flush=True)
+            seconds = round(time.monotonic() - begin, 1)
+            found[module.stem] = {**counts, "exit_code": ended.returncode, "seconds": seconds}
+            leave({"modules": found})  # so that a run that is ended tells what it had done
+
+    with ThreadPoolExecutor(max_workers=max(1, min(MODULES_AT_ONCE, cores() // 2))) as pool:
+        list(pool.map(work, modules))
+    return found
+
+
+def _leave_counts(found: Mapping[str, Mapping[str, Any]]) -> None:
+    names = ("tests", "failures", "errors", "skipped")
+    totals = {name: sum(module.get(name, 0) for module in found.values()) for name in names}
+    result = {**totals, "modules": dict(found)}
+    failed = [name for name, module in found.items() if module["exit_code"] != 0 or not module.get("tests")]
+    if failed:
+        raise StageError(f"failed: {', '.join(failed)}", result)
+    if totals["tests"] == totals["skipped"]:
+        raise StageError("no test ran", result)
+    leave(result)
+
+
+def junit_counts(path: Path) -> dict[str, int]:
     """How many tests a run had, and how many of them did not pass."""
     import xml.etree.ElementTree as ElementTree
 
     root = ElementTree.parse(path).getroot()
     suites = [root] if root.tag == "testsuite" else list(root.iter("testsuite"))
     names = ("tests", "failures", "errors", "skipped")
-    counts = {name: sum(int(suite.get(name, "0")) for suite in suites) for name in names}
-    if counts["tests"] == counts["skipped"]:
-        raise StageError("no test ran", counts)
-    return counts
+    return {name: sum(int(suite.get(name, "0")) for suite in suites) for name in names}
 
 
 def equality(context: Context) -> None:

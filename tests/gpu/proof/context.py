@@ -61,18 +61,20 @@ class Context:
 
     def program(self, name: str) -> Path:
         """A program of this folder's CMakeLists.txt: from the native build, else as it was shipped."""
-        return self._first(f"programs/{name}", self.native, self.shipped)
+        return self._first(f"programs/{name}", self.shipped)
 
     def operators(self) -> Path:
         """The folder of the torch operators' objects, in the same order."""
         newest = sorted(self.shipped.glob("torch-*"), key=lambda folder: _version(folder.name), reverse=True)
-        return self._first("libfire_sampling_torch_cpu.so", self.native, *newest).parent
+        return self._first("libfire_sampling_torch_cpu.so", *newest).parent
 
-    def _first(self, name: str, *folders: Path) -> Path:
+    def _first(self, name: str, *shipped: Path) -> Path:
+        # What is shipped is for real devices: a rehearsal has its own build or nothing.
+        folders = (self.native, *(() if self.dry_run else shipped))
         for folder in folders:
             if (folder / name).exists():
                 return folder / name
-        raise StageError(f"{name} is neither in {' nor in '.join(map(str, folders))}")
+        raise StageError(f"{name} is not in {' nor in '.join(map(str, folders))}")
 
 
 def unpack_shipped(context: Context) -> None:
@@ -123,7 +125,12 @@ def json_lines_of(command: Command) -> list[dict[str, Any]]:
 
 
 def tool(name: str) -> str:
-    """A tool's path: on PATH, or in the usual folders of a CUDA toolkit; raises MissingToolError."""
+    """A tool's path: on PATH, or in the usual folders of a CUDA toolkit; raises MissingToolError.
+
+    CUDACXX names nvcc, as it does for CMake.
+    """
+    if name == "nvcc" and os.environ.get("CUDACXX"):
+        return os.environ["CUDACXX"]
     folders = [os.environ.get("PATH", "")]
     for variable in ("CUDA_HOME", "CUDA_PATH"):
         if os.environ.get(variable):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import build, manifest
-from .context import ROOT, SHIPPED, MissingToolError, StageError, run
+from .context import ROOT, SHIPPED, MissingToolError, StageError, run, tool
 
 MOST_BYTES = 40 << 20
 ARCHITECTURES = "80;90;100;120"
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-objects", action="store_true", help="ship golden answers and sources alone")
     chosen = parser.parse_args(arguments)
     try:
+        check_prerequisites(chosen.googletest, objects=not chosen.no_objects)
         return pack(chosen.pack.resolve(), chosen.work.resolve(), chosen)
     except (StageError, MissingToolError) as failure:
         print(f"tests/gpu/pack: {failure}", file=sys.stderr)
@@ -62,12 +64,27 @@ def pack(folder: Path, work: Path, chosen: argparse.Namespace) -> int:
     return 0
 
 
+def check_prerequisites(googletest: Path, objects: bool) -> None:
+    """Names all that is missing before minutes go into building, and before the last pack is thrown away."""
+    wrong = []
+    if not (googletest / "googletest" / "CMakeLists.txt").exists():
+        wrong.append(
+            f"{googletest} holds no GoogleTest (Debian: apt-get install libgtest-dev); see --googletest"
+        )
+    for name in ("cmake", "c++", *(("nvcc", "strip") if objects else ())):
+        try:
+            tool(name)
+        except MissingToolError as missing:
+            wrong.append(str(missing))
+    for name in ("pip", "pybind11", *(("torch",) if objects else ())):
+        if importlib.util.find_spec(name) is None:
+            wrong.append(f"{name} is not installed for {sys.executable}")
+    if wrong:
+        raise StageError("; ".join(wrong))
+
+
 def copy_googletest(sources: Path, target: Path) -> None:
     """What a build of gtest and gtest_main reads."""
-    if not (sources / "googletest" / "CMakeLists.txt").exists():
-        raise StageError(
-            f"{sources} holds no GoogleTest (Debian: apt-get install libgtest-dev); see --googletest"
-        )
     shutil.copytree(
         sources,
         target,
