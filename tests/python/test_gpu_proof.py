@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "gpu"))
 
-from proof import checks, command, context, golden, manifest, pack, runner, stages, table  # noqa: E402
+from proof import build, checks, command, context, golden, manifest, pack, runner, stages, table  # noqa: E402
 from proof.context import Context, MissingToolError, StageError  # noqa: E402
 from proof.report import Report  # noqa: E402
 from proof.runner import Runner, Stage  # noqa: E402
@@ -295,6 +296,15 @@ def test_a_test_run_that_skipped_everything_is_a_failure(make_context: Context, 
         run_modules(make_context, tmp_path, a=skips)
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_all_that_the_package_installs_is_built(make_context: Context, dry_run: bool) -> None:
+    rules = "".join(path.read_text() for path in (ROOT / "cmake").glob("*.cmake"))
+    installed = re.findall(r"install\(TARGETS (\w+) [^)]*COMPONENT python", rules)
+    assert len(installed) == 3
+    built = build.package_targets(dataclasses.replace(make_context, dry_run=dry_run))
+    assert set(installed) <= set(built)
+
+
 # ---- the table of stages ----
 
 
@@ -308,10 +318,10 @@ def test_every_need_is_an_earlier_stage_and_the_whole_fits_its_time() -> None:
 
 
 def test_a_rehearsal_on_few_cores_is_not_ended_by_the_limits_of_a_gpu_machine(make_context: Context) -> None:
-    build = stages.definition("build")
+    stage = stages.definition("build")
     on_gpu = dataclasses.replace(make_context, dry_run=False)
-    assert command._as_run(build, make_context, ["build"], 7200.0).limit_s == 7200.0
-    assert command._as_run(build, on_gpu, ["build"], 530.0).limit_s == build.limit_s < 530.0
+    assert command._as_run(stage, make_context, ["build"], 7200.0).limit_s == 7200.0
+    assert command._as_run(stage, on_gpu, ["build"], 530.0).limit_s == stage.limit_s < 530.0
 
 
 def test_a_run_of_chosen_stages_takes_each_through_a_process_of_its_own(tmp_path: Path) -> None:

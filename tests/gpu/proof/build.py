@@ -47,14 +47,16 @@ def native(context: Context) -> None:
     leave(found)
     if not has_headers:
         raise StageError("Python.h is missing, so there is no Python package to test", found)
-    compile_targets(folder, ["fire_sampling_torch_cpu", "fire_sampling_native", *cuda_operators(context)])
+    compile_targets(folder, package_targets(context))
     assemble_package(folder)
     found["seconds"] = round(time.monotonic() - begin, 1)
     leave(found)
 
 
-def cuda_operators(context: Context) -> list[str]:
-    return ["fire_sampling_torch_simulated" if context.dry_run else "fire_sampling_torch_cuda"]
+def package_targets(context: Context) -> list[str]:
+    """All that the package installs; a rehearsal runs the operators on the simulated device besides."""
+    installed = ["fire_sampling_torch_cpu", "fire_sampling_torch_cuda", "fire_sampling_native"]
+    return [*installed, *(["fire_sampling_torch_simulated"] if context.dry_run else [])]
 
 
 def architecture() -> str:
