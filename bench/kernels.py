@@ -1,186 +1,230 @@
-"""Times the operators' CUDA kernels beside their goals: python bench/kernels.py [--json FILE]
+"""Times fire-sampling beside the samplers that people use on a GPU, and checks every token that it timed.
 
-Every cell's rows rotate over several times the L2 cache, its calls are captured in one CUDA graph, and its
-tokens are compared with the CPU backend's. Needs torch and the operators' two objects, nothing of the Python
-package.
+python bench/kernels.py                              the default cells, within 4 minutes
+python bench/kernels.py --full --out FILE            every cell: hours
+python bench/kernels.py --goals                      ours alone, where goals are set
+python bench/kernels.py --rehearse                   without a GPU: the same calls on short rows, and no times
+
+bench/README.md says how it measures; bench/report.py shows the results.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import contextlib
+import itertools
 import json
 import os
-import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
-from gpu import goals
-from gpu.cells import DTYPES, ROWS, VOCABULARY, Cell, cells, logits, records
-from gpu.clocks import Clock, EagerClock, GraphClock, RehearsalClock
+from gpu import machine, operators, trace, tracing
+from gpu.contenders import ADAPTERS, LIMIT, OURS, load
+from gpu.contenders.compiled import Compiled
+from gpu.promises import promises
+from gpu.selection import (
+    DEFAULT,
+    DTYPES,
+    FULL,
+    GOALS,
+    KINDS,
+    REHEARSED,
+    ROWS,
+    VOCABULARIES,
+    Cell,
+    Slice,
+    call_cells,
+    cells_of,
+)
+from gpu.session import Session, clocks_of
 from gpu.table import kernels_table
-from torch import Tensor
+from harness.schema import LAUNCHES, OUTPUTS, PLACES, SCHEMA
+from harness.settings import SETTINGS
 
-SCHEMA = 1
-ROTATION = 4  # times the L2 that a cell's rows fill
-MOST_CALLS = 512  # of a graph
-LEAST_CALLS = 8
-CHECKED_ROWS = 64
-REHEARSED_ROWS = (1, 8)
-REHEARSED_VOCABULARY = 512
+LIMIT_S = 240.0
+COMPILING_S = 120
+REHEARSED_CACHE = 1 << 16
+AXES: dict[str, tuple[type, Sequence[Any]]] = {
+    "vocabularies": (int, VOCABULARIES),
+    "dtypes": (str, DTYPES),
+    "settings": (str, tuple(SETTINGS)),
+    "kinds": (str, KINDS),
+    "rows": (int, ROWS),
+    "outputs": (str, OUTPUTS),
+    "places": (str, PLACES),
+    "launches": (str, LAUNCHES),
+}
 
 
-@dataclass(frozen=True)
-class Bench:
-    device: torch.device
-    clock: Clock
-    l2_bytes: int
-
-    def calls(self, cell: Cell, pool: Tensor) -> int:
-        """So many that their rows fill the caches over and over, or that the graph is long enough."""
-        wanted = ROTATION * self.l2_bytes // cell.bytes
-        return max(LEAST_CALLS, min(MOST_CALLS, wanted, 4 * pool.shape[0] // cell.rows))
-
-    def work(self, cell: Cell, pool: Tensor) -> tuple[list[Callable[[], Any]], Tensor, Tensor]:
-        """The cell's calls, each on the next rows of the pool, and their steps and records."""
-        cfg = records(cell.setting, cell.rows).to(self.device)
-        step = torch.zeros(cell.rows, dtype=torch.int64, device=self.device)
-        places = pool.shape[0] // cell.rows
-
-        def call_on(part: Tensor) -> Callable[[], Any]:
-            if cell.setting.outputs == "token":
-                return lambda: torch.ops.fire.sample(part, step, cfg)
-            reference = cell.setting.outputs == "reference"
-            return lambda: torch.ops.fire.sample_with_logprobs(part, step, cfg, reference=reference)
-
-        parts = [pool[place * cell.rows : (place + 1) * cell.rows] for place in range(places)]
-        return [call_on(parts[i % places]) for i in range(self.calls(cell, pool))], step, cfg
-
-    def measure(self, cell: Cell, pool: Tensor) -> dict[str, Any]:
-        calls, step, cfg = self.work(cell, pool)
-        samples = sorted(self.clock.samples(calls))
-        median = statistics.median(samples) if samples else None
-        checked, wrong = self.check(cell, calls[0](), pool, step, cfg)
-        return {
-            "setting": cell.setting.name,
-            "dtype": cell.dtype,
-            "rows": cell.rows,
-            "us": median,
-            "low": samples[len(samples) // 10] if samples else None,
-            "high": samples[-1 - len(samples) // 10] if samples else None,
-            "gb_s": cell.bytes / median / 1e3 if median else None,
-            "calls": len(calls),
-            "floor_us": goals.floor_us(cell),
-            "goal_us": goals.goal_us(cell),
-            "predicted_us": goals.predicted_us(cell),
-            "checked": checked,
-            "wrong": wrong,
-        }
-
-    def check(self, cell: Cell, found: Any, pool: Tensor, step: Tensor, cfg: Tensor) -> tuple[int, int]:
-        """How many tokens were compared with the CPU's, and how many differ."""
-        count = min(cell.rows, CHECKED_ROWS)
-        token = (found if cell.setting.outputs == "token" else found[0])[:count].cpu()
-        expected = torch.ops.fire.sample(pool[:count].cpu(), step[:count].cpu(), cfg[:count].cpu())
-        return count, int((token != expected).sum())
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    chosen = found.add_mutually_exclusive_group()
+    chosen.add_argument("--full", action="store_true", help="every cell")
+    chosen.add_argument("--goals", action="store_true", help="the cells that have goals, ours and the limit")
+    found.add_argument("--rehearse", action="store_true", help="on the CPU, on short rows; no times")
+    found.add_argument("--contenders", nargs="+", choices=tuple(ADAPTERS), help="just these")
+    for axis, (kind, known) in AXES.items():
+        allowed = None if kind is int else known
+        found.add_argument(f"--{axis}", nargs="+", type=kind, choices=allowed, help=f"of {known}")
+    found.add_argument(
+        "--limit-s", type=float, help=f"ends the run after it ({LIMIT_S:.0f}; none with --full)"
+    )
+    found.add_argument("--out", type=Path, help="results file, rewritten after every cell")
+    found.add_argument("--operators", type=Path, help="folder of the operators' objects")
+    found.add_argument(
+        "--calls", type=int, metavar="N", help="N calls of each in named ranges, for a profiler"
+    )
+    found.add_argument("--profile", type=Path, help="FILE.json and FILE.md: the kernels of those, by torch")
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--operators", type=Path, default=None, help="folder of the operators' objects")
-    parser.add_argument("--json", type=Path, help="where to write the results, again after every setting")
-    parser.add_argument(
-        "--limit-s", type=float, default=600, help="cells that it does not reach are a failure"
-    )
-    parser.add_argument("--settings", nargs="+", help="just these")
-    parser.add_argument("--rows", nargs="+", type=int, help="just these numbers of rows")
-    parser.add_argument("--once", action="store_true", help="call every cell once, for a profiler; no times")
-    parser.add_argument("--rehearse", action="store_true", help="on the CPU, on short rows; no times")
-    chosen = parser.parse_args(arguments)
-    load_operators(chosen.operators or installed_operators(), with_cuda=not chosen.rehearse)
-    bench = make_bench(chosen)
-    wanted = cells(
-        tuple(chosen.rows or (REHEARSED_ROWS if chosen.rehearse else ROWS)),
-        REHEARSED_VOCABULARY if chosen.rehearse else VOCABULARY,
-    )
-    wanted = [cell for cell in wanted if chosen.settings is None or cell.setting.name in chosen.settings]
-    found = run(bench, wanted, chosen.limit_s, chosen.json)
-    if not chosen.rehearse and not chosen.once:
-        found["eager"] = eager(bench, wanted)
-        save(found, chosen.json)
-    print(kernels_table(found))
-    wrong = sum(cell["wrong"] for cell in found["cells"])
-    missed = len(wanted) - len(found["cells"])
-    print(f"{len(found['cells'])} cells, {missed} not reached, {wrong} wrong tokens")
-    return 1 if wrong or missed else 0
-
-
-def make_bench(chosen: argparse.Namespace) -> Bench:
-    if chosen.rehearse:
-        return Bench(torch.device("cpu"), RehearsalClock(), 1 << 16)
-    device = torch.device("cuda", 0)
-    l2_bytes = torch.cuda.get_device_properties(device).L2_cache_size
-    return Bench(device, RehearsalClock() if chosen.once else GraphClock(), 0 if chosen.once else l2_bytes)
-
-
-def run(bench: Bench, wanted: list[Cell], limit_s: float, json_path: Path | None) -> dict[str, Any]:
     begin = time.monotonic()
-    found: dict[str, Any] = {"schema": SCHEMA, "vocabulary": wanted[0].vocabulary, "cells": []}
-    pools: dict[tuple[str, bool], Tensor] = {}
-    for cell in wanted:
-        if time.monotonic() - begin > limit_s:
-            break
-        key = (cell.dtype, cell.setting.flat)
-        if key not in pools:
-            # One dtype's rows at a time; as many as the largest batch takes twice.
-            pools = {kept: pool for kept, pool in pools.items() if kept[0] == cell.dtype}
-            most = max(other.rows for other in wanted)
-            rows = max(2 * most, ROTATION * bench.l2_bytes // cell.row_bytes)
-            pools[key] = logits(rows, cell.vocabulary, DTYPES[cell.dtype], cell.setting.flat, bench.device)
-        found["cells"].append(bench.measure(cell, pools[key]))
-        save(found, json_path)
-    return found
+    chosen = parser().parse_args(arguments)
+    device = torch.device("cpu" if chosen.rehearse else "cuda:0")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        sys.exit("bench/kernels.py: torch sees no GPU; --rehearse makes the same calls on the CPU")
+    if chosen.full or chosen.settings:
+        Compiled.settings = None
+    operators.load(chosen.operators, with_cuda=device.type == "cuda")
+    cache = (
+        torch.cuda.get_device_properties(device).L2_cache_size if device.type == "cuda" else REHEARSED_CACHE
+    )
+    names = chosen.contenders or ([OURS, LIMIT] if chosen.goals else list(ADAPTERS))
+    session = Session(device, cache, clocks_of(device), names)
+    cells = cells_of(slices(chosen), cache)
+    if chosen.calls or chosen.profile:
+        return watch(session, cells, chosen.calls, chosen.profile)
+    calls = [] if chosen.goals else call_cells(chosen.settings or list(SETTINGS))
+    if device.type == "cuda":
+        compile_ahead(session, cells, chosen.operators)
+    limit_s = chosen.limit_s or (LIMIT_S if not chosen.full else float("inf"))
+    run = measure(session, cells, calls, begin + limit_s, chosen.out)
+    print(kernels_table(run))
+    wrong = sum(result["wrong"] for cell in run["cells"] for result in cell["results"].values())
+    missed = len(cells) + len(calls) - len(run["cells"]) - len(run["calls"])
+    for name, why in run["left_out"].items():
+        print(f"left out: {name}: {why}")
+    print(f"{len(run['cells'])} cells, {missed} not reached, {wrong} wrong tokens, {run['seconds']} s")
+    return 1 if wrong or OURS in run["left_out"] or (chosen.goals and missed) else 0
 
 
-def eager(bench: Bench, wanted: list[Cell]) -> list[dict[str, Any]]:
-    """What a call costs from Python, for few rows, where that is the larger part."""
-    clock = EagerClock()
-    found = []
-    for cell in wanted:
-        if cell.setting.name == wanted[0].setting.name and cell.dtype == wanted[0].dtype and cell.rows <= 64:
-            pool = logits(4 * cell.rows, cell.vocabulary, DTYPES[cell.dtype], cell.setting.flat, bench.device)
-            calls, _, _ = bench.work(cell, pool)
-            us = statistics.median(clock.samples(calls * 16))
-            found.append({"setting": cell.setting.name, "dtype": cell.dtype, "rows": cell.rows, "us": us})
-    return found
+def compile_ahead(session: Session, cells: Sequence[Cell], folder: Path | None) -> None:
+    """Lets contenders that compile fill their caches on the disk, each setting in a process of its own: on
+    the many cores of a GPU's host that takes as long as one of them would.
+    """
+    wanted = dict.fromkeys(
+        (name, cell.setting, cell.dtype) for cell in cells for name in session.that_compile(cell)
+    )
+    place = [] if folder is None else ["--operators", str(folder)]
+
+    def compile_one(key: tuple[str, str, str]) -> None:
+        name, setting, dtype = key
+        axes = ["--contenders", name, "--settings", setting, "--dtypes", dtype, "--rows", *map(str, ROWS)]
+        words = [sys.executable, __file__, *axes, "--kinds", "peaked", "--calls", "1", *place]
+        # What goes wrong here goes wrong again where it is reported.
+        subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=COMPILING_S)
+
+    with ThreadPoolExecutor(max_workers=max(1, len(os.sched_getaffinity(0)) - 1)) as pool:
+        for done in [pool.submit(compile_one, key) for key in wanted]:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                done.result()
 
 
-def save(found: dict[str, Any], path: Path | None) -> None:
-    if path is not None:
-        beside = path.with_name(path.name + ".new")
-        beside.write_text(json.dumps(found, allow_nan=False) + "\n")
-        os.replace(beside, path)
+def watch(session: Session, cells: list[Cell], count: int | None, table: Path | None) -> int:
+    """A few calls of every cell in ranges that profilers see; with torch's own profiler, a table of them."""
+    if table is None:
+        tracing.call_all(session, cells, count or tracing.CALLS)
+        return 0
+    lines = tracing.profile(session, cells, count or tracing.CALLS)
+    table.parent.mkdir(parents=True, exist_ok=True)
+    table.with_suffix(".json").write_text(json.dumps(trace.as_json(lines), indent=1) + "\n")
+    table.with_suffix(".md").write_text(trace.markdown(lines))
+    print(f"{len(lines)} lines: {table.with_suffix('.md')}")
+    return 0 if lines or session.device.type != "cuda" else 1
 
 
-def installed_operators() -> Path:
-    """The package's folder, found without importing it."""
-    found = importlib.util.find_spec("fire_sampling")
-    if found is None or not found.submodule_search_locations:
-        sys.exit("fire_sampling is not installed; --operators names the folder of its objects")
-    return Path(found.submodule_search_locations[0])
+def slices(chosen: argparse.Namespace) -> Sequence[Slice]:
+    """The run's own cells; where axes are named, the product of those and a default for the others."""
+    named = {axis: tuple(getattr(chosen, axis)) for axis in AXES if getattr(chosen, axis)}
+    if chosen.rehearse:
+        named.setdefault("vocabularies", (512,))
+        named.setdefault("rows", (1, 8))
+    if not named or (chosen.rehearse and len(named) == 2 and not chosen.vocabularies and not chosen.rows):
+        return REHEARSED if chosen.rehearse else FULL if chosen.full else GOALS if chosen.goals else DEFAULT
+    if chosen.goals:
+        named.setdefault("dtypes", DTYPES)
+    return [Slice(**named)]
 
 
-def load_operators(folder: Path, with_cuda: bool) -> None:
-    torch.ops.load_library(str(folder / "libfire_sampling_torch_cpu.so"))
-    if with_cuda:
-        torch.ops.load_library(str(folder / "libfire_sampling_torch_cuda.so"))
+def measure(
+    session: Session, cells: list[Cell], calls: list[Cell], end: float, out: Path | None
+) -> dict[str, Any]:
+    """Until time.monotonic() is `end`."""
+    begin = time.monotonic()
+    run: dict[str, Any] = {
+        "schema": SCHEMA,
+        "device": "cuda",
+        "machine": machine.describe(session.device),
+        "about": about(session),
+        "settings": {name: str(SETTINGS[name]) for name in SETTINGS},
+        "contenders": {},
+        "left_out": session.left_out,
+        "cells": [],
+        "calls": [],
+    }
+    for section, wanted in (("calls", calls), ("cells", cells)):
+        for shape, group in itertools.groupby(wanted, key=lambda cell: (cell.vocabulary, cell.dtype)):
+            together = list(group)
+            same_pools = [cell for cell in wanted if (cell.vocabulary, cell.dtype) == shape]
+            if time.monotonic() > end:
+                break
+            session.use(same_pools)
+            for cell in together:
+                if time.monotonic() > end:
+                    break
+                found = session.measure(cell)
+                run[section].append({**found, **promises(cell)})
+                save(run, session, begin, out)
+    save(run, session, begin, out)
+    return run
+
+
+def about(session: Session) -> list[str]:
+    if session.device.type != "cuda":
+        return ["A rehearsal: the calls were made on a CPU, on short rows, and nothing was timed."]
+    return [
+        "One call takes model logits and returns tokens on the device. Graph: calls captured in one CUDA "
+        "graph, its replays timed by events. Eager: calls from Python, until the device is done.",
+        "Out of cache: each call of a turn reads other logits, and twice the cache is read before each turn. "
+        "In cache: the same batch again and again.",
+        "Peak memory is what torch's allocator gave out within one call, its results included.",
+        *(f"{name} is not in: {'; '.join(sorted(why))}." for name, why in sorted(session.refusals.items())),
+    ]
+
+
+def save(run: dict[str, Any], session: Session, begin: float, out: Path | None) -> None:
+    measured = {name for cell in (*run["cells"], *run["calls"]) for name in cell["results"]}
+    run["contenders"] = {name: described(name) for name in ADAPTERS if name in measured}
+    run["about"] = about(session)
+    run["seconds"] = round(time.monotonic() - begin)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        beside = out.with_name(out.name + ".new")
+        beside.write_text(json.dumps(run, allow_nan=False) + "\n")
+        os.replace(beside, out)
+
+
+def described(name: str) -> dict[str, str]:
+    adapter = load(name)
+    limit = {"limit": LIMIT} if adapter.role == "ours" else {}
+    return {"title": adapter.title, "notes": adapter.notes, "role": adapter.role, **limit}
 
 
 if __name__ == "__main__":

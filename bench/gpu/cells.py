@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from itertools import product
 
 import torch
+from harness.settings import Filters
 from torch import Tensor
+
+from .records import pack
 
 VOCABULARY = 128_256
 ROWS = (1, 8, 32, 64, 128, 512, 1024)
@@ -64,12 +66,8 @@ def cells(rows: tuple[int, ...] = ROWS, vocabulary: int = VOCABULARY) -> list[Ce
 
 
 def records(setting: Setting, count: int) -> Tensor:
-    """int32 [count, 16], as docs/semantics.md lays a record out: T = 1, never hot, a seed each."""
-    filters = struct.pack("<fiff", 1.0, setting.top_k, setting.top_p, setting.min_p)
-    packed = b"".join(
-        filters + filters + struct.pack("<iiIIIIfI", 0, 0, 0, 0, seed, 0, 1.0, 0) for seed in range(count)
-    )
-    return torch.frombuffer(bytearray(packed), dtype=torch.int32).view(count, 16)
+    """int32 [count, 16]: T = 1, never hot, a seed each."""
+    return pack([Filters(top_k=setting.top_k, top_p=setting.top_p, min_p=setting.min_p)] * count)
 
 
 def logits(rows: int, vocabulary: int, dtype: torch.dtype, flat: bool, device: torch.device) -> Tensor:

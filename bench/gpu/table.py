@@ -1,72 +1,81 @@
-"""The kernels' times for a reader, as Markdown."""
+"""What a run found, for a reader in a hurry, as Markdown. bench/report.py draws the rest."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-HEADER = (
-    "dtype",
-    "setting",
-    "R",
-    "µs",
-    "first – last decile",
-    "GB/s",
-    "floor",
-    "goal",
-    "predicted",
-    "verdict",
-)
+HEADER = ("setting", "R", "µs", "first – last decile", "of the limit", "goal", "predicted", "verdict")
+TITLE = ("vocabulary", "dtype", "place", "launch")  # of a table
 
 
-def kernels_table(found: dict[str, Any]) -> str:
-    """`found` is what bench/kernels.py writes; cells without a time have a dash for it."""
-    if not found.get("cells"):
+def kernels_table(run: Mapping[str, Any]) -> str:
+    """`run`: a results file (harness/schema.py). A table for each vocabulary, type, place and launch."""
+    if not run.get("cells"):
         return "## Kernels\n\nnot measured"
-    lines = ["| " + " | ".join(HEADER) + " |", "|" + " --- |" * len(HEADER)]
-    lines += ["| " + " | ".join(_line(cell)) + " |" for cell in found["cells"]]
+    keys = [key for key in run["contenders"] if run["contenders"][key]["role"] in ("peer", "orientation")]
+    tables: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for section in ("calls", "cells"):
+        for cell in run.get(section, ()):
+            tables.setdefault(tuple(cell[axis] for axis in TITLE), []).append(cell)
     caption = (
-        f"V = {found['vocabulary']:,}; median µs a call within a CUDA graph over rotating rows; the floor "
-        "reads each logit once at 4.3 TB/s; goals and (a model's) predictions are for an H200."
+        "µs a call, median; of the limit: the time of a copy that moves as many bytes, over ours; a peer's "
+        "time, and in brackets how many times ours. Goals and (a model's) predictions are for an H200."
     )
-    parts = ["## Kernels", caption, "\n".join(lines)]
-    eager = found.get("eager", [])
-    if eager:
-        calls = ", ".join(f"R = {cell['rows']} {_number(cell['us'])} µs" for cell in eager)
-        parts.append(f"Eager calls from Python, {eager[0]['setting']}: {calls}.")
-    return "\n\n".join(parts)
+    return "\n\n".join(
+        ["## Kernels", caption, *(_table(title, cells, keys) for title, cells in tables.items())]
+    )
 
 
-def _line(cell: dict[str, Any]) -> tuple[str, ...]:
-    predicted = cell["predicted_us"]
+def _table(title: tuple[Any, ...], cells: list[Mapping[str, Any]], keys: list[str]) -> str:
+    shown = [key for key in keys if any(key in cell["results"] for cell in cells)]
+    vocabulary, *rest = title
+    lines = [f"### V = {vocabulary:,}, {', '.join(rest)}\n"]
+    lines.append("| " + " | ".join((*HEADER, *shown)) + " |")
+    lines.append("|" + " --- |" * (len(HEADER) + len(shown)))
+    lines += ["| " + " | ".join(_line(cell, shown)) + " |" for cell in cells]
+    return "\n".join(lines)
+
+
+def _line(cell: Mapping[str, Any], shown: list[str]) -> tuple[str, ...]:
+    results = cell["results"]
+    ours = results.get("fire", {})
+    time, limit = ours.get("median"), results.get("copy", {}).get("median")
+    predicted = cell.get("predicted_us")
+    kind = "" if cell["kind"] == "peaked" else f", {cell['kind']}"
+    outputs = "" if cell["outputs"] == "token" else f" + {cell['outputs']}"
     return (
-        cell["dtype"],
-        cell["setting"],
+        f"{cell['setting']}{kind}{outputs}",
         str(cell["rows"]),
-        _number(cell["us"]),
-        f"{_number(cell['low'])} – {_number(cell['high'])}",
-        _number(cell["gb_s"]),
-        _number(cell["floor_us"]),
-        _number(cell["goal_us"]),
-        "—" if predicted is None else f"{_number(predicted[0])} – {_number(predicted[1])}",
-        _verdict(cell),
+        number(time),
+        f"{number(ours.get('p10'))} – {number(ours.get('p90'))}",
+        "—" if time is None or limit is None else f"{100 * limit / time:.0f} %",
+        number(cell.get("goal_us")),
+        "—" if predicted is None else f"{number(predicted[0])} – {number(predicted[1])}",
+        _verdict(cell, time),
+        *(_peer(results.get(key), time) for key in shown),
     )
 
 
-def _verdict(cell: dict[str, Any]) -> str:
-    if cell["wrong"]:
-        return f"{cell['wrong']} WRONG"
-    if cell["us"] is None or cell["goal_us"] is None:
+def _peer(result: Mapping[str, Any] | None, ours: float | None) -> str:
+    if result is None:
         return ""
-    return "met" if cell["us"] <= cell["goal_us"] else f"{cell['us'] / cell['goal_us']:.2f} × the goal"
+    times = "" if ours is None or result["median"] is None else f" ({result['median'] / ours:.1f} ×)"
+    wrong = f" {result['wrong']} WRONG" if result["wrong"] else ""
+    return number(result["median"]) + times + wrong
 
 
-def _number(value: float | None) -> str:
-    return (
-        "—"
-        if value is None
-        else f"{value:.2f}"
-        if value < 10
-        else f"{value:.1f}"
-        if value < 100
-        else f"{value:,.0f}"
-    )
+def _verdict(cell: Mapping[str, Any], ours: float | None) -> str:
+    wrong = cell["results"].get("fire", {}).get("wrong")
+    if wrong:
+        return f"{wrong} WRONG"
+    goal = cell.get("goal_us")
+    if ours is None or goal is None:
+        return ""
+    return "met" if ours <= goal else f"{ours / goal:.2f} × the goal"
+
+
+def number(value: float | None) -> str:
+    if value is None:
+        return "—"
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"

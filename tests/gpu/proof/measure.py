@@ -6,9 +6,23 @@ import json
 import sys
 import time
 
-from .context import ROOT, Context, json_lines_of, leave, run, seconds_left, tool
+from .context import ROOT, Context, json_lines_of, leave, run, seconds_left
 from .environment import gpu_now
 
+BENCH = ROOT / "bench" / "kernels.py"
+REHEARSED = ["--rehearse"]
+PROFILED = [
+    "--settings",
+    "k=50 p=0.9",
+    "no filter",
+    "--outputs",
+    "token",
+    "reference",
+    "--rows",
+    "1",
+    "64",
+    "512",
+]
 # The programs' own names; docs/kernels.md says what hangs on each.
 UNKNOWNS = ("cluster-barrier", "dsmem", "shared-atomics", "read-bandwidth", "instructions", "launch")
 
@@ -20,19 +34,12 @@ def unknown(context: Context, name: str) -> None:
 
 
 def kernels(context: Context) -> None:
-    """The operators, timed; a cell that time does not reach is absent, and that is a failure."""
+    """The operators, timed where they have goals; a cell that time does not reach is a failure."""
     begin = time.monotonic()
     path = context.work / "results" / "kernels-cells.json"
     path.unlink(missing_ok=True)
-    command = [
-        sys.executable,
-        ROOT / "bench" / "kernels.py",
-        "--operators",
-        context.operators(),
-        "--json",
-        path,
-    ]
-    command += ["--rehearse"] if context.dry_run else ["--limit-s", f"{seconds_left(begin) - 5:.0f}"]
+    command = [sys.executable, BENCH, "--goals", "--operators", context.operators(), "--out", path]
+    command += REHEARSED if context.dry_run else ["--limit-s", f"{seconds_left(begin) - 5:.0f}"]
     try:
         run(command)
     finally:
@@ -41,22 +48,11 @@ def kernels(context: Context) -> None:
 
 
 def profile(context: Context) -> None:
-    """Nsight Compute over a few launches, where it is installed and allowed to count."""
-    program = tool("ncu")
-    if context.dry_run:
-        leave({"program": program})
-        return
-    report = context.out / "ncu.txt"
-    options = ["--clock-control", "none", "--launch-count", "12", "--log-file", report]
-    options += ["--kernel-name-base", "demangled", "--kernel-name", "regex:fire"]
-    for section in ("SpeedOfLight", "Occupancy", "LaunchStats"):
-        options += ["--section", section]
-    run([program, *options, *_bench(context), "--once"])
-    leave({"report": report.name})
-
-
-def _bench(context: Context) -> list[object]:
-    return [sys.executable, ROOT / "bench" / "kernels.py", "--operators", context.operators()]
+    """The kernels of some cells of each regime: by torch's profiler and, where it may count, by ncu."""
+    axes = [*PROFILED, "--contenders", "fire", "--operators", context.operators()]
+    axes += REHEARSED if context.dry_run else []
+    run([sys.executable, ROOT / "bench" / "nsys", "--out", context.out, "--no-nsys", "--ncu", *axes])
+    leave({"files": sorted(path.name for path in context.out.glob("*") if path.suffix != ".json")})
 
 
 def _clocks(context: Context) -> dict[str, object]:

@@ -14,10 +14,10 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import build, manifest
+from . import build, manifest, peers
 from .context import ROOT, SHIPPED, MissingToolError, StageError, run, tool
 
-MOST_BYTES = 40 << 20
+MOST_BYTES = 48 << 20
 ARCHITECTURES = "80;90;100;120"
 OLDEST_TORCH = "2.10.0"
 GOOGLETEST = Path("/usr/src/googletest")  # Debian's libgtest-dev
@@ -32,10 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=ROOT / "build/gpu-pack-build", help="folder to build in")
     parser.add_argument("--architectures", default=ARCHITECTURES, help="of the shipped objects")
     parser.add_argument("--googletest", type=Path, default=GOOGLETEST, help="its sources")
+    parser.add_argument(
+        "--peer-architectures", default=peers.ARCHITECTURES, help="of FlashInfer's kernels, which take long"
+    )
+    parser.add_argument(
+        "--no-peers", action="store_true", help="leave out what bench/kernels.py measures beside"
+    )
     parser.add_argument("--no-objects", action="store_true", help="ship golden answers and sources alone")
     chosen = parser.parse_args(arguments)
     try:
-        check_prerequisites(chosen.googletest, objects=not chosen.no_objects)
+        check_prerequisites(chosen.googletest, compiles=not (chosen.no_objects and chosen.no_peers))
         return pack(chosen.pack.resolve(), chosen.work.resolve(), chosen)
     except (StageError, MissingToolError) as failure:
         print(f"tests/gpu/pack: {failure}", file=sys.stderr)
@@ -54,6 +60,8 @@ def pack(folder: Path, work: Path, chosen: argparse.Namespace) -> int:
         torches = build_objects(work / "shipped", work, chosen.architectures)
         compress(work / "shipped", folder / SHIPPED)
         about |= {"objects": torches, "architectures": chosen.architectures.split(";")}
+    if not chosen.no_peers:
+        about["peers"] = peers.gather(folder / "peers", work, chosen.peer_architectures)
     manifest.write(folder, about)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(
@@ -64,19 +72,19 @@ def pack(folder: Path, work: Path, chosen: argparse.Namespace) -> int:
     return 0
 
 
-def check_prerequisites(googletest: Path, objects: bool) -> None:
+def check_prerequisites(googletest: Path, compiles: bool) -> None:
     """Names all that is missing before minutes go into building, and before the last pack is thrown away."""
     wrong = []
     if not (googletest / "googletest" / "CMakeLists.txt").exists():
         wrong.append(
             f"{googletest} holds no GoogleTest (Debian: apt-get install libgtest-dev); see --googletest"
         )
-    for name in ("cmake", "c++", *(("nvcc", "strip") if objects else ())):
+    for name in ("cmake", "c++", *(("nvcc", "strip") if compiles else ())):
         try:
             tool(name)
         except MissingToolError as missing:
             wrong.append(str(missing))
-    for name in ("pip", "pybind11", *(("torch",) if objects else ())):
+    for name in ("pip", "pybind11", *(("torch",) if compiles else ())):
         if importlib.util.find_spec(name) is None:
             wrong.append(f"{name} is not installed for {sys.executable}")
     if wrong:

@@ -38,7 +38,7 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
     *(Definition(f"measure-{name}", partial(measure.unknown, name=name), 20, 4) for name in measure.UNKNOWNS),
     Definition("kernels", measure.kernels, 90, 60),
-    Definition("profile", measure.profile, 30, 0, may_lack_tool=True, optional=True),
+    Definition("profile", measure.profile, 60, 0, optional=True),
     Definition("table", table.write, 10, 3),
 )
 

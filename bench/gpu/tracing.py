@@ -1,0 +1,71 @@
+"""Calls every cell under torch's profiler, inside ranges that NVIDIA's profilers see too."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import trace
+from .selection import Cell
+from .session import Session
+
+CALLS = 5  # of each contender in a cell, after one that nobody watches
+
+
+def range_name(cell: Cell, contender: str) -> str:
+    """Begins with our prefix; R= is read again by trace.blocks_a_row."""
+    return (
+        f"{trace.RANGE_PREFIX}{contender}, {cell.setting}, {cell.dtype}, V={cell.vocabulary}, R={cell.rows}, "
+        f"{cell.kind}, {cell.outputs}"
+    )
+
+
+@contextlib.contextmanager
+def watched(name: str) -> Iterator[None]:
+    """An NVTX range for nsys and ncu, and torch's own for its profiler, of the same name."""
+    on_gpu = torch.cuda.is_available()
+    with torch.profiler.record_function(name):
+        if on_gpu:
+            torch.cuda.nvtx.range_push(name)
+        try:
+            yield
+        finally:
+            if on_gpu:
+                torch.cuda.nvtx.range_pop()
+
+
+def call_all(session: Session, cells: list[Cell], count: int) -> None:
+    session.use(cells)
+    for cell in cells:
+        for name, call in session.calls_of(cell):
+            call()  # what a first call sets up belongs to no range
+            _wait(session)
+            with watched(range_name(cell, name)):
+                for _ in range(count):
+                    call()
+                _wait(session)
+
+
+def profile(session: Session, cells: list[Cell], count: int) -> list[trace.Line]:
+    """The table of kernels by range; on a machine without a GPU there are none."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if session.device.type == "cuda":
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    with torch.profiler.profile(activities=activities) as profiler:
+        call_all(session, cells, count)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "trace.json")
+        profiler.export_chrome_trace(str(path))
+        contents: dict[str, Any] = json.loads(path.read_text())
+    return trace.lines(trace.launches(contents))
+
+
+def _wait(session: Session) -> None:
+    if session.device.type == "cuda":
+        torch.cuda.synchronize()
