@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gpu import machine, operators, trace, tracing
+from gpu import loops, machine, operators, trace, tracing
 from gpu.contenders import ADAPTERS, LIMIT, OURS, load
 from gpu.contenders.compiled import Compiled
 from gpu.promises import promises
@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
         allowed = None if kind is int else known
         found.add_argument(f"--{axis}", nargs="+", type=kind, choices=allowed, help=f"of {known}")
     found.add_argument(
-        "--limit-s", type=float, help=f"ends the run after it ({LIMIT_S:.0f}; none with --full)"
+        "--limit-s", type=float, help=f"ends the run after it ({LIMIT_S:.0f}; none if full or rehearsed)"
     )
     found.add_argument("--out", type=Path, help="results file, rewritten after every cell")
     found.add_argument("--operators", type=Path, help="folder of the operators' objects")
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     calls = [] if chosen.goals else call_cells(chosen.settings or list(SETTINGS))
     if device.type == "cuda":
         compile_ahead(session, cells, chosen.operators)
-    limit_s = chosen.limit_s or (LIMIT_S if not chosen.full else float("inf"))
+    limit_s = chosen.limit_s or (float("inf") if chosen.full or chosen.rehearse else LIMIT_S)
     run = measure(session, cells, calls, begin + limit_s, chosen.out)
     print(kernels_table(run))
     wrong = sum(result["wrong"] for cell in run["cells"] for result in cell["results"].values())
@@ -192,8 +192,17 @@ def measure(
                 found = session.measure(cell)
                 run[section].append({**found, **promises(cell)})
                 save(run, session, begin, out)
+    add_roofline(run)
     save(run, session, begin, out)
     return run
+
+
+def add_roofline(run: dict[str, Any]) -> None:
+    """Where the largest batches stand under what the device copies and issues."""
+    ghz = machine.highest_ghz(run["machine"]["facts"])
+    if ghz is not None:
+        run["loops"] = loops.loops(run)
+        run["roofs"] = loops.roofs(run, int(run["machine"]["facts"]["multiprocessors"]), ghz)
 
 
 def about(session: Session) -> list[str]:

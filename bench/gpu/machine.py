@@ -54,6 +54,12 @@ def clocks_now() -> dict[str, str]:
     return found
 
 
+def highest_ghz(facts: dict[str, str]) -> float | None:
+    """The highest clock of the multiprocessors, of what `describe` found; None where it was not told."""
+    told = facts.get(_FIELDS["clocks.max.sm"], "").partition(" MHz")[0]
+    return float(told) / 1e3 if told.isdigit() else None
+
+
 def _versions() -> dict[str, str]:
     found = {"CUDA": torch.version.cuda} if torch.version.cuda else {}
     for package in _PACKAGES:

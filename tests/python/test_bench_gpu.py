@@ -21,7 +21,7 @@ import fire_sampling as fire
 
 assert BENCH  # it is on the path now
 
-from gpu import clocks, contenders, operators, promises, records, session  # noqa: E402
+from gpu import clocks, contenders, loops, machine, operators, promises, records, session  # noqa: E402
 from gpu.contenders.fire import Fire  # noqa: E402
 from gpu.contenders.hugging_face import HuggingFace  # noqa: E402
 from gpu.kept import (  # noqa: E402
@@ -406,6 +406,26 @@ def test_what_compiles_does_so_ahead_once_for_each_setting_and_type(
         chosen = kernels.parser().parse_args(words)
         assert (chosen.contenders, chosen.dtypes, chosen.calls) == (["torch.compile"], ["float32"], 1)
         assert chosen.operators == tmp_path
+
+
+def test_the_largest_streamed_batches_stand_under_the_devices_roofs() -> None:
+    def timed(rows: int, fire: float | None, **axes: Any) -> dict[str, Any]:
+        result = {"median": fire, "p10": fire, "p90": fire, "calls": 1, "checked": 0, "wrong": 0}
+        cell = Cell(128_256, rows, "bfloat16", "no filter").as_dict() | axes
+        return {**cell, "results": {"fire": result, "copy": {**result, "median": 60.0}}}
+
+    cells = [timed(512, 60.0), timed(1024, 100.0), timed(1024, 50.0, place="in cache"), timed(64, 9.0)]
+    run = {"cells": [*cells, timed(1024, 50.0, kind="flat"), timed(2048, None)]}
+    (loop,) = loops.loops(run)
+    assert (loop["name"], loop["variant"], loop["bytes"]) == ("no filter, 1024 rows", "bfloat16", 2.0)
+    assert loop["ns"] == pytest.approx(100e3 / 1024 / 128_256)
+    assert 0 < loop["instructions"] * 32 < 20
+    (roof,) = loops.roofs(run, multiprocessors=132, ghz=1.98)
+    assert roof["instructions_per_ns"] == pytest.approx(132 * 4 * 1.98, abs=0.1)
+    assert roof["bytes_per_ns"] == pytest.approx(2048 * 128_256 * 2 / 60e3, abs=0.1)
+    assert loops.roofs({"cells": []}, 132, 1.98) == []
+    assert machine.highest_ghz({"highest SM clock": "1980 MHz"}) == 1.98
+    assert machine.highest_ghz({"highest SM clock": "[N/A]"}) is None
 
 
 def test_operators_that_are_nowhere_are_named_with_the_folders_looked_in(tmp_path: Path) -> None:
