@@ -94,9 +94,9 @@ DEFAULT = (
     Slice(settings=(_HEADLINE,), outputs=("reference",)),
     Slice(settings=(_HEADLINE,), launches=("eager",)),
     Slice(settings=(_HEADLINE,), places=("in cache",), rows=(1, 8, 64)),
-    Slice(settings=(_HEADLINE, "no filter"), vocabularies=(32_000, 262_144)),
-    Slice(settings=(_HEADLINE, "no filter"), dtypes=("float32",)),
     Slice(settings=(_HEADLINE, "p=0.9"), kinds=("gaussian", "ties", "masked"), rows=(64,)),
+    Slice(settings=(_HEADLINE, "no filter"), dtypes=("float32",)),
+    Slice(settings=(_HEADLINE, "no filter"), vocabularies=(32_000, 262_144)),
 )
 FULL = (
     *DEFAULT,
