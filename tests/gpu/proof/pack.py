@@ -36,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--peer-architectures", default=peers.ARCHITECTURES, help="of FlashInfer's kernels, which take long"
     )
     parser.add_argument(
+        "--peer-pythons", nargs="+", default=peers.PYTHONS, help="versions of Python that load FlashInfer"
+    )
+    parser.add_argument(
         "--no-peers", action="store_true", help="leave out what bench/kernels.py measures beside"
     )
     parser.add_argument("--no-objects", action="store_true", help="ship golden answers and sources alone")
@@ -61,7 +64,7 @@ def pack(folder: Path, work: Path, chosen: argparse.Namespace) -> int:
         compress(work / "shipped", folder / SHIPPED)
         about |= {"objects": torches, "architectures": chosen.architectures.split(";")}
     if not chosen.no_peers:
-        about["peers"] = peers.gather(folder / "peers", work, chosen.peer_architectures)
+        about["peers"] = peers.gather(folder / "peers", work, chosen.peer_architectures, chosen.peer_pythons)
     manifest.write(folder, about)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(

