@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -406,6 +407,28 @@ def test_what_compiles_does_so_ahead_once_for_each_setting_and_type(
         chosen = kernels.parser().parse_args(words)
         assert (chosen.contenders, chosen.dtypes, chosen.calls) == (["torch.compile"], ["float32"], 1)
         assert chosen.operators == tmp_path
+
+
+def test_a_machine_with_the_operators_and_without_the_package_suffices(tmp_path: Path) -> None:
+    folder = Path(fire.__file__).parent
+    arguments = [
+        "--rehearse",
+        "--settings",
+        "mixed",
+        "--contenders",
+        "fire",
+        "copy",
+        "--operators",
+        str(folder),
+    ]
+    program = (
+        "import runpy, sys; sys.modules['fire_sampling'] = None; sys.argv = sys.argv[1:];"
+        f"sys.path.insert(0, {str(BENCH)!r}); runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    words = [sys.executable, "-c", program, str(BENCH / "kernels.py"), *arguments]
+    ended = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "2 cells, 0 not reached, 0 wrong tokens" in ended.stdout
 
 
 def test_the_largest_streamed_batches_stand_under_the_devices_roofs() -> None:
