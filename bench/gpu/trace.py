@@ -10,7 +10,7 @@ from typing import Any
 
 RANGE_PREFIX = "cell: "  # of the ranges that are ours
 _OURS = re.compile(
-    r"fire::kernels::(?P<kernel>\w+)<(?:fire::(?:kernels::)?)?(?P<dtype>\w+)(?:, (?P<resident>\w+))?>"
+    r"fire::kernels::(?P<kernel>\w+)<(?:fire::)?(?:kernels::)?(?P<dtype>\w+)(?:, (?P<resident>\w+))?[^>]*>"
 )
 _ROWS = re.compile(r"R=(\d+)")
 HEADER = ("range", "kernel", "launches", "µs", "grid × block", "blocks a row", "registers", "shared KiB")
