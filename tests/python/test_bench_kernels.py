@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from bench_runs import BENCH
 from gpu import cells, goals, row_work
+from predict import DOCS, figures, page, predictions
 
 import fire_sampling as fire
 
 assert BENCH  # it is on the path
-
-import predict
 
 
 def test_records_of_the_predictions_are_those_that_pack_writes() -> None:
@@ -37,18 +34,18 @@ def test_every_cell_with_a_goal_has_its_floor_below_it() -> None:
 
 
 def test_the_committed_predictions_are_those_of_the_model() -> None:
-    found = list(predict.predictions())
+    found = list(predictions())
     assert found
     told = "python bench/predict.py --write"
-    assert goals.PREDICTIONS.read_text() == predict.figures(found), told
-    assert predict.DOCS.read_text() == predict.page(found), told
+    assert goals.PREDICTIONS.read_text() == figures(found), told
+    assert DOCS.read_text() == page(found), told
     for one in found:
         assert goals.predicted_us(one.cell) == (round(one.best, 1), round(one.plain, 1))
         assert goals.floor_us(one.cell) < one.best <= one.plain
 
 
 def test_no_prediction_speaks_of_another_vocabulary_or_setting() -> None:
-    predicted = {(one.cell.setting.name, one.cell.dtype, one.cell.rows) for one in predict.predictions()}
+    predicted = {(one.cell.setting.name, one.cell.dtype, one.cell.rows) for one in predictions()}
     for cell in cells.cells():
         key = (cell.setting.name, cell.dtype, cell.rows)
         assert (goals.predicted_us(cell) is not None) == (key in predicted)
@@ -84,20 +81,5 @@ def test_a_count_that_finds_no_loop_over_the_row_is_refused() -> None:
 
 def test_the_committed_count_has_every_cell_that_is_predicted_once() -> None:
     counted = [(work.setting, work.dtype, rows) for work in row_work.read_table() for rows in work.rows]
-    assert len(counted) == len(set(counted)) == len(list(predict.predictions()))
+    assert len(counted) == len(set(counted)) == len(list(predictions()))
     assert row_work.table_text(row_work.read_table()) == row_work.TABLE.read_text()
-
-
-def test_a_cell_that_was_not_timed_shows_no_figure_and_wrong_tokens_are_shouted() -> None:
-    cell = {
-        "setting": "none",
-        "dtype": "bfloat16",
-        "rows": 1,
-        **dict.fromkeys(("us", "low", "high", "gb_s", "goal_us", "predicted_us")),
-        "floor_us": 0.06,
-        "wrong": 0,
-    }
-    text = kernels_table({"vocabulary": 128256, "cells": [cell, {**cell, "wrong": 3}]})
-    assert "| bfloat16 | none | 1 | — | — – — | — | 0.06 | — | — |  |" in text
-    assert "3 WRONG" in text
-    assert kernels_table({}) == "## Kernels\n\nnot measured"
