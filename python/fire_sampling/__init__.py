@@ -40,6 +40,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in ("integrations", "numpy"):
+    if name in ("integrations", "numpy", "rl"):
         return importlib.import_module(f"fire_sampling.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,72 @@
+"""Every Python block of docs/training.md, run in order as a reader would, against a tiny model."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_models
+import torch
+from tiny_models import one_thread  # noqa: F401
+
+import fire_sampling as fire
+
+PAGE = Path(__file__).parents[2] / "docs" / "training.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def names() -> dict[str, Any]:
+    """What the page's code has defined once all of it has run."""
+    torch.manual_seed(0)
+    model = copy.deepcopy(tiny_models.llama())
+    tokenizer = tiny_models.tokenizer()
+    inputs = tokenizer(["WhatIsTwoPlusThree?", "AndTwo?"], return_tensors="pt", padding=True)
+    inputs.pop("token_type_ids", None)
+    names: dict[str, Any] = {
+        "model": model,
+        "inputs": inputs,
+        # At a learning rate of 0 the last forward pass is still that of the weights of the rollout.
+        "optimizer": torch.optim.SGD(model.parameters(), lr=0.0),
+    }
+    for block in BLOCKS:
+        exec(compile(block, PAGE.name, "exec"), names)
+    return names
+
+
+def test_the_rollout_on_the_page_yields_the_log_probabilities_that_sampling_reports(
+    names: dict[str, Any],
+) -> None:
+    config = names["config"].replace(temperature=names["temperature"], top_k=0)
+    for step, logits in enumerate(names["output"].logits):
+        rows, token = names["mask"][:, step], names["tokens"][:, step]
+        plain = config.replace(hot_steps=0)
+        for drawn_with, name in ((config, "behaviour"), (plain, "old")):
+            wanted = fire.log_prob(logits, token, step, drawn_with)
+            torch.testing.assert_close(names[name][rows, step], wanted[rows], rtol=1e-5, atol=1e-5)
+
+
+def test_the_forward_pass_on_the_page_evaluates_the_tokens_as_the_rollout_did(names: dict[str, Any]) -> None:
+    mask = names["mask"]
+    assert not names["inputs"]["attention_mask"].all(), "one prompt is padded on its left"
+    torch.testing.assert_close(names["policy"][mask], names["old"][mask], rtol=1e-4, atol=1e-4)
+    assert names["model"].lm_head.weight.grad.any()
+
+
+def test_the_mask_on_the_page_ends_with_the_first_end_of_sequence(names: dict[str, Any]) -> None:
+    code = BLOCKS[0][BLOCKS[0].index("is_end") :]
+    small = {
+        "torch": torch,
+        "model": names["model"],
+        "tokens": torch.tensor([[5, 2, 0, 0], [2, 0, 0, 0], [7, 8, 9, 9]]),
+    }
+    exec(compile(code, PAGE.name, "exec"), small)
+    assert small["mask"].int().tolist() == [[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 1]]
+
+
+def test_only_first_tokens_are_weighted_where_nothing_else_is_filtered(names: dict[str, Any]) -> None:
+    weights, mask = names["per_token"], names["mask"]
+    torch.testing.assert_close(weights[:, 1:], mask[:, 1:].float(), rtol=1e-5, atol=1e-5)
+    assert (weights[:, 0] - 1).abs().max() > 0.2
+    assert names["masked"][:, 0].eq(0).all()
