@@ -17,15 +17,19 @@ PAGE = Path(__file__).parents[2] / "docs" / "huggingface.md"
 @pytest.mark.filterwarnings("error")
 def test_the_code_of_the_page_runs(build: Any) -> None:
     tokenizer = tiny_models.tokenizer()
-    inputs = tokenizer(["WhatIsTwoPlusThree?", "AndTwoTimesThree?"], return_tensors="pt", padding=True)
+    prompts = ["WhatIsTwoPlusThree?", "AndTwoTimesThree?"]
+    inputs = tokenizer(prompts, return_tensors="pt", padding=True)
     inputs.pop("token_type_ids", None)
     torch.manual_seed(0)
-    names = {"model": copy.deepcopy(build()), "tokenizer": tokenizer, "inputs": inputs}
+    names = {"model": copy.deepcopy(build()), "tokenizer": tokenizer, "prompts": prompts, "inputs": inputs}
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 8
     for block in blocks:
         exec(compile(block, PAGE.name, "exec"), names)
     assert names["sequences"].shape[0] == 2
+    assert len(names["texts"]) == 2
+    assert len(names["answers"]) == 8
+    assert all(result.error is None and result.generated_tokens for result in names["results"].values())
     assert "generate" not in vars(names["model"])
 
 

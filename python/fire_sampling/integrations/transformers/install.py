@@ -1,12 +1,14 @@
-"""`install`: FIRE inside frameworks that call `model.generate` themselves."""
+"""`install`: FIRE inside frameworks that call `model.generate` or `model.generate_batch` themselves."""
 
 import functools
 import inspect
 import threading
 import types
+from collections.abc import Callable
 from typing import Any
 
 import torch
+import transformers
 
 from fire_sampling.config import SamplingConfig
 from fire_sampling.integrations.transformers.generate import Request, decode
@@ -15,9 +17,10 @@ from fire_sampling.integrations.transformers.generate import Request, decode
 def install(model: Any, config: SamplingConfig) -> "Installation":
     """Makes every `model.generate(...)` draw its tokens with `fire_sampling`, until the result's `remove()`.
 
-    Callers go on as before, `streamer` and `synced_gpus` included. A `config.seed` is spread over all
-    sequences that the model will generate, in order: no two calls share random numbers, and a new
-    installation repeats them all. Processes that generate side by side need seeds of their own.
+    So does continuous batching: `generate_batch`, and every manager that the model makes. Callers go on as
+    before, `streamer` and `synced_gpus` included. A `config.seed` is spread over all sequences that the model
+    will generate, in order: no two calls share random numbers, and a new installation repeats them all.
+    Processes that generate side by side need seeds of their own.
 
     Args:
         model: an object with transformers' `generate`. Only this object is changed, not its class.
@@ -38,40 +41,50 @@ class Installation:
     """What `install` returns. `remove()`, or the end of a `with`, gives the model its own `generate` back."""
 
     def __init__(self, model: Any, config: SamplingConfig) -> None:
-        shadowed = vars(model).get("generate")  # somebody else's patch of this very object
-        if isinstance(getattr(shadowed, "__fire_installation__", None), Installation):
+        if isinstance(_installation_of(model, "generate"), Installation):
             raise RuntimeError(
                 "install: FIRE is installed in this model already; remove() that installation first"
             )
         self._model = model
         self._config = config
-        self._shadowed = shadowed
         self._rows_drawn = 0
         self._rows_lock = threading.Lock()
         self._removed = False
+        self._shadowed: dict[str, Any] = {}  # somebody else's patches of this very object
+        self._shadow("generate", self._generate)
+        if hasattr(model, "init_continuous_batching"):
+            self._shadow("init_continuous_batching", self._init_continuous_batching)
 
-        @functools.wraps(type(model).generate)
-        def generate(model: Any, *args: Any, **kwargs: Any) -> Any:
-            return self._generate(model, *args, **kwargs)
+    def _shadow(self, name: str, replacement: Callable[..., Any]) -> None:
+        @functools.wraps(getattr(type(self._model), name))
+        def method(model: Any, *args: Any, **kwargs: Any) -> Any:
+            return replacement(model, *args, **kwargs)
 
-        generate.__fire_installation__ = self  # type: ignore[attr-defined]
-        model.generate = types.MethodType(generate, model)  # a deep copy of it binds to the copied model
+        method.__fire_installation__ = self  # type: ignore[attr-defined]
+        self._shadowed[name] = vars(self._model).get(name)
+        setattr(self._model, name, types.MethodType(method, self._model))  # a deep copy binds to its model
 
     def remove(self) -> None:
-        """Gives the model its own `generate` back; the second time, does nothing.
+        """Gives the model its own methods back; the second time, does nothing.
+
+        A persistent manager of continuous batching that was made since `install` is destroyed.
 
         Raises:
-            RuntimeError: somebody has replaced `model.generate` since.
+            RuntimeError: somebody has replaced one of the methods since.
         """
         if self._removed:
             return
-        if getattr(vars(self._model).get("generate"), "__fire_installation__", None) is not self:
-            raise RuntimeError(
-                "Installation.remove: model.generate was replaced after install; undo that first"
-            )
-        del self._model.generate
-        if self._shadowed is not None:
-            self._model.generate = self._shadowed
+        for name in self._shadowed:
+            if _installation_of(self._model, name) is not self:
+                raise RuntimeError(
+                    f"Installation.remove: model.{name} was replaced after install; undo that first"
+                )
+        for name, shadowed in self._shadowed.items():
+            delattr(self._model, name)
+            if shadowed is not None:
+                setattr(self._model, name, shadowed)
+        if hasattr(self._model, "destroy_cached_continuous_batching_manager"):
+            self._model.destroy_cached_continuous_batching_manager()
         self._removed = True
 
     def __enter__(self) -> "Installation":
@@ -80,7 +93,34 @@ class Installation:
     def __exit__(self, *exception: object) -> None:
         self.remove()
 
+    def _original(self, model: Any, name: str) -> Callable[..., Any]:
+        return self._shadowed[name] or functools.partial(getattr(type(model), name), model)
+
+    def _init_continuous_batching(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        if tuple(map(int, transformers.__version__.split(".")[:2])) < (5, 11):
+            raise RuntimeError(
+                "install: continuous batching with FIRE needs transformers 5.11 or newer, found "
+                f"{transformers.__version__}"
+            )
+        # Here, because older releases lack what it imports.
+        from fire_sampling.integrations.transformers.continuous import FireProcessorList, draw_with_fire
+
+        manager = self._original(model, "init_continuous_batching")(*args, **kwargs)
+        if manager.batch_processor is None:
+            draw_with_fire(manager, self._config, self._reserve_rows)
+        elif not isinstance(manager.logit_processor, FireProcessorList):
+            raise RuntimeError(
+                "install: the model keeps a manager of continuous batching from before FIRE was installed; "
+                "call model.destroy_cached_continuous_batching_manager() first"
+            )
+        return manager
+
     def _generate(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        original = self._original(model, "generate")
+        if (
+            kwargs.get("cache_implementation") == "paged"
+        ):  # generate_batch in disguise, with no loop to replace
+            return original(*args, **kwargs)
         call = inspect.signature(type(model).generate).bind(model, *args, **kwargs)
         for name in ("assistant_model", "custom_generate"):
             if _take_out(call, name) is not None:
@@ -93,7 +133,6 @@ class Installation:
         def loop(model: Any, input_ids: torch.LongTensor, **kwargs: Any) -> Any:
             return decode(request, model, input_ids, **kwargs)
 
-        original = self._shadowed or functools.partial(type(model).generate, model)
         return original(*call.args[1:], **call.kwargs, custom_generate=loop)
 
     def _reserve_rows(self, rows: int) -> int:
@@ -101,6 +140,10 @@ class Installation:
             first_row = self._rows_drawn
             self._rows_drawn += rows
         return first_row
+
+
+def _installation_of(model: Any, name: str) -> Any:
+    return getattr(vars(model).get(name), "__fire_installation__", None)
 
 
 def _take_out(call: inspect.BoundArguments, name: str) -> Any:
