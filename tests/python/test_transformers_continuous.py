@@ -4,6 +4,7 @@
 import contextlib
 import copy
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 from transformers.generation.continuous_batching.requests import RequestState
 
 import fire_sampling as fire
+from fire_sampling.config import SEED_WORDS
 from fire_sampling.integrations.transformers import install
 
 HOT = fire.SamplingConfig(hot_temperature=30.0, hot_top_k=16, seed=7)
@@ -179,6 +181,8 @@ def test_a_request_draws_the_same_tokens_alone_and_in_any_batch(model: Any) -> N
 
     together = of(range(6), batching(max_batch_tokens=256))
     assert of(range(5, -1, -1), batching()) == together
+    # Here a prompt that is not read to its end comes before the sequences that get a token.
+    assert of(range(6), batching(scheduler_type="prefill_first")) == together
     assert of(range(2, 3), batching(max_batch_tokens=8)) == {"row 2": together["row 2"]}
     assert len({tuple(tokens) for tokens in together.values()}) == 6
 
@@ -209,13 +213,30 @@ def test_a_request_that_was_preempted_goes_on_at_its_step(
 
 def test_log_probabilities_are_those_of_the_distribution_that_the_token_came_from(model: Any) -> None:
     with install(model, HOT):
-        outputs = generate_batch(model, prompts(8, 9), batching(return_logprobs=True))
+        outputs = generate_batch(model, prompts(1, 9).repeat(8, 1), batching(return_logprobs=True))
     config = HOT.replace(top_k=5, order="hf", ties="keep_top_k")
     for output in outputs:
         logits, token = logits_of(output), torch.tensor(output.generated_tokens)
         wanted = fire.log_prob(logits, token, torch.arange(LENGTH), config)
         torch.testing.assert_close(torch.tensor(output.logprobs), wanted, rtol=1e-4, atol=1e-4)
     assert len({output.generated_tokens[0] for output in outputs}) > 1
+
+
+def test_the_arguments_of_a_graph_are_the_requests_own_even_where_an_id_is_used_again(model: Any) -> None:
+    states = [RequestState("again", [5, 6, 7], logit_processor_kwargs={"seed": seed}) for seed in (1, 2)]
+    settings = generation()
+    with install(model, HOT):
+        processors = model.init_continuous_batching(settings, batching()).logit_processor
+    assert settings.do_sample, "the caller's settings are left alone"
+    padding = torch.full((processors.tensors_required, 1), -1, dtype=torch.int32)
+    processors.fill_defaults(padding)
+    assert not padding.any(), "a row of padding is greedy, which costs least"
+    seeds = []
+    for state in states:
+        storage = torch.zeros(processors.tensors_required, 4, dtype=torch.int32)
+        processors.prepare_tensor_args([SimpleNamespace(state=state, has_new_token=True)], storage)
+        seeds.append(int(storage[SEED_WORDS.start, 0]))
+    assert seeds == [1, 2]
 
 
 def test_no_two_calls_share_random_numbers_and_a_new_installation_repeats_them(model: Any) -> None:
