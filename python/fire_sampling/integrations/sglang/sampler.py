@@ -1,0 +1,137 @@
+"""SGLang's sampler with its draw replaced, and its batch of sampling settings with records in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from sglang.srt.layers import sampler as stock
+from sglang.srt.plugins.hook_registry import HookRegistry, HookType
+from sglang.srt.runtime_context import get_device, get_exec, get_spec
+from sglang.srt.sampling import sampling_batch_info as batches
+
+from fire_sampling.functional import log_prob, process_logits, sample
+from fire_sampling.integrations.sglang.requests import Recorder, default_phase
+
+_BATCH_CLASS = "sglang.srt.sampling.sampling_batch_info.SamplingBatchInfo"
+_recorder: Recorder | None = None
+
+
+def make_sampler() -> FireSampler:
+    """Makes the sampler, and all batches from now on carry records.
+
+    Raises:
+        ValueError: FIRE_SGLANG_DEFAULT holds something wrong; the server is configured for speculative
+            decoding or an on-policy target, which sample by paths of their own.
+    """
+    global _recorder
+    own_paths = {
+        "speculative_algorithm": get_spec().speculative_algorithm,
+        "rl_on_policy_target": get_exec().deterministic.rl_on_policy_target,
+    }
+    for name, value in own_paths.items():
+        if value is not None:
+            raise ValueError(f"--sampling-backend fire: {name} is {value!r}, expected none")
+    _recorder = Recorder(default_phase(), get_device().random_seed)
+    if batches.SamplingBatchInfo is not FireBatchInfo:
+        HookRegistry.register(_BATCH_CLASS, FireBatchInfo, HookType.REPLACE)
+        HookRegistry.apply_hooks()
+    return FireSampler()
+
+
+@dataclasses.dataclass
+class FireBatchInfo(batches.SamplingBatchInfo):  # type: ignore[misc]
+    """A batch of R requests.
+
+    Attributes:
+        fire_records: int32 [R, 16].
+        fire_prompt: int64 [R]: the tokens of each prompt. A request that was retracted and is prefilled
+            again, its output included, keeps it.
+    """
+
+    fire_records: torch.Tensor | None = None
+    fire_prompt: torch.Tensor | None = None
+
+    def adjusted_from_schedule_batch(self, batch: Any, vocab_size: int) -> None:
+        super().adjusted_from_schedule_batch(batch, vocab_size)
+        assert _recorder is not None
+        self.fire_records = _recorder.records(batch.reqs, self.device)
+        lengths = [len(request.origin_input_ids) for request in batch.reqs]
+        self.fire_prompt = torch.tensor(lengths, dtype=torch.int64, device=self.device)
+
+    def adjusted_filter_batch(self, keep_indices: list[int], keep_indices_device: torch.Tensor) -> None:
+        super().adjusted_filter_batch(keep_indices, keep_indices_device)
+        assert self.fire_records is not None
+        assert self.fire_prompt is not None
+        self.fire_records = self.fire_records[keep_indices_device]
+        self.fire_prompt = self.fire_prompt[keep_indices_device]
+
+    def adjusted_merge_batch(self, other: Any) -> None:
+        super().adjusted_merge_batch(other)
+        assert self.fire_records is not None
+        assert self.fire_prompt is not None
+        self.fire_records = torch.cat([self.fire_records, other.fire_records])
+        self.fire_prompt = torch.cat([self.fire_prompt, other.fire_prompt])
+
+
+class FireSampler(stock.Sampler):  # type: ignore[misc]
+    """Draws each row by its record and step; log-probabilities are those of the distribution it drew from."""
+
+    def forward(
+        self,
+        logits_output: Any,
+        sampling_info: Any,
+        return_logprob: bool,
+        top_logprobs_nums: list[int],
+        token_ids_logprobs: list[list[int] | None],
+        positions: torch.Tensor,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        """Int32 [R]: the tokens, and what was asked for of log-probabilities in `logits_output`.
+
+        `positions` [R] is that of each row's last token: the one drawn stands behind it.
+        """
+        logits = self._preprocess_logits(logits_output.next_token_logits, sampling_info)
+        records = sampling_info.fire_records
+        step = positions.to(torch.int64) + 1 - sampling_info.fire_prompt
+        token = sample(logits, step, records)
+        drawn = token.to(torch.int32)
+        if return_logprob:
+            self._write_logprobs(
+                logits_output, logits, step, records, drawn, top_logprobs_nums, token_ids_logprobs
+            )
+        self._sync_token_ids_across_tp(drawn, sampling_info)
+        rows = sampling_info.sampling_mask_batch_indices
+        if rows is not None:
+            kept = process_logits(logits, step, records).softmax(dim=-1)[rows]
+            logits_output.sampling_mask_output = self._build_sampling_mask_output(
+                drawn,
+                stock._SamplingMaskCapture(
+                    weights=kept, token_ids=None, selected_weight=None, batch_rows=rows
+                ),
+                sampling_info.sampling_support_logprobs_capture_indices,
+            )
+        return drawn
+
+    def _write_logprobs(
+        self,
+        logits_output: Any,
+        logits: torch.Tensor,
+        step: torch.Tensor,
+        records: torch.Tensor,
+        drawn: torch.Tensor,
+        top_logprobs_nums: list[int],
+        token_ids_logprobs: list[list[int] | None],
+    ) -> None:
+        if stock.SGLANG_RETURN_ORIGINAL_LOGPROB:
+            distribution = logits.float().log_softmax(dim=-1)
+        elif any(top_logprobs_nums) or any(token_ids_logprobs):
+            distribution = process_logits(logits, step, records).log_softmax(dim=-1)
+        else:
+            logits_output.next_token_logprobs = log_prob(logits, drawn.to(torch.int64), step, records)
+            return
+        result = self.output_logprob_processor.compute_logprobs(
+            distribution, top_logprobs_nums, token_ids_logprobs, drawn
+        )
+        result.write_output_to(logits_output)
