@@ -5,31 +5,31 @@ What no test reaches without a GPU is listed in docs/sglang.md.
 
 from __future__ import annotations
 
+# isort: off
+import torchvision_operators  # noqa: F401
+# isort: on
+
 import array
+import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import sglang.srt.layers.sampler as stock
 import torch
+from sglang.srt.layers.logits_processor import LogitsProcessorOutput
+from sglang.srt.managers.schedule_batch import Req
+from sglang.srt.plugins import GENERAL_PLUGINS_GROUP, load_plugins_by_group
+from sglang.srt.plugins.hook_registry import HookRegistry
+from sglang.srt.runtime_context import get_context
+from sglang.srt.sampling import sampling_batch_info
+from sglang.srt.sampling.sampling_params import SamplingParams
 
-# torchvision's compiled part does not load beside a CPU build of torch, and SGLang imports its Python part.
-_TORCHVISION = torch.library.Library("torchvision", "DEF")
-for _operator in ("nms", "qnms"):
-    _TORCHVISION.define(f"{_operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
-import sglang.srt.layers.sampler as stock  # noqa: E402
-from sglang.srt.layers.logits_processor import LogitsProcessorOutput  # noqa: E402
-from sglang.srt.managers.schedule_batch import Req  # noqa: E402
-from sglang.srt.plugins import GENERAL_PLUGINS_GROUP, load_plugins_by_group  # noqa: E402
-from sglang.srt.plugins.hook_registry import HookRegistry  # noqa: E402
-from sglang.srt.runtime_context import get_context  # noqa: E402
-from sglang.srt.sampling import sampling_batch_info  # noqa: E402
-from sglang.srt.sampling.sampling_params import SamplingParams  # noqa: E402
-
-import fire_sampling as fire  # noqa: E402
-from fire_sampling.integrations import sglang as backend  # noqa: E402
+import fire_sampling as fire
+from fire_sampling.integrations import sglang as backend
 
 VOCABULARY = 320
 StockBatchInfo = sampling_batch_info.SamplingBatchInfo
@@ -237,7 +237,8 @@ def test_a_default_heats_sampled_requests_and_no_greedy_or_one_token_ones(
 
     best = {int(logits_of(1).argmax())}
     assert first_tokens(configured(), top_k=2) <= set(logits_of(1)[0].topk(2).indices.tolist())
-    monkeypatch.setenv("FIRE_SGLANG_DEFAULT", '{"fire_temperature": 30, "fire_top_k": 16, "fire_top_p": 1}')
+    default = {"fire_temperature": 30, "fire_top_k": 16, "fire_top_p": 1, "fire_steps": 1}
+    monkeypatch.setenv("FIRE_SGLANG_DEFAULT", json.dumps(default))
     sampler = configured()
     assert len(first_tokens(sampler, top_k=2)) > 8
     assert first_tokens(sampler, temperature=0.0) == best
@@ -324,6 +325,14 @@ def test_a_default_that_does_not_fit_stops_the_server_at_its_start(
 def test_what_samples_by_a_path_of_its_own_is_refused_at_the_start(configured: Any) -> None:
     with pytest.raises(ValueError, match=r"speculative_algorithm is 'NGRAM', expected none"):
         configured(speculative_algorithm="NGRAM")
+
+
+def test_another_sglang_is_told_which_one_the_backend_was_made_for(
+    configured: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fire_sampling.integrations.sglang.sampler", None)
+    with pytest.raises(RuntimeError, match=r"made for SGLang 0\.5\.23, found 0\.5\.23: import of"):
+        configured()
 
 
 def test_a_sampling_mask_holds_the_tokens_that_could_have_been_drawn(configured: Any) -> None:

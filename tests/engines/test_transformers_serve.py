@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+# isort: off
+import torchvision_operators  # noqa: F401
+# isort: on
+
 import copy
 import json
 import re

@@ -6,6 +6,7 @@ else: only with `--sampling-backend fire` does SGLang make a `FireSampler`.
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 BACKEND = "fire"
@@ -20,6 +21,10 @@ def register() -> None:
 
 def _make_sampler() -> Any:
     # Here, where SGLang is known to be imported and the backend to be wanted.
-    from fire_sampling.integrations.sglang.sampler import make_sampler
-
+    try:
+        from fire_sampling.integrations.sglang.sampler import make_sampler
+    except ImportError as error:
+        raise RuntimeError(
+            f"--sampling-backend fire: made for SGLang 0.5.23, found {version('sglang')}: {error}"
+        ) from error
     return make_sampler()
