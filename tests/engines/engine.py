@@ -1,0 +1,44 @@
+"""An engine of vLLM in this process, and its parts."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+from collections.abc import Iterator
+from typing import Any
+
+RUNNER = 2 if os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == "1" else 1
+PROCESSOR = "fire_sampling.integrations.vllm:FireLogitsProcessor"
+
+
+@contextlib.contextmanager
+def engine(model: str, **options: Any) -> Iterator[Any]:
+    """`vllm.LLM` of `RUNNER` with the FIRE logits processor, torn down at the end."""
+    from vllm import LLM
+
+    settings: dict[str, Any] = dict(
+        model=model,
+        enforce_eager=True,
+        dtype="float32",
+        max_model_len=256,
+        max_num_seqs=128,
+        max_num_batched_tokens=2048,
+        enable_prefix_caching=False,
+        logits_processors=[PROCESSOR],
+        disable_log_stats=True,
+    )
+    llm = LLM(**{**settings, **options})
+    try:
+        assert llm.llm_engine.vllm_config.use_v2_model_runner == (RUNNER == 2)
+        yield llm
+    finally:
+        llm.llm_engine.engine_core.shutdown()
+        del llm
+        gc.collect()
+
+
+def model_runner(llm: Any) -> Any:
+    """The worker's model runner; the engine runs in this process."""
+    worker = llm.llm_engine.engine_core.engine_core.model_executor.driver_worker
+    return getattr(worker, "worker", worker).model_runner
