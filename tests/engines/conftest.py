@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from watched import Watched
 
 os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
 os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
@@ -14,6 +19,9 @@ os.environ["VLLM_LOGGING_LEVEL"] = "WARNING"
 os.environ["VLLM_NO_USAGE_STATS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+collect_ignore = []
+if os.environ["VLLM_USE_V2_MODEL_RUNNER"] == "0":
+    collect_ignore.append("test_vllm_after.py")  # of V2 alone; that V1 refuses it is tested elsewhere
 if os.environ["VLLM_USE_V2_MODEL_RUNNER"] == "1":
     import triton_interpreter
 
@@ -29,3 +37,12 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny_llama")
     tiny_llama.write_model(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def processed(tiny_llama: Path) -> Iterator[Watched]:
+    """An engine that reports the log-probabilities which tokens were drawn with, of the whole vocabulary."""
+    from watched import watched_engine
+
+    with watched_engine(str(tiny_llama), logprobs_mode="processed_logprobs", max_logprobs=-1) as watched:
+        yield watched

@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-_INTEGRATIONS = ("transformers",)
+_INTEGRATIONS = ("transformers", "vllm")
 
 __all__ = list(_INTEGRATIONS)
 

@@ -1,0 +1,137 @@
+"""Which requests an engine can serve with FIRE: what is refused at admission, and why.
+
+vLLM asks `validate_params` before it admits a request, and hands it nothing but the request. What depends on
+the engine, its runner and its `logprobs_mode`, is read off the caller.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fire_sampling.config import SamplingConfig
+from fire_sampling.integrations.vllm.requests import FireSettings, sampling_config
+
+# How many generated tokens back a window that `fire_after` opens may have begun.
+LONGEST_WINDOW_AFTER = 16
+
+_GREEDY_BELOW = np.float32(2.0**-64)
+_INFINITE_ABOVE = np.float32(2.0**120)
+_ENOUGH_CALLERS = 8
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What the answer depends on.
+
+    Attributes:
+        runner: which of vLLM's model runners, 1 or 2.
+        logprobs_mode: `raw_logprobs`, `processed_logprobs`, `raw_logits` or `processed_logits`.
+        speculative: whether it decodes speculatively.
+        vocabulary: the number of token ids.
+    """
+
+    runner: int
+    logprobs_mode: str
+    speculative: bool
+    vocabulary: int
+
+
+# Of an engine that cannot be seen, everything that some engine refuses is refused.
+STRICTEST = Engine(runner=1, logprobs_mode="processed_logprobs", speculative=True, vocabulary=2**31 - 1)
+
+
+def engine_of(vllm_config: Any) -> Engine:
+    """The engine that vLLM's `VllmConfig` describes."""
+    model_config = vllm_config.model_config
+    return Engine(
+        runner=2 if getattr(vllm_config, "use_v2_model_runner", False) else 1,
+        logprobs_mode=str(model_config.logprobs_mode),
+        speculative=vllm_config.speculative_config is not None,
+        vocabulary=model_config.get_vocab_size(),
+    )
+
+
+def calling_engine() -> Engine:
+    """The engine whose input processor is among the callers, or the strictest one where none is."""
+    frame = sys._getframe(1)
+    for _ in range(_ENOUGH_CALLERS):
+        vllm_config = getattr(frame.f_locals.get("self"), "vllm_config", None)
+        if vllm_config is not None:
+            return engine_of(vllm_config)
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return STRICTEST
+
+
+def refusal(params: Any, settings: FireSettings, engine: Engine) -> str | None:
+    """Why the engine cannot draw the request as `settings` say; None where it can.
+
+    Args:
+        params: vLLM's `SamplingParams`.
+        settings: what holds for the request.
+        engine: the engine it is for.
+    """
+    config = sampling_config(params, settings).resolve()
+    begin, steps = config.hot_begin or 0, config.hot_steps or 0
+    if steps == 0:
+        return None
+    if settings.after:
+        reason = _refusal_after(settings.after, steps, engine)
+        if reason is not None:
+            return reason
+    penalised = params.presence_penalty != 0 or params.frequency_penalty != 0
+    if engine.runner == 1 and penalised and begin + steps > 1:
+        return (
+            f"fire_begin, fire_steps: got {begin}, {steps} with a presence or frequency penalty, expected a "
+            "hot window of step 0 alone, or no such penalty: vLLM's V1 runner penalises after FIRE"
+        )
+    wants_logprobs = params.logprobs is not None or getattr(params, "logprob_token_ids", None) is not None
+    if wants_logprobs and engine.logprobs_mode.startswith("processed") and not hands_over(config):
+        return (
+            f"logprobs: got {params.logprobs!r} with fire_temperature {config.hot_temperature}, fire_top_k "
+            f"{config.hot_top_k}, fire_top_p {config.hot_top_p}, fire_min_p {config.hot_min_p}, expected "
+            f"none: under logprobs_mode={engine.logprobs_mode} a hot token would read 0. They are true where "
+            "fire_top_k is at most top_k, fire_top_p and fire_min_p are left at top_p and min_p, and neither "
+            "temperature is 0 or infinite"
+        )
+    return None
+
+
+def hands_over(config: SamplingConfig) -> bool:
+    """Whether `heat_logits_` leaves a hot row to the engine's own sampler, instead of drawing it.
+
+    docs/semantics.md has the rule. A regular top-k beyond the vocabulary counts as on here, which the
+    operator knows to be off.
+    """
+    full = config.resolve()
+    regular, hot = np.float32(full.temperature), np.float32(full.hot_temperature)
+    if not all(_GREEDY_BELOW <= each <= _INFINITE_ABOVE for each in (regular, hot)):
+        return False
+    with np.errstate(over="ignore", under="ignore"):
+        ratio = regular / hot
+    normal = np.finfo(np.float32).tiny <= ratio <= np.finfo(np.float32).max
+    same_filters = _same(full.top_p, full.hot_top_p) and _same(full.min_p, full.hot_min_p)
+    top_k, hot_top_k = full.top_k or 0, full.hot_top_k or 0
+    narrower = top_k <= 0 or 0 < hot_top_k <= top_k
+    return bool(normal) and same_filters and narrower and full.order != "joint"
+
+
+def _refusal_after(after: tuple[int, ...], steps: int, engine: Engine) -> str | None:
+    if engine.runner == 1:
+        return "fire_after: got token ids, expected none: it needs vLLM's V2 runner"
+    if engine.speculative:
+        return "fire_after: got token ids, expected none under speculative decoding"
+    if after[-1] >= engine.vocabulary:
+        return f"fire_after: got token id {after[-1]}, expected ids below {engine.vocabulary}"
+    if steps > LONGEST_WINDOW_AFTER:
+        return f"fire_steps: got {steps}, expected at most {LONGEST_WINDOW_AFTER} with fire_after"
+    return None
+
+
+def _same(one: float | None, other: float | None) -> bool:
+    return np.float32(one or 0.0).tobytes() == np.float32(other or 0.0).tobytes()

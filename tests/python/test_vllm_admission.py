@@ -1,0 +1,205 @@
+"""What the integration of vLLM decides on its own, without vLLM. The engines: tests/engines."""
+
+import itertools
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import fire_sampling as fire
+from fire_sampling.integrations.vllm.admission import STRICTEST, Engine, calling_engine, hands_over, refusal
+from fire_sampling.integrations.vllm.batch_rows import BatchRows
+from fire_sampling.integrations.vllm.request_slots import RequestSlots
+from fire_sampling.integrations.vllm.requests import read_settings
+
+VOCABULARY = 64
+
+
+def params(**fields: Any) -> SimpleNamespace:
+    """Stands for vLLM's `SamplingParams`."""
+    defaults = dict(
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        min_p=0.0,
+        seed=None,
+        max_tokens=16,
+        presence_penalty=0.0,
+        frequency_penalty=0.0,
+        logprobs=None,
+        extra_args=None,
+    )
+    return SimpleNamespace(**{**defaults, **fields})
+
+
+def vllm_config(**fields: Any) -> SimpleNamespace:
+    """Stands for vLLM's `VllmConfig`."""
+    model_config = SimpleNamespace(
+        logprobs_mode="raw_logprobs", seed=0, get_vocab_size=lambda: VOCABULARY, **fields
+    )
+    return SimpleNamespace(
+        model_config=model_config,
+        speculative_config=None,
+        parallel_config=SimpleNamespace(data_parallel_rank=0),
+        use_v2_model_runner=True,
+    )
+
+
+def test_hands_over_says_what_the_operator_does() -> None:
+    logits = torch.randn(1, VOCABULARY, generator=torch.Generator().manual_seed(0))
+    temperatures = (0.0, 1e-30, 0.7, 1e30, 2.0**121, float("inf"))
+    agreed = {True: 0, False: 0}
+    for temperature, hot_temperature in itertools.product(temperatures, temperatures):
+        for top_k, hot_top_k, hot_top_p, hot_min_p in itertools.product(
+            (0, 8), (0, 8, 9), (None, 0.5), (None, 0.1)
+        ):
+            config = fire.SamplingConfig(
+                temperature=temperature,
+                top_k=top_k,
+                top_p=0.9,
+                hot_temperature=hot_temperature,
+                hot_top_k=hot_top_k,
+                hot_top_p=hot_top_p,
+                hot_min_p=hot_min_p,
+                hot_steps=1,
+                order="vllm",
+                seed=3,
+            )
+            heated = fire.heat_logits_(logits.clone(), 0, config)
+            one_hot = int(heated.isfinite().sum()) == 1 and float(heated.max()) == 0
+            assert hands_over(config) != one_hot, config
+            agreed[one_hot] += 1
+    assert min(agreed.values()) > 10
+
+
+def test_of_an_engine_that_nobody_shows_the_strictest_is_assumed() -> None:
+    assert calling_engine() == STRICTEST
+    assert refusal(params(), read_settings({"fire_after": [1]}), STRICTEST) is not None  # type: ignore[arg-type]
+
+
+def test_the_engine_is_that_of_the_caller() -> None:
+    class InputProcessor:
+        vllm_config = vllm_config()
+
+        def validate(self) -> Engine:
+            return (lambda: calling_engine())()
+
+    assert InputProcessor().validate() == Engine(2, "raw_logprobs", False, VOCABULARY)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rows_follow_their_requests_through_removals_additions_and_moves(seed: int) -> None:
+    """Against a dictionary of requests, whose hot windows and outputs differ."""
+    rng = random.Random(seed)
+    rows, batch = BatchRows(vllm_config()), dict[int, tuple[int, int, list[int]]]()
+    for _ in range(30):
+        removed = [row for row in batch if rng.random() < 0.3]
+        for row in removed:
+            del batch[row]
+        added = []
+        for row in rng.sample(range(8), rng.randint(0, 3)):
+            begin, steps, output = rng.randint(0, 2), rng.randint(0, 2), [0] * rng.randint(0, 3)
+            batch[row] = (begin, steps, output)
+            keys = {"fire_begin": begin, "fire_steps": steps, "fire_top_k": 4}
+            added.append((row, params(extra_args=keys), None, output))
+        moved = []
+        for source in rng.sample(sorted(batch), min(2, len(batch))):
+            target = rng.randrange(8)
+            swap = rng.random() < 0.5
+            moved.append((source, target, SimpleNamespace(name="SWAP" if swap else "UNIDIRECTIONAL")))
+            one, other = batch.pop(source, None), batch.pop(target, None)
+            if one is not None:
+                batch[target] = one
+            if swap and other is not None:
+                batch[source] = other
+        rows.update(SimpleNamespace(removed=removed, added=added, moved=moved))
+        for _, _, output in batch.values():
+            output.append(0)
+        before = torch.randn(8, VOCABULARY)
+        after = before.clone()
+        rows.heat(after)
+        for row in range(8):
+            begin, steps, output = batch.get(row, (0, 0, []))
+            hot = begin <= len(output) < begin + steps
+            assert int(after[row].isfinite().sum()) == (4 if hot else VOCABULARY)
+            assert hot or torch.equal(after[row], before[row])
+
+
+class Slots:
+    """`RequestSlots` over stand-ins of vLLM's tensors, and a context for all slots in some order."""
+
+    def __init__(self, slots: int) -> None:
+        self.prompt = np.zeros(slots, np.int32)
+        self.tokens = torch.zeros(slots, 40, dtype=torch.int32)
+        # New tensors at each access, as vLLM's own may be after any step.
+        owner = self
+
+        class PromptLength:
+            np = self.prompt
+
+            @property
+            def gpu(self) -> torch.Tensor:
+                return torch.from_numpy(owner.prompt.copy())
+
+        states = SimpleNamespace(
+            max_num_reqs=slots,
+            vocab_size=VOCABULARY,
+            device=torch.device("cpu"),
+            prompt_len=PromptLength(),
+            all_token_ids=SimpleNamespace(gpu=self.tokens),
+        )
+        self.requests = RequestSlots(vllm_config(), states)
+
+    def heated(self, order: list[int], length: list[int]) -> list[bool]:
+        """Whether the row of each slot is heated when the slots have `length` tokens."""
+        slots = np.array(order)
+        lengths = np.array([length[slot] for slot in order])
+        context = SimpleNamespace(
+            idx_mapping_np=slots,
+            expanded_idx_mapping=torch.from_numpy(slots),
+            pos=torch.from_numpy(lengths - 1),
+            seq_lens_upper_bound_np=lengths,
+        )
+        before = torch.randn(len(order), VOCABULARY)
+        after = before.clone()
+        self.requests.flush()
+        self.requests.heat(after, context)
+        return [not torch.equal(before[row], after[row]) for row in range(len(order))]
+
+
+def test_a_recycled_slot_forgets_its_last_request() -> None:
+    slots = Slots(3)
+    slots.prompt[:] = 4
+    assert slots.requests.add(0, params(extra_args={"fire_steps": 2, "fire_after": [7]}))
+    assert slots.requests.add(1, params(extra_args={"fire_steps": 1}))
+    assert slots.heated([1, 0], [4, 4, 4]) == [True, True]
+    slots.tokens[0, 5] = 7
+    assert slots.heated([0, 1], [7, 5, 4]) == [True, False]
+    assert not slots.requests.add(0, params())
+    assert not slots.requests.add(1, params(extra_args={"fire_steps": 0}))
+    assert slots.requests.add(2, params(extra_args={"fire_steps": 1}))
+    assert slots.heated([2, 0, 1], [4, 4, 4]) == [True, False, False]
+    assert slots.heated([2, 0, 1], [4, 6, 4]) == [True, False, False]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_windows_after_tokens_are_those_of_the_definition(seed: int) -> None:
+    rng = random.Random(seed)
+    slots, after = Slots(4), [5, 31, 32, 63]
+    steps = [rng.randint(1, 16) for _ in range(4)]
+    for slot in range(4):
+        slots.prompt[slot] = rng.randint(1, 5)
+        slots.tokens[slot] = torch.tensor([rng.choice([*after, *range(40, 60)]) for _ in range(40)])
+        keys = {"fire_steps": steps[slot], "fire_after": after if slot else [], "fire_begin": 3}
+        slots.requests.add(slot, params(extra_args=keys))
+    for generated in range(34):
+        expected = []
+        for slot in range(4):
+            prompt = int(slots.prompt[slot])
+            output = slots.tokens[slot, prompt : prompt + generated].tolist()
+            begins = [3, *(place + 1 for place, token in enumerate(output) if slot and token in after)]
+            expected.append(any(begin <= generated < begin + steps[slot] for begin in begins))
+        assert slots.heated([0, 1, 2, 3], [int(each) + generated for each in slots.prompt]) == expected
