@@ -37,6 +37,7 @@ def test_a_wheel_finds_torch_through_build_isolation_and_holds_no_sources(source
     assert OPERATORS in names
     assert any(name.startswith("fire_sampling/_native.") and name.endswith(".so") for name in names)
     assert {"fire_sampling/py.typed", "fire_sampling/_native.pyi", "fire_sampling/selftest.json"} <= names
+    assert "fire_sampling_vllm/__init__.py" in names
     assert all(name.split("/")[0].startswith("fire_sampling") for name in names)
     assert not {Path(name).suffix for name in names} & {".cpp", ".h", ".cmake", ".a", ".o"}
 
