@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,15 @@ class Mutation:
     logits: str = "float32"  # the logit type whose kernels are built anew and tested
     architecture: int = 90  # the PTX that runs: 80 has no clusters
     tests: str = ""  # a GoogleTest filter, where the list of checks has none for it
+
+    def complaint(self, root: Path) -> str | None:
+        """Why it does not fit the sources under `root`."""
+        found = (root / self.file).read_text().count(self.find)
+        return None if found == 1 else f"{self.name}: {self.file} holds the text to find {found} times"
+
+    def apply(self, root: Path) -> None:
+        path = root / self.file
+        path.write_text(path.read_text().replace(self.find, self.replace))
 
 
 def in_file(file: str, *mutations: tuple[str, str, str, str], **options: object) -> list[Mutation]:

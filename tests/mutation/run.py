@@ -130,13 +130,9 @@ def copy_sources(scratch: Path, mutation: Mutation | None) -> None:
     shutil.copy(ROOT / "csrc/batch_checks.h", scratch / "csrc")
     if mutation is None:
         return
-    path = scratch / mutation.file
-    text = path.read_text()
-    if text.count(mutation.find) != 1:
-        raise InvalidMutationError(
-            f"{mutation.file} holds the text to find {text.count(mutation.find)} times"
-        )
-    path.write_text(text.replace(mutation.find, mutation.replace))
+    if complaint := mutation.complaint(scratch):
+        raise InvalidMutationError(complaint)
+    mutation.apply(scratch)
 
 
 def run_check(program: Path, check: Check, tests: str) -> Finding | None:

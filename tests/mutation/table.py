@@ -39,12 +39,14 @@ def write_table(mutations: Sequence[Mutation], verdict: Verdict) -> None:
         known[verdict.name] = {key: value for key, value in asdict(verdict).items() if key != "name"}
         known = {m.name: known[m.name] for m in mutations if m.name in known}
         RESULTS.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
-        TABLE.write_text(
-            _markdown(mutations, {name: Verdict(name, **fields) for name, fields in known.items()})
-        )
+        TABLE.write_text(markdown(mutations, read_verdicts()))
 
 
-def _markdown(mutations: Sequence[Mutation], verdicts: dict[str, Verdict]) -> str:
+def read_verdicts() -> dict[str, Verdict]:
+    return {name: Verdict(name, **fields) for name, fields in json.loads(RESULTS.read_text()).items()}
+
+
+def markdown(mutations: Sequence[Mutation], verdicts: dict[str, Verdict]) -> str:
     judged = [mutation for mutation in mutations if mutation.name in verdicts]
     survivors = [mutation for mutation in judged if not verdicts[mutation.name].caught]
     lines = [

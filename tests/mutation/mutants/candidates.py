@@ -2,9 +2,7 @@
 
 from mutations import Mutation, in_file, without
 
-SHARE = (
-    "  ShareMaxima<Logit>(maxima, has_nan, DelegateCount(storage.setup.pivot_count, team), team, storage);\n"
-)
+SHARE = "  ShareMaxima<Logit>(maxima, has_nan, storage.setup.delegates, team, storage);\n"
 
 MUTATIONS: list[Mutation] = [
     *in_file(
@@ -29,15 +27,15 @@ MUTATIONS: list[Mutation] = [
         ),
         (
             "prefix-split-off-by-one",
-            "a vector after the prefix is not filtered",
-            "{middle, own.end}};",
-            "{middle + 1, own.end}};",
+            "a vector before the part that the pivot comes from is not filtered",
+            "{own.begin, middle}};",
+            "{own.begin, middle - (middle > own.begin)}};",
         ),
         (
             "pivot-count-off-by-one",
             "the pivot is one that a token too few reaches",
-            "count - 1, count + count / 8 + 8,",
-            "count - 2, count - 1,",
+            "return reaching >= wanted ? reaching : 0;",
+            "return reaching + 1 >= wanted ? reaching : 0;",
         ),
         (
             "pivot-excludes-its-equals",
@@ -61,13 +59,13 @@ MUTATIONS: list[Mutation] = [
         (
             "inbox-one-too-long",
             "one candidate too many lands in another block's inbox",
-            "} else if (at < kInboxCapacity) {",
-            "} else if (at <= kInboxCapacity) {",
+            "} else if (at < capacity) {",
+            "} else if (at <= capacity) {",
         ),
         (
             "inbox-overflow-unseen",
             "a block with more candidates than its inbox holds",
-            "team.blocks == 1 ? kListCapacity : kInboxCapacity;",
+            "team.blocks == 1 ? kListCapacity : InboxCapacity(team.blocks);",
             "kListCapacity;",
         ),
         (
@@ -79,14 +77,56 @@ MUTATIONS: list[Mutation] = [
         (
             "list-overflow-unseen",
             "inboxes that together hold more than the list",
-            "of_block == ~0u || count + of_block > kListCapacity",
-            "of_block == ~0u",
+            "is_told && count <= kListCapacity;",
+            "is_told;",
         ),
         (
             "nan-in-the-rest-unseen",
-            "a NaN after the prefix of a streamed row",
-            "if (!fits || rest_has_nan) {",
-            "if (!fits) {",
+            "a NaN of a streamed row where the pivot does not come from",
+            "if (!fits || has_nan || !HoldsTopK(",
+            "if (!fits || !HoldsTopK(",
+        ),
+        (
+            "short-list-of-a-streamed-row-trusted",
+            "fewer tokens of a streamed row reach the pivot than top-k keeps",
+            " || !HoldsTopK(listed, least, maximum, storage.setup)) return false;",
+            ") return false;",
+        ),
+        (
+            "top-k-one-token-short",
+            "exactly one token less reaches the pivot than top-k keeps",
+            "count >= setup.phase.top_k) return true;",
+            "count + 1 >= setup.phase.top_k) return true;",
+        ),
+        (
+            "min-p-excuses-any-short-list",
+            "tokens below the pivot that min-p does not exclude",
+            "return setup.min_p_bounds_list && least <= __fadd_rd(maximum, setup.min_p_below);",
+            "return setup.min_p_bounds_list;",
+        ),
+        (
+            "maximum-of-the-pivots-part",
+            "a streamed row whose largest logit comes after the pivot",
+            "    if (threadIdx.x == 0) storage.state.maximum = maximum;\n",
+            "",
+        ),
+        (
+            "listed-mass-counts-twice",
+            "a nucleus that ends beyond the list",
+            "if (weighs) seen.mass += WeightOfKey(",
+            "if (weighs) seen.mass += 2 * WeightOfKey(",
+        ),
+        (
+            "listed-mass-not-compared",
+            "a flat nucleus, of which the list has a part",
+            "listed >= definition::TopPTarget(setup.phase.top_p, RowMass(0, storage));",
+            "listed != 0;",
+        ),
+        (
+            "listed-mass-for-the-leader-only",
+            "a peer never learns what the leader's candidates weigh",
+            "if (threadIdx.x < team.blocks) ptx::Push(&storage.block_mass",
+            "if (threadIdx.x < 1) ptx::Push(&storage.block_mass",
         ),
     ),
     *without(
@@ -108,8 +148,18 @@ MUTATIONS: list[Mutation] = [
         ),
         (
             "list-not-awaited",
-            "the list's length is read before it is there",
-            "  __syncthreads();  // the list and its length are there\n",
+            "the list and its length are read before they are there",
+            "  __syncthreads();  // the list, its length and the scales are there\n",
+        ),
+        (
+            "pivot-not-awaited",
+            "the pivot is read before it is there",
+            "  __syncthreads();  // the state and the pivot are there\n",
+        ),
+        (
+            "state-not-awaited",
+            "the streamed row's maximum is read before it is there",
+            "    __syncthreads();  // the state is there\n",
         ),
     ),
 ]

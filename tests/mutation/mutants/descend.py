@@ -20,14 +20,14 @@ MUTATIONS: list[Mutation] = [
         (
             "target-counts-from-the-start",
             "what was measured before the interval",
-            "BlockPassing(sum, target - in.before, storage)",
-            "BlockPassing(sum, target, storage)",
+            "FindPassingBin(TeamBins(team, storage), target - in.before, storage)",
+            "FindPassingBin(TeamBins(team, storage), target, storage)",
         ),
         (
             "interval-one-too-wide",
             "a search that never ends at one ordinal",
-            "in.low + ((1u << shift) - 1));",
-            "in.low + (1u << shift));",
+            "low + ((1u << shift) - 1))",
+            "low + (1u << shift))",
         ),
     ),
     *without(
@@ -35,12 +35,12 @@ MUTATIONS: list[Mutation] = [
         (
             "bins-cleared-too-soon",
             "bins are cleared while a thread still reads them",
-            "    __syncthreads();  // the last round's bins have been read\n",
+            "  __syncthreads();  // the last histogram has been read\n",
         ),
         (
             "bins-filled-too-soon",
             "bins are added to before they are empty",
-            "    __syncthreads();  // the bins are empty\n",
+            "  __syncthreads();  // the bins are empty\n",
         ),
         (
             "histograms-not-awaited",
@@ -51,6 +51,26 @@ MUTATIONS: list[Mutation] = [
             "totals-not-awaited",
             "totals are read before they are there",
             "  team.Sync();  // every block has the totals, and none reads a peer's histogram any more\n",
+        ),
+        (
+            "search-started-too-soon",
+            "a search begins while the last one's interval is read",
+            "  __syncthreads();  // where the last search has come to has been read\n",
+        ),
+        (
+            "interval-not-awaited",
+            "a search's first interval is read before it is there",
+            "  __syncthreads();  // the interval is there\n",
+        ),
+        (
+            "interval-narrowed-too-soon",
+            "the interval changes under its readers",
+            "    __syncthreads();  // every thread has read the interval\n",
+        ),
+        (
+            "narrower-interval-not-awaited",
+            "a round begins before the interval is narrower",
+            "    __syncthreads();  // and it is narrower\n",
         ),
     ),
 ]

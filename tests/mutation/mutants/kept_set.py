@@ -6,15 +6,9 @@ MUTATIONS: list[Mutation] = [
     *in_file(
         "kernels/device/kept_set.cuh",
         (
-            "joint-top-p-within-top-k",
-            "joint top-p counts the whole row",
-            "    if (stage == kTopP && phase.order == Order::kJoint) measure.rule.last = KeepAll().last;\n",
-            "",
-        ),
-        (
             "draw-before-min-p",
             "tokens that fail min-p can be drawn",
-            "    if (stage == kDraw) measure.rule.min_weight = setup.min_weight;\n",
+            "      if (threadIdx.x == 0) storage.outcome.rule.min_weight = setup.min_weight;\n",
             "",
         ),
         (
@@ -32,8 +26,8 @@ MUTATIONS: list[Mutation] = [
         (
             "one-tie-too-many",
             "the last of the equals at the edge",
-            "target + each >= at.inside",
-            "target + each + each >= at.inside",
+            "target + each >= storage.in.inside",
+            "target + each + each >= storage.in.inside",
         ),
         (
             "kth-ties-keep-top-p-ties",
@@ -56,7 +50,7 @@ MUTATIONS: list[Mutation] = [
         (
             "equals-counted-from-the-start",
             "which of the equals is the last",
-            "      target -= at.before;\n",
+            "      target -= storage.in.before;\n",
             "",
         ),
     ),
@@ -68,9 +62,9 @@ MUTATIONS: list[Mutation] = [
             "    __syncthreads();  // the outcome of the stage before is there\n",
         ),
         (
-            "rule-replaced-too-soon",
-            "the rule changes under its readers",
-            "        __syncthreads();  // every thread has read the rule\n",
+            "rule-not-awaited",
+            "a draw weighs tokens before its rule is complete",
+            "      __syncthreads();  // the rule is complete\n",
         ),
     ),
 ]

@@ -8,20 +8,26 @@ MUTATIONS: list[Mutation] = [
         (
             "maximum-of-half-a-warp",
             "maxima of half of the lanes",
-            "for (int distance = 1; distance < 8; distance *= 2)",
-            "for (int distance = 1; distance < 4; distance *= 2)",
+            "for (uint32_t distance = 1; distance < 32; distance *= 2) {",
+            "for (uint32_t distance = 1; distance < 16; distance *= 2) {",
         ),
         (
             "delegates-overlap",
             "the four delegates of a thread overwrite its neighbours'",
-            "&storage.delegate[first_thread * 4 + i]",
-            "&storage.delegate[first_thread + i]",
+            "&storage.delegate[first_lane * 4 + i]",
+            "&storage.delegate[first_lane + i]",
         ),
         (
             "nan-of-block-0-only",
             "a NaN in another block's part",
             "threadIdx.x % 32 < team.blocks && storage.block_has_nan[threadIdx.x % 32] != 0",
             "storage.block_has_nan[0] != 0",
+        ),
+        (
+            "delegates-of-overlapping-parts",
+            "one token stands for two",
+            "if (distance < group) of_group = of_warp;",
+            "if (distance <= group) of_group = of_warp;",
         ),
     ),
 ]

@@ -18,22 +18,22 @@ MUTATIONS: list[Mutation] = [
             "if (kResident) copy",
         ),
         (
-            "vector-list-one-too-long",
-            "a vector is written where its index list begins",
-            "if (at >= kVectorCapacity) return;",
-            "if (at > kVectorCapacity) return;",
-        ),
-        (
             "vectors-of-a-group-misnumbered",
             "candidates get their neighbours' ids",
-            "AppendVector(v[u], index + 32 * u, storage)",
-            "AppendVector(v[u], index + u, storage)",
+            "AppendVector(index + 32 * u, storage)",
+            "AppendVector(index + u, storage)",
         ),
         (
             "nan-weighs-as-the-maximum",
             "the mass of rows with NaN",
             "kNan ? Logit::MaxNumber(v[u].word[i], Logit::kMaskedWord) : v[u].word[i];",
             "v[u].word[i];",
+        ),
+        (
+            "vectors-beyond-their-list",
+            "more vectors than the list has room for overwrite what follows it",
+            "if (at < kVectorCapacity) storage.vector[at] = index;",
+            "storage.vector[at] = index;",
         ),
     ),
 ]

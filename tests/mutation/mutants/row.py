@@ -12,16 +12,10 @@ MUTATIONS: list[Mutation] = [
             "wants_mass;",
         ),
         (
-            "verdict-for-the-leader-only",
-            "a peer never learns that the list suffices",
-            "if (threadIdx.x < team().blocks) ptx::Push(&storage_.nucleus_is_listed,",
-            "if (threadIdx.x < 1) ptx::Push(&storage_.nucleus_is_listed,",
-        ),
-        (
             "first-of-one-block",
             "the first of equals that several blocks hold",
-            "return IsListed() ? first : TeamMax(first);",
-            "return first;",
+            "return OfTeam(first, Greater(), TokensInQuestion().team(), storage_);",
+            "return OfBlock(first, Greater(), storage_);",
         ),
         (
             "short-list-without-its-last",
@@ -35,6 +29,36 @@ MUTATIONS: list[Mutation] = [
             "maximum() == -INFINITY ? storage_.part.vocabulary : 0;",
             "0;",
         ),
+        (
+            "row-not-read-again",
+            "a streamed row whose pivot does not serve",
+            "if (ListCandidates<kResident, Logit>(shift, team(), storage_)) break;",
+            "ListCandidates<kResident, Logit>(shift, team(), storage_);\n      break;",
+        ),
+        (
+            "short-list-of-any-length",
+            "more equals than the short list has room for",
+            "return storage_.entry_count <= kShortList ? storage_.entry_count : 0;",
+            "return storage_.entry_count;",
+        ),
+        (
+            "short-list-one-token-short",
+            "the k-th token of a shortened list",
+            "const uint64_t target = by_count ? setup().phase.top_k :",
+            "const uint64_t target = by_count ? setup().phase.top_k - 1 :",
+        ),
+        (
+            "short-list-of-any-mass",
+            "the end of a nucleus in a shortened list",
+            "return (by_count ? reaching : OfWarp(mass, Add())) >= target ? reaching : 0;",
+            "return !by_count || reaching >= target ? reaching : 0;",
+        ),
+        (
+            "short-list-always-trusted",
+            "tokens that min-p may yet let into top-k, shortened away",
+            "!HoldsAllThatPass(definition::KeyToFloat(least_key), maximum(), setup())",
+            "false",
+        ),
     ),
     *without(
         "kernels/device/row.cuh",
@@ -44,19 +68,19 @@ MUTATIONS: list[Mutation] = [
             "    team().Sync();  // counts, candidates and masses are there\n",
         ),
         (
-            "verdict-not-awaited",
-            "the verdict is read before it is there",
-            "    team().Sync();  // the verdict is there\n",
-        ),
-        (
-            "team-maximum-not-awaited",
-            "blocks' firsts are compared before all are there",
-            "    team().Sync();  // every block's maximum is there\n",
-        ),
-        (
             "short-list-counted-too-soon",
-            "entries are appended before the counter is cleared",
-            "    __syncthreads();  // no entry is in the short list\n",
+            "entries are appended before the least key is known and the counter cleared",
+            "    __syncthreads();  // the least key is there, and no entry in the short list\n",
+        ),
+        (
+            "row-read-again-too-soon",
+            "what the first reading left changes under its readers",
+            "      __syncthreads();  // nobody needs what the first reading left any more\n",
+        ),
+        (
+            "short-list-not-awaited",
+            "the short list is read before it is there",
+            "    __syncthreads();  // the short list is there\n",
         ),
     ),
 ]

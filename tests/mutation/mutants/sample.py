@@ -14,8 +14,8 @@ MUTATIONS: list[Mutation] = [
         (
             "rank-counts-to-the-token",
             "the rank of a token with equals",
-            "KeptRule{LastOfKey(KeyOf(found.drawn)), 0};",
-            "KeptRule{found.drawn, 0};",
+            "reaching = {LastOfKey(KeyOf(found.drawn)), 0};",
+            "reaching = {found.drawn, 0};",
         ),
         (
             "reference-of-the-row-mass",
@@ -33,6 +33,12 @@ MUTATIONS: list[Mutation] = [
             "prior-kernels-not-awaited",
             "logits are read while the kernel before still writes them",
             "  ptx::WaitForPriorGrids();\n",
+            "",
+        ),
+        (
+            "rule-of-the-rank-not-awaited",
+            "tokens are counted before it is known which",
+            "      __syncthreads();  // the rule is there\n",
             "",
         ),
     ),

@@ -8,8 +8,8 @@ MUTATIONS: list[Mutation] = [
         (
             "step-in-32-bits",
             "the upper word of the draw's counter",
-            "definition::SeedOf(input.record), input.step,",
-            "definition::SeedOf(input.record), static_cast<int32_t>(input.step),",
+            "definition::SeedOf(record), input.step,",
+            "definition::SeedOf(record), static_cast<int32_t>(input.step),",
         ),
         (
             "step-stride-ignored",
@@ -64,6 +64,18 @@ MUTATIONS: list[Mutation] = [
             "the temperature of ref_logprob",
             "if (lane == 1) setup->ref_temperature",
             "if (lane == 0) setup->ref_temperature",
+        ),
+        (
+            "delegates-of-several-warps",
+            "warps overwrite the delegate of the lanes that they share",
+            "max(min(256u, lanes), lanes / 32)",
+            "min(64u, lanes)",
+        ),
+        (
+            "delegates-beyond-their-room",
+            "four delegates a lane of a team that is too large for them",
+            "if (count < enough && lanes * 4 <= kMostDelegates)",
+            "if (count < enough)",
         ),
     ),
 ]

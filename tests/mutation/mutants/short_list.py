@@ -8,8 +8,8 @@ MUTATIONS: list[Mutation] = [
         (
             "rank-counts-itself",
             "every rank is one too high",
-            "if (storage.short_entry[i] > entry && other",
-            "if (storage.short_entry[i] >= entry && other",
+            "if (entries[i] > entry && other",
+            "if (entries[i] >= entry && other",
         ),
         (
             "k-plus-one-tokens",
@@ -65,6 +65,24 @@ MUTATIONS: list[Mutation] = [
             "uint32_t distance = sharers / 2; distance > 0",
             "uint32_t distance = sharers / 4; distance > 0",
         ),
+        (
+            "half-the-places",
+            "the later half of the candidates are nobody's",
+            "1u << (32 - __clz(count - 1))",
+            "1u << (31 - __clz(count - 1))",
+        ),
+        (
+            "sharers-of-several-warps",
+            "few candidates, each shared by more than a warp",
+            "const uint32_t sharers = min(32u, blockDim.x / places);",
+            "const uint32_t sharers = blockDim.x / places;",
+        ),
+        (
+            "every-sharer-counts",
+            "the number of tokens kept",
+            "const bool speaks = sharer == 0 && candidate < count;",
+            "const bool speaks = candidate < count;",
+        ),
     ),
     *without(
         "kernels/device/short_list.cuh",
@@ -87,6 +105,16 @@ MUTATIONS: list[Mutation] = [
             "kth-entry-left-over",
             "fewer than k tokens are alive, and an old k-th entry is there",
             "  if (threadIdx.x == 0) storage.found[2] = 0;\n",
+        ),
+        (
+            "top-k-end-not-awaited",
+            "top-k's last token is read before it is there",
+            "  __syncthreads();  // the last token is there\n",
+        ),
+        (
+            "drawn-token-not-awaited",
+            "the drawn token is read before it is there",
+            "  __syncthreads();  // the drawn token is there\n",
         ),
     ),
 ]

@@ -20,20 +20,62 @@ MUTATIONS: list[Mutation] = [
         (
             "owner-in-the-wrong-block",
             "which block holds the part that a draw falls on",
-            "owner.index / warps != team_.rank",
-            "owner.index % team_.blocks != team_.rank",
-        ),
-        (
-            "draw-on-the-edge",
-            "the token before the one that the draw falls on",
-            "entry == 0 && own > left",
-            "entry == 0 && own >= left",
+            "owner.index / warps != team().rank",
+            "owner.index % team().blocks != team().rank",
         ),
         (
             "part-masses-misplaced",
             "parts' masses where nobody looks for them",
-            "team_.rank * (blockDim.x / 32) + threadIdx.x / 32;",
-            "team_.rank * kMostWarps + threadIdx.x / 32;",
+            "team().rank * (blockDim.x / 32) + threadIdx.x / 32;",
+            "team().rank * kMostWarps + threadIdx.x / 32;",
+        ),
+        (
+            "bin-starts-too-late",
+            "the largest keys of the bin that a search ends in",
+            "static_cast<float>(bin) - 0.01f",
+            "static_cast<float>(bin) + 0.5f",
+        ),
+        (
+            "bin-ends-too-soon",
+            "the least keys of the bin that a search ends in",
+            "static_cast<float>(bin) + 1.01f",
+            "static_cast<float>(bin) + 0.5f",
+        ),
+        (
+            "last-bin-of-one-width",
+            "the far end of the row, all in the last bin",
+            "  if (bin == kBins - 1) return definition::kMaskedKey + 1;\n",
+            "",
+        ),
+        (
+            "bin-overflow-unseen",
+            "a bin with more tokens than the list has room for",
+            "if (IsList() || storage_.entry_count <= kListCapacity) {",
+            "if (true) {",
+        ),
+        (
+            "neighbours-of-the-bin",
+            "tokens just beside the bin are measured in it once more",
+            " && DistanceBin(key, storage_) == storage_.bin",
+            "",
+        ),
+        (
+            "shares-rounded-down",
+            "the last ids of a run belong to no warp's share",
+            "(ids.end - ids.begin + warps - 1) / warps",
+            "(ids.end - ids.begin) / warps",
+        ),
+        (
+            "share-counts-from-the-runs-start",
+            "what was measured before a warp's share",
+            "      target -= at.before;\n",
+            "",
+        ),
+        (
+            "nan-weighs-in-its-run",
+            "a draw from a run with a NaN",
+            "if (!definition::IsNanBits(__float_as_uint(x))) sum += FastWeight(x, scale);",
+            "sum += FastWeight(x, scale);",
         ),
     ),
     *without(
@@ -41,7 +83,7 @@ MUTATIONS: list[Mutation] = [
         (
             "part-sums-not-awaited",
             "parts' sums are searched before they are there",
-            "        team_.Sync();  // every part's sum is there\n",
+            "        team().Sync();  // every part's sum is there\n",
         ),
         (
             "entry-not-awaited-by-its-block",
@@ -51,7 +93,22 @@ MUTATIONS: list[Mutation] = [
         (
             "entry-not-awaited",
             "the found token is read before it is there",
-            "      team_.Sync();  // the entry is there for all\n",
+            "      team().Sync();  // the entry is there for all\n",
+        ),
+        (
+            "bin-not-awaited",
+            "tokens are sought in the bin before it is known",
+            "    __syncthreads();  // the bin is there, and nothing in the list\n",
+        ),
+        (
+            "bin-list-not-awaited",
+            "the bin's tokens are read before all are there",
+            "    __syncthreads();  // the bin's tokens are there\n",
+        ),
+        (
+            "entry-replaced-too-soon",
+            "the found token changes under its readers",
+            "    __syncthreads();  // and may be replaced\n",
         ),
     ),
 ]

@@ -8,8 +8,8 @@ MUTATIONS: list[Mutation] = [
         (
             "inbox-one-block-short",
             "the last block's inbox overlaps the resident part",
-            "sizeof(ClusterStorage) + cluster * kInboxCapacity",
-            "sizeof(ClusterStorage) + (cluster - 1) * kInboxCapacity",
+            "cluster * InboxCapacity(cluster)",
+            "(cluster - 1) * InboxCapacity(cluster)",
         ),
     ),
 ]

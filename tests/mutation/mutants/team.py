@@ -40,13 +40,13 @@ MUTATIONS: list[Mutation] = [
         "kernels/device/team.cuh",
         (
             "sum-overwrites-the-last",
-            "warp totals change under who still reads the sum before",
-            "  __syncthreads();  // warp_total may still be read by who asked for the sum before\n",
+            "warp totals change under who still reads the ones before",
+            "  __syncthreads();  // warp_total may still be read by who asked before\n",
         ),
         (
             "warp-totals-not-awaited",
-            "warp totals are added before all are there",
-            "  __syncthreads();  // every warp's total is there\n  return",
+            "warp totals are combined before all are there",
+            "  __syncthreads();  // every warp's is there\n",
         ),
         (
             "passing-overwrites-the-last",
@@ -60,13 +60,13 @@ MUTATIONS: list[Mutation] = [
         ),
         (
             "team-sum-overwrites-the-last",
-            "a peer's sum changes under who still reads the one before",
-            "  team.Sync();  // block_sum may still be read by who asked for the sum before\n",
+            "a block's total changes under who still reads the one before",
+            "  team.Sync();  // of_block may still be read by who asked before\n",
         ),
         (
             "team-sum-not-awaited",
-            "blocks' sums are added before all are there",
-            "  team.Sync();  // every block's sum is there\n",
+            "blocks' totals are combined before all are there",
+            "  team.Sync();  // every block's is there\n",
         ),
     ),
 ]

@@ -1,0 +1,45 @@
+"""The mutations of tests/mutation fit the kernels, and its table them. What catches them, its run tells."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/mutation"))
+
+from mutants import MUTATIONS  # noqa: E402
+from mutations import Mutation  # noqa: E402
+from survivors import SURVIVORS  # noqa: E402
+from table import TABLE, markdown, read_verdicts  # noqa: E402
+
+NAMES = [mutation.name for mutation in MUTATIONS]
+
+
+def test_every_mutations_text_occurs_once_in_its_file() -> None:
+    assert [complaint for mutation in MUTATIONS if (complaint := mutation.complaint(ROOT))] == []
+
+
+def test_text_that_is_gone_or_occurs_twice_is_complained_of(tmp_path: Path) -> None:
+    mutation = Mutation("name", "kernel.cuh", "what breaks", "one", "two")
+    for text, times in (("", 0), ("one and one", 2)):
+        (tmp_path / mutation.file).write_text(text)
+        assert mutation.complaint(tmp_path) == f"name: kernel.cuh holds the text to find {times} times"
+    (tmp_path / mutation.file).write_text("just one")
+    assert mutation.complaint(tmp_path) is None
+
+
+def test_every_mutation_breaks_something_under_a_name_of_its_own() -> None:
+    assert [mutation.name for mutation in MUTATIONS if mutation.find == mutation.replace] == []
+    assert sorted(set(NAMES)) == sorted(NAMES)
+
+
+def test_the_table_is_written_from_the_verdicts() -> None:
+    assert markdown(MUTATIONS, read_verdicts()) == TABLE.read_text(encoding="utf-8")
+
+
+def test_every_survivor_is_explained_and_nothing_that_was_caught() -> None:
+    verdicts = read_verdicts()
+    caught = {name for name, verdict in verdicts.items() if verdict.caught}
+    assert set(verdicts) - caught <= set(SURVIVORS) <= set(NAMES) - caught
+    assert set(verdicts) <= set(NAMES)
