@@ -35,6 +35,7 @@ from gpu.selection import (
     GOALS,
     KINDS,
     REHEARSED,
+    REHEARSED_VOCABULARY,
     ROWS,
     VOCABULARIES,
     Cell,
@@ -107,8 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     limit_s = chosen.limit_s or (float("inf") if chosen.full or chosen.rehearse else LIMIT_S)
     run = measure(session, cells, calls, begin + limit_s, chosen.out)
     print(kernels_table(run))
-    wrong = sum(result["wrong"] for cell in run["cells"] for result in cell["results"].values())
-    missed = len(cells) + len(calls) - len(run["cells"]) - len(run["calls"])
+    measured = [*run["cells"], *run["calls"]]
+    wrong = sum(result["wrong"] for cell in measured for result in cell["results"].values())
+    missed = len(cells) + len(calls) - len(measured)
     for name, why in run["left_out"].items():
         print(f"left out: {name}: {why}")
     print(f"{len(run['cells'])} cells, {missed} not reached, {wrong} wrong tokens, {run['seconds']} s")
@@ -153,13 +155,10 @@ def watch(session: Session, cells: list[Cell], count: int | None, table: Path | 
 def slices(chosen: argparse.Namespace) -> Sequence[Slice]:
     """The run's own cells; where axes are named, the product of those and a default for the others."""
     named = {axis: tuple(getattr(chosen, axis)) for axis in AXES if getattr(chosen, axis)}
-    if chosen.rehearse:
-        named.setdefault("vocabularies", (512,))
-        named.setdefault("rows", (1, 8))
-    if not named or (chosen.rehearse and len(named) == 2 and not chosen.vocabularies and not chosen.rows):
+    if not named:
         return REHEARSED if chosen.rehearse else FULL if chosen.full else GOALS if chosen.goals else DEFAULT
-    if chosen.goals:
-        named.setdefault("dtypes", DTYPES)
+    if chosen.rehearse:
+        named = {"vocabularies": (REHEARSED_VOCABULARY,), "rows": (1, 8)} | named
     return [Slice(**named)]
 
 
@@ -215,6 +214,7 @@ def about(session: Session) -> list[str]:
         "In cache: the same batch again and again.",
         "Peak memory is what torch's allocator gave out within one call, its results included.",
         *(f"{name} is not in: {'; '.join(sorted(why))}." for name, why in sorted(session.refusals.items())),
+        *(f"{name} failed in {'; '.join(why)}." for name, why in sorted(session.failures.items())),
     ]
 
 

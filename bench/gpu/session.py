@@ -25,6 +25,7 @@ from .logits import Pool
 from .records import records, steps
 from .selection import Cell
 
+MOST_FAILURES = 3  # of a contender, before it is left out
 MOST_CALLS = 512  # of a turn
 TURN_US = 3000.0  # about the length of a turn
 LEAST_TURNS, MOST_TURNS = 5, 15
@@ -45,6 +46,7 @@ class Session:
     names: list[str]
     left_out: dict[str, str] = field(default_factory=dict)
     refusals: dict[str, set[str]] = field(default_factory=dict)
+    failures: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._shuffle = random.Random(3)
@@ -122,12 +124,26 @@ class Session:
         if contender is None:
             return None
         batches = self._pools[_pool_of(cell)].batches(cell)
-        estimate, peak = self._first_call(functools.partial(contender.call, batches[0]))
-        count = _calls(estimate, cell, len(batches))
-        calls = [functools.partial(contender.call, batches[i % len(batches)]) for i in range(count)]
-        timed = self.clocks[cell.launch].ready(calls)
+        try:
+            estimate, peak = self._first_call(functools.partial(contender.call, batches[0]))
+            count = _calls(estimate, cell, len(batches))
+            calls = [functools.partial(contender.call, batches[i % len(batches)]) for i in range(count)]
+            timed = self.clocks[cell.launch].ready(calls)
+        except Exception as error:  # whatever a peer's own code raises: the others go on without it
+            self.fail(name, cell, error)
+            return None
         turns = max(LEAST_TURNS, min(MOST_TURNS, int(BUDGET_US / (count * estimate)))) if estimate else 1
         return Seat(name, contender, timed, batches, turns, peak)
+
+    def fail(self, name: str, cell: Cell, error: Exception) -> None:
+        """Records a peer's failure in this cell; one that fails again and again is left out. Raises ours."""
+        if self._contenders[name].role == "ours":
+            raise error
+        reason = f"{cell}: {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        print(f"{name} failed: {reason}", flush=True)
+        self.failures.setdefault(name, []).append(reason)
+        if len(self.failures[name]) == MOST_FAILURES:
+            self.left_out[name] = f"failed {MOST_FAILURES} times, first in {self.failures[name][0]}"
 
     def _first_call(self, call: Call) -> tuple[float | None, int | None]:
         """About how many microseconds a call takes, and how many bytes it holds at most; else None."""

@@ -44,8 +44,12 @@ def call_all(session: Session, cells: list[Cell], count: int) -> None:
     session.use(cells)
     for cell in cells:
         for name, call in session.calls_of(cell):
-            call()  # what a first call sets up belongs to no range
-            _wait(session)
+            try:
+                call()  # what a first call sets up belongs to no range
+                _wait(session)
+            except Exception as error:  # as where calls are timed
+                session.fail(name, cell, error)
+                continue
             with watched(range_name(cell, name)):
                 for _ in range(count):
                     call()

@@ -371,6 +371,24 @@ def test_wrong_tokens_end_a_run_with_1_and_are_shouted(
     assert "16 WRONG" in capsys.readouterr().out
 
 
+def test_a_peer_that_fails_costs_its_own_cells_and_ours_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(self: object, logits: Tensor) -> Tensor:
+        raise RuntimeError("CUDA error: no kernel image\nand more lines")
+
+    monkeypatch.setattr(HuggingFace, "call", fail)
+    axes = ["--settings", "no filter", "p=0.9", "--contenders", "fire", "hf"]
+    code, run = rehearse(tmp_path, *axes)
+    assert code == 0
+    assert all(set(cell["results"]) == {"fire"} for cell in run["cells"])
+    assert run["left_out"]["hf"].startswith("failed 3 times, first in V=32 ")
+    assert "hf failed: V=32 bfloat16" in capsys.readouterr().out
+    monkeypatch.setattr(Fire, "call", fail)
+    with pytest.raises(RuntimeError, match="no kernel image"):
+        rehearse(tmp_path, *axes)
+
+
 def test_a_run_that_is_out_of_time_says_how_many_cells_it_missed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from bench_runs import BENCH
 from gpu import trace, tracing
+from gpu.contenders.limits import Copy
 from gpu.selection import Cell
 
 import kernels
@@ -148,6 +149,20 @@ def test_ncu_leaves_the_clocks_alone_and_sees_one_watched_call_of_a_cell(
     assert words.endswith("--calls 1 --contenders fire\n")
     monkeypatch.setattr(nsys, "find", lambda name: None)
     assert nsys.ncu(tmp_path, []) == "ncu is not installed"
+
+
+def test_a_peer_that_fails_is_not_watched_and_the_others_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(self: object, logits: torch.Tensor) -> None:
+        raise RuntimeError("no kernel image")
+
+    monkeypatch.setattr(Copy, "call", fail)
+    assert (
+        kernels.main(["--rehearse", "--settings", "greedy", "--calls", "1", "--contenders", "copy", "fire"])
+        == 0
+    )
+    assert "copy failed" in capsys.readouterr().out
 
 
 def test_every_call_of_a_rehearsal_can_be_watched(tmp_path: Path) -> None:

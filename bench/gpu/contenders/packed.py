@@ -45,6 +45,7 @@ def flashinfer_sampling() -> Any:
     """The module flashinfer.sampling. ImportError where there is none."""
     if importlib.util.find_spec("flashinfer") is None:
         _import_from(folder() / "flashinfer", FLASHINFER_PACKAGES)
+        os.environ.setdefault("FLASHINFER_DISABLE_JIT", "1")  # its sources are not packed: say so at once
         if importlib.util.find_spec("tvm_ffi") is None:
             _append(folder() / f"tvm_ffi-{sys.implementation.cache_tag}")
         if importlib.util.find_spec("pynvml") is None:

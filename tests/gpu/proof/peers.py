@@ -152,6 +152,7 @@ def build_environment(folder: Path, unpacked: Path, work: Path, architectures: s
     headers = [] if (toolkit / "include" / "curand.h").exists() else [curand_headers(work)]
     return {
         "FIRE_BENCH_PEERS": str(peers),
+        "FLASHINFER_DISABLE_JIT": "",
         "FLASHINFER_WORKSPACE_BASE": str(work / "flashinfer-workspace"),
         "FLASHINFER_CUDA_ARCH_LIST": " ".join(f"{one[:-1]}.{one[-1]}" for one in architectures.split(";")),
         "CUDA_HOME": str(toolkit),
