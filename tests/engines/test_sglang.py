@@ -244,7 +244,7 @@ def test_a_default_heats_sampled_requests_and_no_greedy_or_one_token_ones(
     assert first_tokens(sampler, temperature=0.0) == best
     assert len(first_tokens(sampler, top_k=2, max_new_tokens=1)) <= 2
     assert len(first_tokens(sampler, top_k=2, custom_params={"fire_steps": 0})) <= 2
-    assert len(first_tokens(sampler, temperature=0.0, custom_params=HOT | {"fire_steps": 1})) > 8
+    assert len(first_tokens(sampler, temperature=0.0, custom_params={"fire_steps": 1})) > 8
 
 
 def test_log_probabilities_are_those_of_the_distribution_that_the_token_came_from(configured: Any) -> None:

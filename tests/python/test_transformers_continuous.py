@@ -181,7 +181,6 @@ def test_a_request_draws_the_same_tokens_alone_and_in_any_batch(model: Any) -> N
 
     together = of(range(6), batching(max_batch_tokens=256))
     assert of(range(5, -1, -1), batching()) == together
-    # Here a prompt that is not read to its end comes before the sequences that get a token.
     assert of(range(6), batching(scheduler_type="prefill_first")) == together
     assert of(range(2, 3), batching(max_batch_tokens=8)) == {"row 2": together["row 2"]}
     assert len({tuple(tokens) for tokens in together.values()}) == 6
@@ -234,7 +233,12 @@ def test_the_arguments_of_a_graph_are_the_requests_own_even_where_an_id_is_used_
     seeds = []
     for state in states:
         storage = torch.zeros(processors.tensors_required, 4, dtype=torch.int32)
-        processors.prepare_tensor_args([SimpleNamespace(state=state, has_new_token=True)], storage)
+        reading = RequestState("read", [8, 9], logit_processor_kwargs={"seed": 3})
+        batch = [
+            SimpleNamespace(state=reading, has_new_token=False),
+            SimpleNamespace(state=state, has_new_token=True),
+        ]
+        processors.prepare_tensor_args(batch, storage)
         seeds.append(int(storage[SEED_WORDS.start, 0]))
     assert seeds == [1, 2]
 
