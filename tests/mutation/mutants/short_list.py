@@ -68,14 +68,14 @@ MUTATIONS: list[Mutation] = [
         (
             "half-the-places",
             "the later half of the candidates are nobody's",
-            "1u << (32 - __clz(count - 1))",
-            "1u << (31 - __clz(count - 1))",
+            "count > 1 ? 32 - __clz(count - 1) : 0;",
+            "count > 1 ? 31 - __clz(count - 1) : 0;",
         ),
         (
             "sharers-of-several-warps",
             "few candidates, each shared by more than a warp",
-            "const uint32_t sharers = min(32u, blockDim.x / places);",
-            "const uint32_t sharers = blockDim.x / places;",
+            "min(5, 31 - __clz(blockDim.x) - place_bits), sharers",
+            "31 - __clz(blockDim.x) - place_bits, sharers",
         ),
         (
             "every-sharer-counts",
