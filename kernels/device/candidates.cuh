@@ -29,7 +29,7 @@ __device__ __forceinline__ uint32_t PivotWord(float pivot) {
   return Logit::Value(word, 0) == -INFINITY ? Logit::kLowestFinite : word;
 }
 
-// So many tokens of the first 1/2^shift of a row shall reach the pivot for `wanted` of the row to do so: twice what may
+// So many tokens of 1/2^shift of a row shall reach the pivot for `wanted` of the row to do so: twice what may
 // be expected and four more, which falls short in one row of thousands. Such a row is read again.
 __device__ __forceinline__ uint32_t CountInPrefix(uint32_t wanted, uint32_t shift) {
   return min(wanted, 2 * (wanted >> shift) + 4);
