@@ -157,7 +157,7 @@ with engine({model!r}, logits_processors={processors!r}) as llm:
     sampler = type(model_runner(llm).sampler).__name__ if alone else None
     params = [SamplingParams(**kind) for kind in {kinds!r}]
     outputs = llm.generate([{{"prompt_token_ids": [5, 9, 30]}}] * len(params), params, use_tqdm=False)
-    print(json.dumps([sampler, [list(output.outputs[0].token_ids) for output in outputs]]))
+    print("RESULT", json.dumps([sampler, [list(output.outputs[0].token_ids) for output in outputs]]))
 """
 
 KINDS = [SEEDED, dict(temperature=1.0, max_tokens=6), dict(temperature=0.0, max_tokens=4)]
@@ -177,7 +177,8 @@ def run_engine(model: Path, installed: Path | None, processors: list[str] | None
         timeout=300,
     )
     assert child.returncode == 0, child.stderr
-    return json.loads(child.stdout.splitlines()[-1])
+    (result,) = (line for line in child.stdout.splitlines() if line.startswith("RESULT "))
+    return json.loads(result.removeprefix("RESULT "))
 
 
 @pytest.fixture
