@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "gpu"))
 
-from proof import build, checks, command, context, golden, manifest, pack, runner, stages, table  # noqa: E402
+from proof import build, checks, command, context, golden, manifest, pack, peers, runner, stages, table  # noqa: E402
 from proof.context import Context, MissingToolError, StageError  # noqa: E402
 from proof.report import Report  # noqa: E402
 from proof.runner import Runner, Stage  # noqa: E402
@@ -381,6 +381,24 @@ def test_a_pack_names_all_that_it_lacks_and_leaves_the_last_one_alone(
     for name in ("libgtest-dev", "strip", "pip is not installed", "pybind11 is not", "torch is not"):
         assert name in told
     assert (tmp_path / "pack" / "golden.bin").exists()
+
+
+def test_peers_that_cannot_be_packed_keep_nothing_else_from_being(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(folder: Path, *_: object) -> list[str]:
+        folder.mkdir()
+        raise StageError("pip downloaded no wheel")
+
+    for name in ("check_prerequisites", "copy_googletest", "copy_pure_python", "write_golden"):
+        monkeypatch.setattr(pack, name, lambda *_, **__: None)
+    monkeypatch.setattr(peers, "gather", fail)
+    arguments = ["--no-objects", "--pack", str(tmp_path / "pack"), "--work", str(tmp_path / "work")]
+    assert pack.main(arguments) == 1
+    assert "pip downloaded no wheel" in capsys.readouterr().err
+    assert manifest.differences(tmp_path / "pack") == []
+    assert not (tmp_path / "pack" / "peers").exists()
+    assert pack.main([*arguments, "--no-peers"]) == 0
 
 
 def test_the_measurements_assemble_for_devices_with_clusters_and_without(tmp_path: Path) -> None:

@@ -63,8 +63,7 @@ def pack(folder: Path, work: Path, chosen: argparse.Namespace) -> int:
         torches = build_objects(work / "shipped", work, chosen.architectures)
         compress(work / "shipped", folder / SHIPPED)
         about |= {"objects": torches, "architectures": chosen.architectures.split(";")}
-    if not chosen.no_peers:
-        about["peers"] = peers.gather(folder / "peers", work, chosen.peer_architectures, chosen.peer_pythons)
+    trouble = "" if chosen.no_peers else pack_peers(folder, work, chosen, about)
     manifest.write(folder, about)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(
@@ -72,7 +71,19 @@ def pack(folder: Path, work: Path, chosen: argparse.Namespace) -> int:
     )
     if size > MOST_BYTES:
         raise StageError(f"{folder} is larger than {MOST_BYTES >> 20} MiB")
+    if trouble:
+        raise StageError(f"the proof is packed, what bench/kernels.py measures beside is not: {trouble}")
     return 0
+
+
+def pack_peers(folder: Path, work: Path, chosen: argparse.Namespace, about: dict[str, object]) -> str:
+    """Why there are none, if so: other people's packages must not keep the proof from being packed."""
+    try:
+        about["peers"] = peers.gather(folder / "peers", work, chosen.peer_architectures, chosen.peer_pythons)
+    except (StageError, MissingToolError, OSError, KeyError, ValueError) as failure:
+        shutil.rmtree(folder / "peers", ignore_errors=True)
+        return f"{type(failure).__name__}: {failure}"
+    return ""
 
 
 def check_prerequisites(googletest: Path, compiles: bool) -> None:
