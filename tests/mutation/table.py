@@ -52,7 +52,7 @@ def markdown(mutations: Sequence[Mutation], verdicts: dict[str, Verdict]) -> str
     lines = [
         "# Mutations of the kernels",
         "",
-        f"{len(judged)} mutations, {len(judged) - len(survivors)} caught,"
+        f"{len(judged)} of {len(mutations)} mutations judged: {len(judged) - len(survivors)} caught,"
         f" {len(survivors)} survived. Written by `run.py --write`.",
         "",
         "| Mutation | File | Breaks | Verdict |",
