@@ -3,6 +3,7 @@
 
 import contextlib
 import copy
+import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 import pytest
 import tiny_models
 import torch
-import transformers
 from tiny_models import VOCABULARY, one_thread, prompts  # noqa: F401
 from transformers import ContinuousBatchingConfig, GenerationConfig
 from transformers.generation.continuous_batching.requests import RequestState
@@ -339,6 +339,8 @@ def test_a_persistent_manager_neither_survives_the_installation_nor_escapes_it(m
 def test_a_transformers_that_is_too_old_is_told_which_version_is_not(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transformers, "__version__", "5.9.0.dev0")
+    # transformers replaces its module while it loads: who imported it early may hold another object.
+    reader: Any = sys.modules[install.__module__]
+    monkeypatch.setattr(reader.transformers, "__version__", "5.9.0.dev0")
     with install(model, HOT), pytest.raises(RuntimeError, match=r"needs transformers 5\.11 .* found 5\.9\.0"):
         model.init_continuous_batching(generation(), batching())
