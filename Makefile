@@ -7,11 +7,16 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV := .venv
+# Engines and trainers pin what the others do not want: each kind has an environment of its own.
+VLLM := .venv-vllm
+ROLLOUTS := .venv-rollouts
 STAMPS := $(VENV)/stamps
 BUILD := build
 JOBS := $(shell nproc)
 BIN := $(CURDIR)/$(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
+VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check install
+ROLLOUTS_PIP := $(ROLLOUTS)/bin/python -m pip --disable-pip-version-check install
 # The tests' own CUDA compiler, in a folder of its own; whoever runs `make demo` needs none.
 TOOLKIT := $(CURDIR)/$(VENV)/cuda/nvidia/cu13
 TORCH_INCLUDE = $(firstword $(wildcard $(CURDIR)/$(VENV)/lib/python*/site-packages/torch/include))
@@ -29,7 +34,7 @@ export FIRE_CUDA_ARCHITECTURES := $(if $(findstring GPU 0,$(shell nvidia-smi -L 
 endif
 
 .PHONY: demo test check build-tests test-cpp test-counts test-cuda test-gates test-sanitize test-python test-simulated \
-  format clean debian-demo debian-test
+  test-engines test-vllm test-rollouts format clean debian-demo debian-test
 
 demo: $(STAMPS)/package
 	$(BIN)/python -m examples.demo
@@ -89,13 +94,31 @@ test-simulated: export FIRE_SIMULATOR ?= bounds,races,uninitialised,seed=1
 test-simulated: build-tests $(STAMPS)/package
 	python -m pytest | tee $(BUILD)/pytest-simulated.log
 
+# Inside the engines and trainers that people run, on a CPU. Not a part of `make test`: they install 5 GB, and Triton's
+# interpreter, in which vLLM's V2 runner runs, needs half an hour.
+test-engines: test-vllm test-rollouts
+
+# Two engines cannot live in one process, so a process a file; V1's model runner, then V2's. What one of them cannot do
+# has a file of its own.
+V1_TESTS = $(filter-out %/test_vllm_after.py,$(wildcard tests/engines/test_*.py))
+V2_TESTS = $(filter-out %/test_vllm_server.py,$(wildcard tests/engines/test_*.py))
+test-vllm: export PATH := $(CURDIR)/$(VLLM)/bin:$(PATH)
+test-vllm: $(VLLM)/package
+	for file in $(V1_TESTS); do VLLM_USE_V2_MODEL_RUNNER=0 $(VLLM)/bin/python -m pytest $$file; done
+	for file in $(V2_TESTS); do VLLM_USE_V2_MODEL_RUNNER=1 $(VLLM)/bin/python -m pytest $$file; done
+
+# SGLang, TRL, verl, OpenRLHF and `transformers serve`.
+test-rollouts: export HF_HUB_OFFLINE = 1
+test-rollouts: $(ROLLOUTS)/package
+	$(ROLLOUTS)/bin/python -m pytest tests/rollouts
+
 format: $(STAMPS)/test-packages
 	clang-format -i $(CPP_FILES)
 	ruff format .
 	ruff check --fix .
 
 clean:
-	rm -rf $(BUILD) $(VENV)
+	rm -rf $(BUILD) $(VENV) $(VLLM) $(ROLLOUTS)
 
 # ---- what they stand on ----
 debian-demo:
@@ -126,4 +149,26 @@ $(STAMPS)/cuda: requirements/cuda.txt | $(STAMPS)/torch
 
 $(STAMPS)/package: $(STAMPS)/demo-packages $(PACKAGE_SOURCES)
 	FIRE_TORCH=on $(PIP) --no-build-isolation --no-deps --force-reinstall .
+	touch $@
+
+$(VLLM)/packages: $(addprefix requirements/,torch.txt build.txt engines.txt vllm.txt) | debian-demo
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM_PIP) -r requirements/torch.txt
+	$(VLLM_PIP) -r requirements/build.txt -r requirements/engines.txt
+	$(VLLM_PIP) --no-deps -r requirements/vllm.txt
+	touch $@
+
+$(VLLM)/package: $(VLLM)/packages $(PACKAGE_SOURCES)
+	FIRE_TORCH=on FIRE_CUDA=off $(VLLM_PIP) --no-build-isolation --no-deps --force-reinstall .
+	touch $@
+
+$(ROLLOUTS)/packages: $(addprefix requirements/,torch.txt build.txt demo.txt test.txt rollouts.txt) | debian-demo
+	$(PYTHON) -m venv $(ROLLOUTS)
+	$(ROLLOUTS_PIP) -r requirements/torch.txt
+	$(ROLLOUTS_PIP) -r requirements/build.txt -r requirements/demo.txt -r requirements/test.txt
+	$(ROLLOUTS_PIP) --no-deps -r requirements/rollouts.txt
+	touch $@
+
+$(ROLLOUTS)/package: $(ROLLOUTS)/packages $(PACKAGE_SOURCES)
+	FIRE_TORCH=on FIRE_CUDA=off $(ROLLOUTS_PIP) --no-build-isolation --no-deps --force-reinstall .
 	touch $@
