@@ -23,6 +23,7 @@ collect_ignore = []
 if os.environ["VLLM_USE_V2_MODEL_RUNNER"] == "0":
     collect_ignore.append("test_vllm_after.py")  # of V2 alone; that V1 refuses it is tested elsewhere
 if os.environ["VLLM_USE_V2_MODEL_RUNNER"] == "1":
+    collect_ignore.append("test_vllm_server.py")  # its engine is another process, without the interpreter
     import triton_interpreter
 
     triton_interpreter.install()
@@ -39,10 +40,17 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def processed(tiny_llama: Path) -> Iterator[Watched]:
+@pytest.fixture
+def processed(tiny_llama: Path) -> Watched:
     """An engine that reports the log-probabilities which tokens were drawn with, of the whole vocabulary."""
-    from watched import watched_engine
+    from watched import shared_watched_engine
 
-    with watched_engine(str(tiny_llama), logprobs_mode="processed_logprobs", max_logprobs=-1) as watched:
-        yield watched
+    return shared_watched_engine(str(tiny_llama), logprobs_mode="processed_logprobs", max_logprobs=-1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_engine_stays() -> Iterator[None]:
+    yield
+    from engine import close_shared_engine
+
+    close_shared_engine()

@@ -12,9 +12,32 @@ RUNNER = 2 if os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == "1" else 1
 PROCESSOR = "fire_sampling.integrations.vllm:FireLogitsProcessor"
 
 
+# Engines share their process groups: shutting one down takes them from every other, so only one may live.
+_shared: tuple[str, Any, contextlib.ExitStack] | None = None
+
+
+def shared_engine(model: str, **options: Any) -> Any:
+    """The engine of the last call if it was of the same options, or else a new one in its place."""
+    global _shared
+    key = repr((model, options))
+    if _shared is None or _shared[0] != key:
+        stack = contextlib.ExitStack()
+        llm = stack.enter_context(engine(model, **options))
+        _shared = key, llm, stack
+    return _shared[1]
+
+
+def close_shared_engine() -> None:
+    global _shared
+    if _shared is not None:
+        stack, _shared = _shared[2], None
+        stack.close()
+
+
 @contextlib.contextmanager
 def engine(model: str, **options: Any) -> Iterator[Any]:
     """`vllm.LLM` of `RUNNER` with the FIRE logits processor, torn down at the end."""
+    close_shared_engine()
     from vllm import LLM
 
     settings: dict[str, Any] = dict(

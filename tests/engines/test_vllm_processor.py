@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 import torch
 from engine import RUNNER
 from vllm.exceptions import VLLMValidationError
-from watched import Watched, contract, drawn_from, total_variation, watched_engine
+from watched import Watched, contract, drawn_from, shared_watched_engine, total_variation, watched_engine
 
 import fire_sampling as fire
 
@@ -22,10 +21,9 @@ HOT = {"fire_temperature": 30.0, "fire_top_k": 6}
 WHOLE = {"logprobs": -1}
 
 
-@pytest.fixture(scope="module")
-def raw(tiny_llama: Path) -> Iterator[Watched]:
-    with watched_engine(str(tiny_llama)) as watched:
-        yield watched
+@pytest.fixture
+def raw(tiny_llama: Path) -> Watched:
+    return shared_watched_engine(str(tiny_llama))
 
 
 def test_the_first_token_is_drawn_from_the_hot_distribution_and_the_others_from_the_regular_one(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import types
+from typing import Any
 
 
 def install() -> None:
@@ -14,6 +15,20 @@ def install() -> None:
     # vLLM looks for an active driver before it believes in Triton; the interpreter needs none.
     driver = types.SimpleNamespace(is_active=lambda: True)
     backends.setdefault("cpu", types.SimpleNamespace(driver=driver, compiler=None))
+    _take_masks_of_any_type()
+
+
+def _take_masks_of_any_type() -> None:
+    """The interpreter stores only by masks of booleans; vLLM's kernel for grammars has one of integers."""
+    from triton.runtime.interpreter import InterpreterBuilder
+
+    store = InterpreterBuilder.create_masked_store
+
+    def create_masked_store(builder: Any, pointers: Any, value: Any, mask: Any, cache_policy: Any) -> Any:
+        mask.data = mask.data.astype(bool)
+        return store(builder, pointers, value, mask, cache_policy)
+
+    InterpreterBuilder.create_masked_store = create_masked_store
 
 
 def replace_filters() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from engine import engine, model_runner
+from engine import engine, model_runner, shared_engine
 from spying import SPYING_PROCESSOR, Row, watch
 from tiny_llama import VOCABULARY
 
@@ -46,6 +46,10 @@ class Watched:
 def watched_engine(model: str, **options: Any) -> Iterator[Watched]:
     with engine(model, logits_processors=[SPYING_PROCESSOR], **options) as llm:
         yield Watched(llm)
+
+
+def shared_watched_engine(model: str, **options: Any) -> Watched:
+    return Watched(shared_engine(model, logits_processors=[SPYING_PROCESSOR], **options))
 
 
 def drawn_from(logprobs: dict[int, Any]) -> torch.Tensor:
