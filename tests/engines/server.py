@@ -1,0 +1,66 @@
+"""vLLM's OpenAI server as a process of its own, stopped whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+# What a tiny model on a CPU wants beyond the command that a user would give.
+_OPTIONS = (
+    "--enforce-eager --dtype float32 --max-model-len 256 --max-num-seqs 16 --disable-uvicorn-access-log"
+)
+_SECONDS_TO_START = 600
+_SECONDS_TO_STOP = 30
+
+
+@contextlib.contextmanager
+def server(command: str, model: Path, log: Path) -> Iterator[str]:
+    """Runs a shell command that serves `$MODEL`; yields the address, http://localhost:PORT."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "MODEL": str(model), "VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            ["bash", "-c", f"exec {command.strip()} {_OPTIONS} --port {port}"],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a group of its own, which holds the engine's processes too
+        )
+    address = f"http://localhost:{port}"
+    try:
+        _wait_until_healthy(address, process, log)
+        yield address
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(_SECONDS_TO_STOP)
+        finally:
+            # The engine's processes may outlive the one that was waited for.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _SECONDS_TO_START
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(
+                f"the server ended with status {process.returncode}:\n{log.read_text()[-4000:]}"
+            )
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{address}/health").status_code == 200:
+                return
+        time.sleep(0.5)
+    raise TimeoutError(f"the server was not up after {_SECONDS_TO_START} s:\n{log.read_text()[-4000:]}")
