@@ -25,6 +25,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for examples.demo, which loads the model and times the sampling
 
+from gpu import machine as gpu_machine  # noqa: E402
 from harness import machine, models  # noqa: E402
 from harness.kept_set import Drawn, KeptSets  # noqa: E402
 from harness.schema import SCHEMA, Contender, EndToEnd, Generation, Run, check  # noqa: E402
@@ -213,7 +214,7 @@ def measure(options: argparse.Namespace) -> Run:
         {
             "schema": SCHEMA,
             "device": options.device,
-            "machine": machine.describe_gpu() if cuda else machine.describe(),
+            "machine": gpu_machine.describe(torch.device("cuda")) if cuda else machine.describe(),
             "about": [
                 f"{options.prompt_tokens} prompt tokens, {options.new_tokens} new ones.",
                 f"Whole generate() calls: the median of {options.runs}, in turns.",

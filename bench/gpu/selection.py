@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from harness.schema import LAUNCHES, OUTPUTS, PLACES
-from harness.settings import SETTINGS, Setting
+from harness.settings import SETTINGS, Axes
 
 VOCABULARIES = (32_000, 128_256, 151_936, 201_088, 262_144)
 DTYPES = ("bfloat16", "float32")
@@ -21,7 +21,7 @@ CALL_VOCABULARY = 32  # so short a row that a call costs only what every call co
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(Axes):
     """One cell of the table: a call samples `rows` rows. The axes are those of harness/schema.py."""
 
     vocabulary: int
@@ -32,27 +32,6 @@ class Cell:
     outputs: str = "token"
     place: str = "out of cache"
     launch: str = "graph"
-
-    @property
-    def sampled_with(self) -> Setting:
-        return SETTINGS[self.setting]
-
-    @property
-    def row_bytes(self) -> int:
-        return self.vocabulary * (4 if self.dtype == "float32" else 2)
-
-    @property
-    def bytes(self) -> int:
-        """What must be read: every logit once."""
-        return self.rows * self.row_bytes
-
-    @property
-    def out_of_cache(self) -> bool:
-        return self.place == "out of cache"
-
-    def fits(self, cache_bytes: int) -> bool:
-        """Whether the place is possible: half of the cache holds a batch that is to stay there."""
-        return self.out_of_cache or self.bytes <= cache_bytes // 2
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from .schema import OUTPUTS, PLACES
-from .settings import SETTINGS, Setting
+from .settings import SETTINGS, Axes
 
 VOCABULARIES = (32_000, 128_256, 151_936, 201_088, 262_144)
 DTYPES = ("bfloat16", "float32")
@@ -21,7 +21,7 @@ STEPS = 4  # our calls cycle through so many steps: the tokens vary, and can be 
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(Axes):
     """One cell of the table: one timed call samples `rows` rows."""
 
     vocabulary: int
@@ -31,26 +31,6 @@ class Case:
     rows: int
     place: str
     outputs: str = "token"
-
-    @property
-    def sampled_with(self) -> Setting:
-        return SETTINGS[self.setting]
-
-    @property
-    def row_bytes(self) -> int:
-        return self.vocabulary * (4 if self.dtype == "float32" else 2)
-
-    @property
-    def batch_bytes(self) -> int:
-        return self.rows * self.row_bytes
-
-    @property
-    def out_of_cache(self) -> bool:
-        return self.place == "out of cache"
-
-    def fits(self, cache_bytes: int) -> bool:
-        """Whether the place is possible: half of the last-level cache holds a batch that is to stay there."""
-        return self.out_of_cache or self.batch_bytes <= cache_bytes // 2
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "launch": "eager"}

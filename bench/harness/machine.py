@@ -72,22 +72,6 @@ def describe() -> Machine:
     }
 
 
-def describe_gpu() -> Machine:
-    """The current CUDA device beside what `describe` says."""
-    import torch
-
-    found, device = describe(), torch.cuda.get_device_properties(torch.cuda.current_device())
-    facts = {
-        "memory": f"{device.total_memory / 2**30:.0f} GiB",
-        "multiprocessors": str(device.multi_processor_count),
-        "compute capability": f"{device.major}.{device.minor}",
-        "L2": f"{device.L2_cache_size >> 20} MiB",
-        "host": found["name"],
-        **{name: found["facts"][name] for name in ("cores", "system")},
-    }
-    return {**found, "name": device.name, "facts": facts}
-
-
 class StolenTime:
     """The share of processor time that the host of a virtual machine took since it began."""
 

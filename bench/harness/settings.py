@@ -69,3 +69,34 @@ SETTINGS = {
         ),
     ),
 }
+
+
+class Axes:
+    """What follows from the axes that a cell of every benchmark has."""
+
+    vocabulary: int
+    rows: int
+    dtype: str
+    setting: str
+    place: str
+
+    @property
+    def sampled_with(self) -> Setting:
+        return SETTINGS[self.setting]
+
+    @property
+    def row_bytes(self) -> int:
+        return self.vocabulary * (4 if self.dtype == "float32" else 2)
+
+    @property
+    def bytes(self) -> int:
+        """What must be read: every logit once."""
+        return self.rows * self.row_bytes
+
+    @property
+    def out_of_cache(self) -> bool:
+        return self.place == "out of cache"
+
+    def fits(self, cache_bytes: int) -> bool:
+        """Whether the place is possible: half of the last-level cache holds a batch that is to stay there."""
+        return self.out_of_cache or self.bytes <= cache_bytes // 2
