@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,14 @@ def shapes(results: Results) -> tuple[str, Columns]:
     wanted = [(cell["dtype"], cell["place"], cell["launch"]) for cell, _ in compared]
     main = max(dict.fromkeys(wanted), key=lambda one: (wanted.count(one), one[0] == "bfloat16"))
     found: Columns = {}
+    common: Counter[tuple[int, int]] = Counter()  # settings on the logits that each is shown on
     for (cell, ahead), axes in zip(compared, wanted, strict=True):
         if axes == main:
-            found.setdefault((cell["vocabulary"], cell["rows"]), {})[cell["setting"], cell["kind"]] = ahead
+            shape = cell["vocabulary"], cell["rows"]
+            found.setdefault(shape, {})[cell["setting"], cell["kind"]] = ahead
+            common[shape] += usual(cell)
     # Shapes that few settings have are left to the tables.
-    most = max(map(len, found.values()))
-    found = {shape: ratios for shape, ratios in found.items() if 2 * len(ratios) >= most}
+    found = {shape: ratios for shape, ratios in found.items() if 2 * common[shape] >= max(common.values())}
     # Vocabularies at the fewest rows, then the rows at the vocabulary that has most of them.
     fewest = min(rows for _, rows in found)
     widest = max((v for v, _ in found), key=lambda v: (sum(one == v for one, _ in found), v))

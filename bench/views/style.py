@@ -101,7 +101,8 @@ def finish(figure: Figure, results: Results, title: str, above: float, path: Pat
     """Adds title and origin, leaves `above` inches for what stands over the axes, and writes the picture."""
     height = figure.get_figheight()
     machine = results.run["machine"]
-    figure.suptitle(title, fontsize=13, y=1 - 0.1 / height, va="top")
+    heading = figure.suptitle(title, fontsize=13, y=1 - 0.1 / height, va="top")
+    heading.set_in_layout(False)  # `above` has room for it
     figure.text(
         0.99, 0.04 / height, f"{machine['name']}, {machine['date']}", ha="right", fontsize=9, color="#667"
     )

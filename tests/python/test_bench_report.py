@@ -138,6 +138,12 @@ def test_the_heat_map_compares_with_the_fastest_peer_of_each_cell() -> None:
     assert columns[151_936, 8]["hot T=30 k=16", "peaked"] == pytest.approx(2.0)
 
 
+def test_many_kinds_of_logits_at_one_shape_leave_the_heat_map_its_other_shapes() -> None:
+    kinds = [cell(TIMES, kind=kind) for kind in ("peaked", "flat", "gaussian", "ties", "masked")]
+    _, columns = heat_map.shapes(results_of(*kinds, cell(TIMES, vocabulary=32_000), cell(TIMES, rows=8)))
+    assert list(columns) == [(32_000, 1), (151_936, 1), (151_936, 8)]
+
+
 def test_every_picture_is_drawn_from_a_file_that_has_the_data_and_from_no_other(tmp_path: Path) -> None:
     cells = [cell(TIMES, rows=rows) for rows in (1, 8, 64)]
     loops = [{"name": "p=0.9", "variant": "avx2", "bytes": 2.0, "instructions": 9.0, "ns": 0.3}]
