@@ -74,6 +74,18 @@ TEST_P(StreamedRows, AreTheReferencesWhereverTheLargeLogitsLie) {
       ASSERT_TRUE(ExpectEqualsReference(check, &plan, {true, false, false, true, false, true}));
 }
 
+// Three times as many vectors hold a candidate as are listed: what follows the list in shared memory is left alone.
+TEST_P(StreamedRows, MayHoldMoreCandidatesThanAllThatIsKeptInSharedMemory) {
+  const uint32_t vocabulary = GetParam() == LogitsType::kFloat32 ? 50000 : 100000;
+  Record record = PlainRecord(Seed());
+  record.top_k = 50, record.top_p = 0.9f;
+  const std::vector<RowCase> cases = {{std::vector<float>(vocabulary, 1.5f), record, 3, "a row of equals"}};
+  const SampleCheck check(cases, GetParam(), {});
+  for (const Plan& plan : PlansHere(kernels::Task::kSample, vocabulary, GetParam()))
+    if (plan.prefix_shift != 0 && plan.threads != 256)
+      ASSERT_TRUE(ExpectEqualsReference(check, &plan, {true, false, false, true, false, true}));
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, StreamedRows, testing::Values(LogitsType::kFloat32, LogitsType::kBFloat16),
                          [](const auto& info) { return std::string(NameOf(info.param)); });
 

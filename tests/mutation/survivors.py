@@ -7,8 +7,4 @@ SURVIVORS: dict[str, str] = {
     "no pivot.",
     "resident-copy-beyond-the-run": "does no harm. Runs are multiples of 32 vectors but for a part's last, "
     "and a part has room for a multiple of 32.",
-    "vectors-beyond-their-list": "a gap in the tests: what the surplus overwrites first is not in use then. "
-    "A row of more than ten thousand vectors above the pivot, in one block, would meet what is.",
-    "peers-not-awaited": "a gap in the tests: no simulated cluster has begun so late that a push met a peer "
-    "that had not started.",
 }

@@ -1,6 +1,7 @@
 // Vector clocks of the warps of a cluster.
 //
 // A warp has a tick, which moves on at everything that may order memory; an access is named by its warp, lane and tick.
+// The first tick is of no access: it stands for the warp having begun.
 // `known` says up to which tick the accesses of all lanes of another warp happened before what this warp does next.
 // What only some lanes know, or know of some lanes, is kept aside: it is rare, and looked at only when `known` falls
 // short.
@@ -11,6 +12,8 @@
 #include <vector>
 
 namespace fire::simulator {
+
+constexpr uint32_t kBegun = 1;  // the first tick
 
 struct Snapshot {
   struct Single {  // some lanes of a warp, up to a tick
@@ -40,7 +43,7 @@ struct WarpClock {
   };
   uint32_t index = 0;  // of the warp in the cluster
   uint64_t cluster = 0;
-  uint32_t tick = 1;
+  uint32_t tick = kBegun + 1;
   uint32_t full = 0;  // the warp's lanes know each other's accesses up to here
   std::vector<uint32_t> known;
   std::vector<Partial> partials;

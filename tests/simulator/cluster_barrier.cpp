@@ -14,10 +14,9 @@ void Scheduler::ArriveAtCluster(Warp& w, const Op& op, uint32_t lanes) {
   w.cluster_arrived |= lanes;
   ForLanes(lanes, [&](int lane) { w.cluster_phase[lane] = cluster_.phase; });
   cluster_.arrived += static_cast<uint32_t>(std::popcount(lanes));
-  if (w.observed && (op.flags & kRelease)) {
-    if (cluster_.stores) cluster_.stores->Flush(w, lanes);
-    if (cluster_.races) cluster_.races->ClusterArrive(w, lanes);
-  }
+  const bool release = op.flags & kRelease;
+  if (cluster_.stores && release) cluster_.stores->Flush(w, lanes);
+  if (cluster_.races) cluster_.races->ClusterArrive(w, lanes, release);
   CompleteCluster();
 }
 
@@ -42,7 +41,7 @@ bool Scheduler::WaitForCluster(Warp& w, Group& group, const Op& op, uint32_t lan
   }
   w.cluster_arrived &= ~lanes;
   w.block->tally.PassCluster(w.cluster_phase[std::countr_zero(lanes)]);
-  if (w.observed && cluster_.races && (op.flags & kAcquire)) cluster_.races->ClusterWait(w, lanes);
+  if (cluster_.races && (op.flags & kAcquire)) cluster_.races->ClusterWait(w, lanes);
   ++group.pc;
   return true;
 }

@@ -102,6 +102,8 @@ TEST_P(SimulatedClusters, CountInTheMemoryOfOneBlock) {
 __global__ void LeaveEarly(int* out) {
   __shared__ int box;
   if (threadIdx.x >= 32) return;
+  ClusterArriveRelaxed();
+  ClusterWait();  // the other has begun
   if (threadIdx.x == 0) StoreTo(InBlock(&box, ClusterRank() ^ 1), static_cast<int>(ClusterRank()));
   ClusterArrive();
   ClusterWait();

@@ -47,7 +47,8 @@ enum class Finding {
   kUnknownInstruction,
   kBarrierDivergence,
   kDeadlock,
-  kExitedBlock,  // a peer may touch the shared memory of a block that has left its cluster
+  kUnbegunBlock,  // a peer may touch the shared memory of a block that has not begun
+  kExitedBlock,   // … that has left its cluster
   kBudget,
   kTrap,
   kPriorNotAwaited,  // global memory touched while kernels ahead in the stream may still run

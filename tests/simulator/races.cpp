@@ -48,7 +48,11 @@ void RaceChecker::CheckShared(Warp& w, const Op& op, const Access& access, int l
   const WarpClock& clock = clocks_[w.cluster_index];
   Shadow& shadow = shared_[block.rank];
   const uint32_t offset = static_cast<uint32_t>(access.host[lane] - block.shared.data());
-  if (&block != w.block) remote_[block.rank][w.cluster_index] = {1u << lane, clock.tick, &op};
+  if (&block != w.block && races_) {
+    RemoteTouch& touch = remote_[block.rank][w.cluster_index];
+    if (!(touch.begun >> lane & 1)) CheckBegun(w, op, lane, block);
+    touch = {1u << lane, clock.tick, &op, touch.begun | 1u << lane};
+  }
   const bool reads = !kind.write || (kind.strong && op.d != kNone);
   for (uint32_t at = offset; at < offset + access.bytes;) {
     const uint32_t in = at & 3, count = std::min(4 - in, offset + access.bytes - at);
@@ -67,6 +71,22 @@ void RaceChecker::CheckShared(Warp& w, const Op& op, const Access& access, int l
     }
     at += count;
   }
+}
+
+// The blocks of a cluster need not begin together: before a thread touches a peer's memory, something of the peer must
+// have come before.
+void RaceChecker::CheckBegun(Warp& w, const Op& op, int lane, const Block& block) {
+  const WarpClock& clock = clocks_[w.cluster_index];
+  for (const Warp& theirs : block.warps) {
+    for (int any = 0; any < kLanes; ++any) {
+      if (clock.Knows(lane, index_, theirs.cluster_index, 1u << any, kBegun)) return;
+    }
+  }
+  if (!reported_.insert({&op, 3}).second) return;
+  launch_.Add(
+      launch_.MakeReport(w, op, lane, Finding::kUnbegunBlock,
+                         "block " + std::to_string(block.rank) +
+                             " of the cluster may not have begun: nothing of it is ordered before this access"));
 }
 
 void RaceChecker::CheckGlobal(Warp& w, const Op& op, const Access& access, uint32_t lanes, const Entry& kind) {
@@ -135,8 +155,14 @@ void RaceChecker::BarrierLeave(Warp& w, uint32_t lanes, uint32_t id) {
 
 void RaceChecker::BarrierDone(Block& block, uint32_t id) { barriers_.erase({&block, id}); }
 
-void RaceChecker::ClusterArrive(Warp& w, uint32_t lanes) {
-  cluster_arrived_.Join(clocks_[w.cluster_index].Publish(lanes, lanes == w.alive));
+void RaceChecker::ClusterArrive(Warp& w, uint32_t lanes, bool release) {
+  WarpClock& clock = clocks_[w.cluster_index];
+  if (release) return cluster_arrived_.Join(clock.Publish(lanes, lanes == w.alive));
+  Snapshot begun;  // orders no memory, but whoever waits knows that this warp is there
+  begun.cluster = index_;
+  begun.known.assign(clocks_.size(), 0);
+  begun.known[w.cluster_index] = kBegun;
+  cluster_arrived_.Join(begun);
 }
 
 void RaceChecker::ClusterWait(Warp& w, uint32_t lanes) {

@@ -25,8 +25,8 @@ class RaceChecker {
   void BarrierArrive(Warp& w, uint32_t lanes, uint32_t id);
   void BarrierLeave(Warp& w, uint32_t lanes, uint32_t id);
   void BarrierDone(Block& block, uint32_t id);
-  void ClusterArrive(Warp& w, uint32_t lanes);  // with release
-  void ClusterWait(Warp& w, uint32_t lanes);    // with acquire
+  void ClusterArrive(Warp& w, uint32_t lanes, bool release);
+  void ClusterWait(Warp& w, uint32_t lanes);  // with acquire
   void ClusterDone();
   void Fence(Warp& w, uint32_t lanes, bool cta);
   void Publish(Warp& w, const Op& op, const Access& access);    // before a strong write
@@ -39,8 +39,10 @@ class RaceChecker {
   struct RemoteTouch {
     uint32_t lanes = 0, tick = 0;
     const Op* op = nullptr;
+    uint32_t begun = 0;  // lanes that are known to come after the block's begin
   };
   void CheckShared(Warp& w, const Op& op, const Access& access, int lane, const Entry& entry);
+  void CheckBegun(Warp& w, const Op& op, int lane, const Block& block);
   void CheckGlobal(Warp& w, const Op& op, const Access& access, uint32_t lanes, const Entry& entry);
   void ReportRace(Warp& w, const Op& op, int lane, const Entry& now, const Entry& before);
   std::string ThreadName(const Entry& entry) const;

@@ -43,6 +43,8 @@ const char* FindingName(Finding finding) {
       return "barrier divergence";
     case Finding::kDeadlock:
       return "deadlock";
+    case Finding::kUnbegunBlock:
+      return "shared memory of a block that has not begun";
     case Finding::kExitedBlock:
       return "shared memory of an exited block";
     case Finding::kBudget:

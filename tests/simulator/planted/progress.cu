@@ -78,6 +78,27 @@ TEST_F(PlantedBug, AClusterWaitWithoutAnArrivalIsFound) {
 }
 
 template <bool bug>
+__global__ void TouchBeforeTheOtherBegins(int* out) {
+  __shared__ int word;
+  ClusterArriveRelaxed();
+  if (!bug) ClusterWait();
+  if (threadIdx.x == 40) StoreTo(InBlock(&word, 1 - ClusterRank()), 7);
+  if (bug) ClusterWait();
+  ClusterArrive();
+  ClusterWait();
+  if (threadIdx.x == 0) out[blockIdx.x] = word;
+}
+
+TEST_F(PlantedBug, ATouchOfABlockThatMayNotHaveBegunIsFound) {
+  for (const Outcome& outcome : Run([](int* out) { LaunchClusters(TouchBeforeTheOtherBegins<true>, 2, 64, 2, out); })) {
+    EXPECT_EQ(outcome.error, cudaErrorLaunchFailure);
+    ASSERT_FALSE(outcome.reports.empty());
+    EXPECT_EQ(outcome.reports[0].finding, Finding::kUnbegunBlock) << outcome.reports[0].Text();
+  }
+  IsClean([](int* out) { LaunchClusters(TouchBeforeTheOtherBegins<false>, 2, 64, 2, out); });
+}
+
+template <bool bug>
 __global__ void LeaveTheCluster(int* out) {
   __shared__ int word;
   word = 7;
