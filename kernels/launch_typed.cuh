@@ -11,6 +11,7 @@
 
 #include "kernels/device/rewrite.cuh"
 #include "kernels/device/sample.cuh"
+#include "profiler_range.h"
 
 namespace fire::kernels {
 
@@ -42,6 +43,7 @@ void Permit(const Plan& plan) {
 
 template <auto kernel>
 void LaunchKernel(const Work& work, const Plan& plan, CudaStream stream) {
+  const ProfilerRange range(NameOf(plan));
   Permit<kernel>(plan);
   cudaLaunchConfig_t config = {};
   config.blockDim = dim3(static_cast<unsigned>(plan.threads));

@@ -40,6 +40,19 @@ bool Fits(const Plan& plan, const Device& device) {
 
 }  // namespace
 
+const char* NameOf(const Plan& plan) {
+  static constexpr const char* kNames[][3] = {
+      {"1 block a row", "1 block a row, resident", "1 block a row, streaming"},
+      {"2 blocks a row", "2 blocks a row, resident", "2 blocks a row, streaming"},
+      {"4 blocks a row", "4 blocks a row, resident", "4 blocks a row, streaming"},
+      {"8 blocks a row", "8 blocks a row, resident", "8 blocks a row, streaming"},
+      {"16 blocks a row", "16 blocks a row, resident", "16 blocks a row, streaming"},
+  };
+  int doublings = 0;
+  while (1 << doublings < plan.cluster) ++doublings;
+  return kNames[doublings][plan.resident ? 1 : plan.prefix_shift != 0 ? 2 : 0];
+}
+
 Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const Device& device) {
   const bool samples = task == Task::kSample || task == Task::kSampleWithReference;
   const int64_t row_bytes = vocabulary * ElementBytes(type);

@@ -38,6 +38,9 @@ struct Plan {
   int64_t blocks_a_launch = int64_t{1} << 30;  // more rows than that take several launches
 };
 
+// What profilers and `python -m fire_sampling plan` call it, as "8 blocks a row, resident".
+const char* NameOf(const Plan& plan);
+
 Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const Device& device);
 
 // Every plan that launches on this device for this vocabulary, for tests: whichever runs, the bits are the same.

@@ -52,6 +52,7 @@ inline py::dict ShowPlan(const std::string& task, int64_t rows, int64_t vocabula
   const kernels::Plan plan =
       kernels::PlanFor(Named(Tasks(), "task", task), rows, vocabulary, Named(LogitsTypes(), "dtype", dtype), device);
   py::dict shown;
+  shown["launch"] = kernels::NameOf(plan);
   shown["cluster"] = plan.cluster;
   shown["threads"] = plan.threads;
   shown["shared_bytes"] = plan.shared_bytes;

@@ -7,8 +7,8 @@
 
 #include <torch/csrc/stable/accelerator.h>
 
+#include "profiler_range.h"
 #include "torch/operators.h"
-#include "torch/profiler_range.h"
 
 extern "C" AOTI_TORCH_EXPORT AOTITorchError aoti_torch_get_current_cuda_stream(int32_t device_index, void** stream);
 

@@ -57,8 +57,6 @@ class RowPart {
       : shape_(shape),
         resident_(reinterpret_cast<Vector*>(fire_shared_memory + StorageBytes(static_cast<int>(shape.blocks)))) {}
 
-  __device__ __forceinline__ uint32_t begin() const { return shape_.begin; }
-  __device__ __forceinline__ uint32_t end() const { return shape_.end; }
   __device__ __forceinline__ uint32_t vocabulary() const { return shape_.vocabulary; }
 
   // The vectors of warp `warp` of this block.

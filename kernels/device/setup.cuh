@@ -56,11 +56,14 @@ __device__ __forceinline__ definition::Phase PhaseFor(Task task, const Record& r
   return phase;
 }
 
+// Of d = 0, whatever the maximum and the temperature are.
+__device__ __forceinline__ uint64_t WeightOfMaximum(uint32_t vocabulary) {
+  return definition::Weight(0.0f, {0.0f, 0.0f, -1.0f, definition::WeightScaleBits(vocabulary)});
+}
+
 __device__ __forceinline__ void WriteFilters(const definition::Phase& phase, uint32_t vocabulary, RowSetup* setup) {
   setup->phase = phase;
-  // Of d = 0, whatever the maximum and the temperature are.
-  const uint64_t weight_of_maximum =
-      definition::Weight(0.0f, {0.0f, 0.0f, -1.0f, definition::WeightScaleBits(vocabulary)});
+  const uint64_t weight_of_maximum = WeightOfMaximum(vocabulary);
   const uint64_t min_weight = definition::MinPThreshold(phase.min_p, weight_of_maximum);
   setup->weight_of_maximum = weight_of_maximum;
   setup->min_weight = min_weight;
@@ -84,7 +87,7 @@ __device__ __forceinline__ void WriteFilters(const definition::Phase& phase, uin
 }
 
 __device__ __forceinline__ void WriteMinPBounds(const definition::Phase& phase, uint32_t vocabulary, RowSetup* setup) {
-  const uint64_t whole = definition::Weight(0.0f, {0.0f, 0.0f, -1.0f, definition::WeightScaleBits(vocabulary)});
+  const uint64_t whole = WeightOfMaximum(vocabulary);
   const uint64_t least = definition::MinPThreshold(phase.min_p, whole);
   const WeightScale scale = definition::MakeWeightScale(0.0f, phase.temperature, vocabulary);
   if (least == 0 || least > whole || scale.slope == 0.0f || phase.heat == definition::Heat::kGreedy) {

@@ -11,6 +11,7 @@ class BuildInfo(TypedDict):
     torch: str | None
 
 class Plan(TypedDict):
+    launch: str
     cluster: int
     threads: int
     shared_bytes: int

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
+
 #include "kernels/storage.h"
 
 namespace fire::kernels {
@@ -67,6 +70,22 @@ TEST(Plan, AllPlansFitAndHoldTheOneThatIsChosen) {
                                        << vocabulary << ": " << chosen.cluster << " x " << chosen.threads;
           }
         }
+}
+
+TEST(Plan, IsNamedForItsBlocksAndForHowTheyReadTheirRow) {
+  const Device device;
+  const auto name = [&](Task task, int64_t rows, int64_t vocabulary) {
+    return std::string(NameOf(PlanFor(task, rows, vocabulary, LogitsType::kBFloat16, device)));
+  };
+  EXPECT_EQ(name(Task::kSample, 1, 128256), "8 blocks a row, resident");
+  EXPECT_EQ(name(Task::kSample, 64, 128256), "2 blocks a row, resident");
+  EXPECT_EQ(name(Task::kSample, 1024, 1000), "1 block a row, resident");
+  EXPECT_EQ(name(Task::kSample, 1024, 128256), "1 block a row, streaming");
+  EXPECT_EQ(name(Task::kLogProb, 1, 128256), "1 block a row");
+  std::set<std::string> names;
+  for (const Plan& plan : AllPlans(Task::kSample, 128256, LogitsType::kBFloat16, {90, 132, 227 << 10, 16}))
+    names.insert(NameOf(plan));
+  EXPECT_EQ(names.size(), 11u) << "5 sizes of cluster, each resident where it fits or not, and streaming in one block";
 }
 
 // Latency counts: a row is split over as many blocks as the device has room for, and read once.

@@ -71,7 +71,7 @@ def test_info_says_whether_the_cuda_kernels_are_loaded_and_which_gpus_torch_sees
 
 def plan_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, str]:
     assert main(["plan", *arguments]) == 0
-    return dict(line.split() for line in capsys.readouterr().out.splitlines())
+    return dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
 
 
 def test_plan_shows_the_launch_of_a_shape_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,6 +80,7 @@ def test_plan_shows_the_launch_of_a_shape_without_a_gpu(capsys: pytest.CaptureFi
     expected = _native.plan("sample", 1, 128256, "float32")
     assert {name: one_row[name] for name in expected} == {k: str(v) for k, v in expected.items()}
     assert int(one_row["cluster"]) > 1
+    assert one_row["launch"] == "8 blocks a row, resident"
     # Without clusters no launch may ask for one.
     assert plan_of(capsys, *shape, "--device", "a100")["cluster"] == "1"
     assert plan_of(capsys, *shape, "--device", "h100", "--largest-cluster", "1")["cluster"] == "1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -70,3 +71,31 @@ def test_a_kernel_that_touches_a_byte_beyond_its_tensors_is_caught(name: str, ru
     assert child.returncode == 0, child.stderr
     assert "refused: " in child.stdout
     assert re.search("reported: .*kernels/.*[0-9]", child.stdout), child.stdout
+
+
+PROFILED_PROGRAM = """
+import backends
+import torch
+from fire_sampling import SamplingConfig, pack
+for rows, vocabulary in ((1, 128256), (400, 40000)):
+    logits = torch.zeros(rows, vocabulary, dtype=torch.bfloat16)
+    torch.ops.fire.sample(logits, torch.zeros(rows, dtype=torch.int64), pack(SamplingConfig(), rows=rows))
+"""
+
+
+def test_a_profiler_shows_each_call_and_in_it_the_launch_that_its_shape_gets(run_python: RunPython) -> None:
+    library = Path(os.environ["FIRE_SIMULATED_LIBRARY"]).with_name("libfire_sampling_test_profiler.so")
+    child = run_python(
+        "-c",
+        PROFILED_PROGRAM,
+        PYTHONPATH=os.pathsep.join(sys.path),
+        NVTX_INJECTION64_PATH=str(library),
+        FIRE_SIMULATOR="",
+    )
+    assert child.returncode == 0, child.stderr
+    assert re.findall(r"^range \d: .*", child.stderr, re.MULTILINE) == [
+        "range 0: fire::sample",
+        "range 1: 8 blocks a row, resident",
+        "range 0: fire::sample",
+        "range 1: 1 block a row, streaming",
+    ]

@@ -1,4 +1,4 @@
-// Shows an operator as a range in NVIDIA's profilers. Header-only NVTX: without a profiler a call through a null
+// Shows what the host does as a range in NVIDIA's profilers. Header-only NVTX: without a profiler a call through a null
 // pointer is skipped, nothing else; without NVTX's headers, which some toolkits ship apart, there are no ranges.
 #pragma once
 
@@ -9,7 +9,7 @@
 #define FIRE_HAS_NVTX 0
 #endif
 
-namespace fire::operators {
+namespace fire {
 
 class ProfilerRange {
  public:
@@ -23,4 +23,4 @@ class ProfilerRange {
   ProfilerRange& operator=(const ProfilerRange&) = delete;
 };
 
-}  // namespace fire::operators
+}  // namespace fire
