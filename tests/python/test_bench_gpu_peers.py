@@ -13,20 +13,18 @@ from typing import Any
 
 import pytest
 import torch
-from bench_runs import BENCH
-from torch import Tensor
-
-sys.path.insert(0, str(BENCH.parent / "tests" / "gpu"))
-
+from bench_runs import BENCH  # noqa: F401 (finds the next ones)
 from gpu.contenders import RefusalError, packed
 from gpu.contenders.flashinfer import FlashInfer, FlashInferJoint, FlashInferProbs
 from gpu.contenders.vllm_triton import VllmTriton
 from gpu.kept import KeptSets
 from gpu.logits import make_logits
 from gpu.selection import Cell
+from gpu_harness import PROOF  # noqa: F401 (finds the next ones)
 from harness.settings import SETTINGS
 from proof import peers
 from proof.context import StageError
+from torch import Tensor
 
 CPU = torch.device("cpu")
 ROWS, VOCABULARY = 10, 700
