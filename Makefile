@@ -30,7 +30,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 # For a GPU that is there, only its own code: a quarter of the time that kernels for every GPU take to compile.
 ifndef FIRE_CUDA_ARCHITECTURES
-export FIRE_CUDA_ARCHITECTURES := $(if $(findstring GPU 0,$(shell nvidia-smi -L 2>&1)),native)
+export FIRE_CUDA_ARCHITECTURES := $(if $(findstring GPU 0,$(shell nvidia-smi -L 2>/dev/null)),native)
 endif
 
 .PHONY: demo test check build-tests test-cpp test-counts test-cuda test-gates test-sanitize test-python test-simulated \
