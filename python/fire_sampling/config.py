@@ -22,8 +22,15 @@ TIES: tuple[Ties, ...] = ("exact", "keep_top_k", "keep")
 
 _WORD_BYTES = 4
 RECORD_WORDS = _native.RECORD.itemsize // _WORD_BYTES
-_SEED_LOW = int(_native.RECORD.fields["seed_low"][1]) // _WORD_BYTES  # type: ignore[index]
-SEED_WORDS = slice(_SEED_LOW, _SEED_LOW + 2)
+
+
+def word_of(field: str) -> int:
+    """The word of a packed record at which `field` stands."""
+    offset: int = _native.RECORD.fields[field][1]  # type: ignore[index]
+    return offset // _WORD_BYTES
+
+
+SEED_WORDS = slice(word_of("seed_low"), word_of("seed_low") + 2)
 
 _GREEDY_BELOW = 2.0**-64
 _INT32_MAX = 2**31 - 1

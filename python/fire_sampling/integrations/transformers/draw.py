@@ -16,6 +16,7 @@ from transformers.generation.logits_process import LogitNormalization, LogitsPro
 
 from fire_sampling.config import SamplingConfig
 from fire_sampling.functional import process_logits, sample
+from fire_sampling.integrations.transformers.windows import Windows
 
 _LARGEST_HOT_TOP_K = 100  # beyond it a hot token is mostly noise
 _NEARLY_CERTAIN = 1e-3  # −ln of the highest probability, below which a step has but one real choice
@@ -32,6 +33,7 @@ class Draw(LogitsProcessor):
         greedy: whether the steps that are not hot are greedy.
         tail: warpers that run between the filters and the draw.
         record_scores: whether the loop keeps the scores.
+        windows: moves the hot window of `records` and `neutral` after certain tokens.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Draw(LogitsProcessor):
         greedy: bool,
         tail: LogitsProcessorList,
         record_scores: bool,
+        windows: Windows | None = None,
     ) -> None:
         self._records = records
         self._neutral = neutral
@@ -51,6 +54,7 @@ class Draw(LogitsProcessor):
         # Normalising changes no distribution, but greedy decoding promises the argmax of its very scores.
         self._tail_reshapes = any(greedy or not isinstance(warper, LogitNormalization) for warper in tail)
         self._record_scores = record_scores
+        self._windows = windows
         self._step = 0  # the loop runs the processors once for each token it emits
         self._forced: torch.Tensor | None = None
         self._token: torch.Tensor | None = None
@@ -67,6 +71,8 @@ class Draw(LogitsProcessor):
         else:
             token = sample(scores, self._step, self._records)
             self._processed = self._process(input_ids, scores) if self._record_scores else None
+        if self._windows is not None:
+            self._windows.advance(token, self._step)
         self._step += 1
         return self._force(token.unsqueeze(1), scores)
 
@@ -76,9 +82,11 @@ class Draw(LogitsProcessor):
             self._forced.copy_(self._processed)
 
     def _process(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
-        if (
-            not self._greedy or self._step in self._hot
-        ):  # greedy decoding has no filter: its scores are the logits
+        # Greedy decoding has no filter: its scores are the logits.
+        if self._greedy and self._windows is not None:
+            hot = self._windows.hot(self._step)[:, None]
+            scores = torch.where(hot, process_logits(scores, self._step, self._records), scores)
+        elif not self._greedy or self._step in self._hot:
             scores = process_logits(scores, self._step, self._records)
         processed: torch.Tensor = self._tail(input_ids, scores)
         return processed

@@ -16,6 +16,7 @@ from transformers.generation.streamers import BaseStreamer
 from fire_sampling.config import SEED_WORDS, SamplingConfig
 from fire_sampling.integrations.transformers.draw import Draw, ScoresInPlace, hot_window
 from fire_sampling.integrations.transformers.warpers import merge, take_apart
+from fire_sampling.integrations.transformers.windows import Windows, token_ids
 from fire_sampling.packing import pack
 
 
@@ -29,6 +30,7 @@ def fire_generate(
     fire_config: SamplingConfig | None = None,
     fire_seed: int | Iterable[int] | None = None,
     fire_first_row: int = 0,
+    fire_after: Iterable[int] = (),
     fire_streamer: BaseStreamer | None = None,
     fire_synced_gpus: bool | None = None,
     **model_kwargs: Any,
@@ -46,6 +48,8 @@ def fire_generate(
         fire_seed: one integer, spread over the sequences as `pack` does, or R integers, one a sequence, used
             as they are: any iterable, also an array or tensor [R]. Goes before `fire_config.seed`.
         fire_first_row: the index of the first sequence when one seed is spread, to go on where a call ended.
+        fire_after: ids of tokens, say of all that end a line. The hot window opens anew after each of them
+            that the call itself emits, for as many steps as `hot_steps` says; the latest one counts.
         fire_streamer: receives the tokens. generate drops its own `streamer` on the way to a callable.
         fire_synced_gpus: whether to run until the slowest peer has finished; None decides as generate does.
 
@@ -54,14 +58,22 @@ def fire_generate(
         `scores` are the processed logits: divided by the temperature where kept, −inf elsewhere.
 
     Raises:
-        TypeError: `fire_config` is not a `SamplingConfig`; `fire_seed` is or holds something else than
-            integers.
+        TypeError: `fire_config` is not a `SamplingConfig`; `fire_seed` or `fire_after` is or holds something
+            else than integers.
         ValueError: a regular field of `fire_config` contradicts generate's; a decoding mode other than
             sampling and greedy decoding was asked for; `fire_seed` does not fit the number of sequences, or
-            64 bits.
+            64 bits; `fire_after` holds a negative number, or no step is hot for it to move.
     """
+    request = Request(
+        fire_config,
+        fire_seed,
+        lambda rows: fire_first_row,
+        fire_streamer,
+        fire_synced_gpus,
+        token_ids("fire_generate: fire_after", fire_after),
+    )
     return decode(
-        Request(fire_config, fire_seed, lambda rows: fire_first_row, fire_streamer, fire_synced_gpus),
+        request,
         model,
         input_ids,
         logits_processor,
@@ -80,6 +92,7 @@ class Request:
     first_row: Callable[[int], int]  # given R; called once all else is found in order
     streamer: BaseStreamer | None
     synced_gpus: bool | None
+    after: tuple[int, ...] = ()
 
     def asks_for_a_draw(self) -> bool:
         """Something was given that only a draw could use."""
@@ -113,13 +126,18 @@ def decode(
             "effect; pass do_sample=True, or hot_steps for hot steps in a greedy text",
             stacklevel=3,
         )
+    if request.after and not hot:
+        raise ValueError(
+            "fire_generate: fire_after: got token ids, expected none: hot_steps is 0, so no window opens"
+        )
     records = _pack_rows(config, request, rows=input_ids.shape[0]).to(input_ids.device)
     neutral = pack(_unfiltered(config), rows=input_ids.shape[0], device=input_ids.device)
     neutral[:, SEED_WORDS] = records[:, SEED_WORDS]
 
     greedy = not generation_config.do_sample
     record_scores = bool(generation_config.return_dict_in_generate and generation_config.output_scores)
-    draw = Draw(records, neutral, hot, greedy, processors.tail, record_scores)
+    windows = Windows(request.after, records, neutral) if request.after else None
+    draw = Draw(records, neutral, hot, greedy, processors.tail, record_scores, windows)
     if record_scores:
         stopping_criteria = StoppingCriteriaList([ScoresInPlace(draw), *stopping_criteria])
     loop_config = copy.copy(generation_config)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from fire_sampling.config import RECORD_WORDS
-from fire_sampling.integrations.vllm.records import Record, Recorder, word_of
+from fire_sampling.config import RECORD_WORDS, word_of
+from fire_sampling.integrations.vllm.records import Record, Recorder
 from fire_sampling.integrations.vllm.requests import sampling_config
 from fire_sampling.integrations.vllm.upload import upload
 

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 import fire_sampling.numpy
-from fire_sampling import _native
 from fire_sampling.config import RECORD_WORDS, SamplingConfig
 from fire_sampling.integrations.vllm.admission import engine_of, refusal
 from fire_sampling.integrations.vllm.requests import (
@@ -23,8 +22,6 @@ from fire_sampling.integrations.vllm.requests import (
 logger = logging.getLogger("vllm.fire_sampling")
 
 Record = npt.NDArray[np.int32]
-
-_WORD_BYTES = 4
 
 # Requests of one data-parallel engine; the next engine's begin behind them.
 _REQUESTS_OF_AN_ENGINE = 2**40
@@ -73,9 +70,3 @@ class Recorder:
             packed = fire_sampling.numpy.pack(config.replace(seed=self._seed), 1, self._seedless)
             self._seedless += 1
         return packed.view(np.int32).reshape(RECORD_WORDS)
-
-
-def word_of(field: str) -> int:
-    """The word of a packed record at which `field` stands."""
-    offset: int = _native.RECORD.fields[field][1]  # type: ignore[index]
-    return offset // _WORD_BYTES

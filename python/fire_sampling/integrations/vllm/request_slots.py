@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fire_sampling.config import RECORD_WORDS
+from fire_sampling.config import RECORD_WORDS, word_of
 from fire_sampling.integrations.vllm.admission import LONGEST_WINDOW_AFTER
-from fire_sampling.integrations.vllm.records import Recorder, word_of
+from fire_sampling.integrations.vllm.records import Recorder
 from fire_sampling.integrations.vllm.requests import sampling_config
 from fire_sampling.integrations.vllm.upload import upload
 
