@@ -24,6 +24,7 @@ if os.environ["VLLM_USE_V2_MODEL_RUNNER"] == "0":
     collect_ignore.append("test_vllm_after.py")  # of V2 alone; that V1 refuses it is tested elsewhere
 if os.environ["VLLM_USE_V2_MODEL_RUNNER"] == "1":
     collect_ignore.append("test_vllm_server.py")  # its engine is another process, without the interpreter
+    collect_ignore.append("test_vllm_trl.py")  # TRL, not the runner, is its subject
     import triton_interpreter
 
     triton_interpreter.install()

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from page import blocks
 from server import server
+from trl.generation.vllm_client import VLLMClient
 
 KEYS = {"fire_steps": 1, "fire_temperature": 30, "fire_top_k": 8}
 
@@ -100,3 +101,24 @@ def test_the_request_of_the_page_works(address: str, tiny_llama: Path) -> None:
             check=True,
         )
         assert json.loads(answer.stdout)["choices"][0]["finish_reason"] in ("stop", "length")
+
+
+def test_trls_client_hands_over_the_keys_and_pairs_n_first_tokens_with_their_prompts(address: str) -> None:
+    prompts, n = [[5, 9, 77], [200, 6, 8, 31]], 8
+    keys = {**KEYS, "fire_top_k": 4, "fire_top_p": 1}
+    answer = VLLMClient(base_url=address).generate(
+        prompts, n=n, top_p=1e-6, max_tokens=4, generation_kwargs={"vllm_xargs": keys}
+    )
+    assert answer["prompt_ids"] == prompts
+    likely = [
+        {complete(address, prompt=prompt, seed=seed, max_tokens=1, vllm_xargs=keys)[0] for seed in range(40)}
+        for prompt in prompts
+    ]
+    assert len(likely[0]) == len(likely[1]) == 4
+    assert likely[0] != likely[1]
+    for index, tokens in enumerate(answer["completion_ids"]):
+        assert tokens[0] in likely[index // n]
+    for index in range(len(prompts)):
+        own = answer["completion_ids"][n * index : n * (index + 1)]
+        # With that top-p, greedy after the first token: equal first tokens, equal answers.
+        assert len({tuple(tokens) for tokens in own}) == len({tokens[0] for tokens in own}) > 1
