@@ -1,4 +1,4 @@
-"""20,000 first and 20,000 later tokens of a real engine, against the contract's distribution."""
+"""Thousands of first and later tokens of a real engine, against the contract's distribution."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engine import engine
+from engine import RUNNER, engine
 from frequencies import assert_drawn_from
 from tiny_llama import VOCABULARY
 from watched import PROMPT, Watched, contract, watched_engine
 
 import fire_sampling as fire
 
-DRAWS = 20_000
+# vLLM's own Gumbel kernel on V2 needs 28 ms a row in Triton's interpreter: the bound follows from the number.
+DRAWS = {1: 20_000, 2: 2_000}[RUNNER]
 REGULAR: dict[str, Any] = {"temperature": 1.0}
 # Two first tokens, so that the later ones are of two distributions alone.
 HOT = {"fire_temperature": 4.0, "fire_top_k": 2}
