@@ -101,7 +101,7 @@ test-engines: test-vllm test-rollouts
 # Two engines cannot live in one process, so a process a file; V1's model runner, then V2's. What one of them cannot do
 # has a file of its own.
 V1_TESTS = $(filter-out %/test_vllm_after.py,$(wildcard tests/engines/test_*.py))
-V2_TESTS = $(filter-out %/test_vllm_server.py %/test_vllm_trl.py,$(wildcard tests/engines/test_*.py))
+V2_TESTS = $(filter-out %_server.py %/test_vllm_trl.py,$(wildcard tests/engines/test_*.py))
 test-vllm: export PATH := $(CURDIR)/$(VLLM)/bin:$(PATH)
 test-vllm: $(VLLM)/package
 	for file in $(V1_TESTS); do VLLM_USE_V2_MODEL_RUNNER=0 $(VLLM)/bin/python -m pytest $$file; done

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import tomllib
 
 if TYPE_CHECKING:
     from watched import Watched
@@ -23,8 +24,8 @@ collect_ignore = []
 if os.environ["VLLM_USE_V2_MODEL_RUNNER"] == "0":
     collect_ignore.append("test_vllm_after.py")  # of V2 alone; that V1 refuses it is tested elsewhere
 if os.environ["VLLM_USE_V2_MODEL_RUNNER"] == "1":
-    collect_ignore.append("test_vllm_server.py")  # its engine is another process, without the interpreter
-    collect_ignore.append("test_vllm_trl.py")  # TRL, not the runner, is its subject
+    # Their engines are other processes, without the interpreter; and TRL's subject is not the runner.
+    collect_ignore += ["test_vllm_server.py", "test_vllm_fused_server.py", "test_vllm_trl.py"]
     import triton_interpreter
 
     triton_interpreter.install()
@@ -47,6 +48,23 @@ def processed(tiny_llama: Path) -> Watched:
     from watched import shared_watched_engine
 
     return shared_watched_engine(str(tiny_llama), logprobs_mode="processed_logprobs", max_logprobs=-1)
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds what an installed wheel shows of itself: its metadata, from pyproject.toml."""
+    root = tmp_path_factory.mktemp("installed")
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    folder = root / "fire_sampling-0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 0\n")
+    lines = [
+        line
+        for group, entries in project["entry-points"].items()
+        for line in (f"[{group}]", *(f"{name} = {value}" for name, value in entries.items()))
+    ]
+    (folder / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    return root
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -22,16 +24,16 @@ _SECONDS_TO_STOP = 30
 
 
 @contextlib.contextmanager
-def server(command: str, model: Path, log: Path) -> Iterator[str]:
-    """Runs a shell command that serves `$MODEL`; yields the address, http://localhost:PORT."""
+def server(command: str, model: Path, log: Path, **environment: str) -> Iterator[str]:
+    """Runs a shell command that serves `$MODEL`, variables before it included; yields http://localhost:PORT."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "MODEL": str(model), "VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
+    settings = {"MODEL": str(model), "VLLM_ENABLE_V1_MULTIPROCESSING": "1", **environment}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ["bash", "-c", f"exec {command.strip()} {_OPTIONS} --port {port}"],
-            env=environment,
+            ["bash", "-c", f"exec env {command.strip()} {_OPTIONS} --port {port}"],
+            env={**os.environ, **settings},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a group of its own, which holds the engine's processes too
@@ -50,6 +52,30 @@ def server(command: str, model: Path, log: Path) -> Iterator[str]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def request(address: str, **fields: Any) -> dict[str, Any]:
+    """The body of a completion of a fixed prompt, four tokens long unless `fields` say otherwise."""
+    model = httpx.get(f"{address}/v1/models").json()["data"][0]["id"]
+    return {"model": model, "prompt": [5, 9, 77], "max_tokens": 4, "return_token_ids": True, **fields}
+
+
+def complete(address: str, **fields: Any) -> list[int]:
+    answer = httpx.post(f"{address}/v1/completions", json=request(address, **fields), timeout=60)
+    assert answer.status_code == 200, answer.text
+    tokens: list[int] = answer.json()["choices"][0]["token_ids"]
+    return tokens
+
+
+def stream(address: str, **fields: Any) -> list[list[int]]:
+    """The tokens of each event that a stream is sent in."""
+    events: list[list[int]] = []
+    body = request(address, **fields, stream=True)
+    with httpx.stream("POST", f"{address}/v1/completions", json=body, timeout=60) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data: {"):
+                events.append(json.loads(line.removeprefix("data: "))["choices"][0]["token_ids"] or [])
+    return events
 
 
 def _wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path) -> None:

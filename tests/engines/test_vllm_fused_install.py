@@ -12,14 +12,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import tomllib
 import torch
 from engine import PROCESSOR, RUNNER, engine, model_runner
 
 from fire_sampling import selftest
 from fire_sampling.integrations.vllm import fused, records
-
-ROOT = Path(__file__).resolve().parents[2]
 
 SEEDED = dict(temperature=0.9, seed=5, max_tokens=6, ignore_eos=True)
 
@@ -179,22 +176,6 @@ def run_engine(model: Path, installed: Path | None, processors: list[str] | None
     assert child.returncode == 0, child.stderr
     (result,) = (line for line in child.stdout.splitlines() if line.startswith("RESULT "))
     return json.loads(result.removeprefix("RESULT "))
-
-
-@pytest.fixture
-def installed(tmp_path: Path) -> Path:
-    """A folder that holds what an installed wheel shows of itself: its metadata, from pyproject.toml."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    folder = tmp_path / "fire_sampling-0.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 0\n")
-    lines = [
-        line
-        for group, entries in project["entry-points"].items()
-        for line in (f"[{group}]", *(f"{name} = {value}" for name, value in entries.items()))
-    ]
-    (folder / "entry_points.txt").write_text("\n".join(lines) + "\n")
-    return tmp_path
 
 
 def test_an_installed_wheel_changes_no_token_before_it_is_enabled_and_then_draws_them(

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from page import blocks
-from server import server
+from server import complete, request, server, stream
 from trl.generation.vllm_client import VLLMClient
 
 KEYS = {"fire_steps": 1, "fire_temperature": 30, "fire_top_k": 8}
@@ -20,21 +20,9 @@ KEYS = {"fire_steps": 1, "fire_temperature": 30, "fire_top_k": 8}
 
 @pytest.fixture(scope="module")
 def address(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    (command,) = blocks("sh", containing="api_server")
+    command, _ = blocks("sh", containing="api_server")  # the other is of the fused sampler
     with server(command, tiny_llama, tmp_path_factory.mktemp("server") / "log") as each:
         yield each
-
-
-def request(address: str, **fields: Any) -> dict[str, Any]:
-    model = httpx.get(f"{address}/v1/models").json()["data"][0]["id"]
-    return {"model": model, "prompt": [5, 9, 77], "max_tokens": 4, "return_token_ids": True, **fields}
-
-
-def complete(address: str, **fields: Any) -> list[int]:
-    answer = httpx.post(f"{address}/v1/completions", json=request(address, **fields), timeout=60)
-    assert answer.status_code == 200, answer.text
-    tokens: list[int] = answer.json()["choices"][0]["token_ids"]
-    return tokens
 
 
 def refuse(address: str, **fields: Any) -> str:
@@ -61,12 +49,7 @@ def test_true_arrives_as_1(address: str) -> None:
 def test_a_stream_has_the_tokens_of_the_whole_answer(address: str) -> None:
     for seed in range(4):
         fields = dict(temperature=0.0, seed=seed, vllm_xargs=KEYS, max_tokens=8)
-        streamed: list[int] = []
-        body = request(address, **fields, stream=True)
-        with httpx.stream("POST", f"{address}/v1/completions", json=body, timeout=60) as answer:
-            for line in answer.iter_lines():
-                if line.startswith("data: {"):
-                    streamed += json.loads(line.removeprefix("data: "))["choices"][0]["token_ids"] or []
+        streamed = [token for event in stream(address, **fields) for token in event]
         assert streamed == complete(address, **fields)
 
 

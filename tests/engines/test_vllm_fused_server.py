@@ -1,0 +1,81 @@
+"""The OpenAI server with the fused sampler, over HTTP, started as docs/vllm.md says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine import engine, model_runner
+from page import blocks
+from server import complete, server, stream
+
+from fire_sampling.integrations.vllm import fused
+
+HOT = {"fire_temperature": 30, "fire_top_k": 8}
+KINDS: list[dict[str, Any]] = [
+    dict(temperature=0.8, top_k=20, top_p=0.95),
+    dict(temperature=1.2, min_p=0.02, vllm_xargs=HOT),
+    dict(temperature=0.0, vllm_xargs={**HOT, "fire_steps": 1}),
+    dict(temperature=0.0),
+    dict(temperature=0.9, top_k=5, vllm_xargs={**HOT, "fire_begin": 2, "fire_steps": 2}),
+]
+# All with seeds, and a regular phase that draws in most: vLLM's own sampler gives other tokens there.
+REQUESTS = [
+    {**kind, "seed": seed, "max_tokens": 8, "ignore_eos": True} for seed in range(3) for kind in KINDS
+]
+GREEDY = [place for place, request in enumerate(REQUESTS) if request["temperature"] == 0.0]
+
+
+def generate(llm: Any) -> list[list[int]]:
+    """The tokens of `REQUESTS` without a server."""
+    from vllm import SamplingParams
+
+    params = []
+    for request in REQUESTS:
+        fields = dict(request)
+        params.append(SamplingParams(extra_args=fields.pop("vllm_xargs", None), **fields))
+    outputs = llm.generate([{"prompt_token_ids": [5, 9, 77]}] * len(params), params, use_tqdm=False)
+    return [list(output.outputs[0].token_ids) for output in outputs]
+
+
+@pytest.fixture(scope="module")
+def expected(tiny_llama: Path) -> list[list[int]]:
+    """The fused sampler's tokens in this process, where test_vllm_fused.py holds them to the contract."""
+    with engine(str(tiny_llama)) as llm:
+        by_processor = generate(llm)
+        fused.install(model_runner(llm))
+        by_fused = generate(llm)
+    # A hot token of a greedy request is the contract's own draw in both; elsewhere each has seeds of its own.
+    assert [by_fused[place] for place in GREEDY] == [by_processor[place] for place in GREEDY]
+    assert by_fused[0] != by_processor[0]
+    return by_fused
+
+
+@pytest.fixture(scope="module")
+def address(
+    expected: list[list[int]], tiny_llama: Path, installed: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    (command,) = blocks("sh", containing="FIRE_VLLM=1")
+    path = f"{installed}:{os.environ.get('PYTHONPATH', '')}"
+    log = tmp_path_factory.mktemp("server") / "log"
+    with server(command, tiny_llama, log, PYTHONPATH=path) as each:
+        yield each
+
+
+def test_seeded_requests_at_once_get_the_tokens_of_the_contract(
+    address: str, expected: list[list[int]]
+) -> None:
+    with ThreadPoolExecutor(len(REQUESTS)) as clients:
+        answers = list(clients.map(lambda request: complete(address, **request), REQUESTS))
+    assert answers == expected
+
+
+def test_a_stream_has_the_same_tokens_as_they_come(address: str, expected: list[list[int]]) -> None:
+    for request, tokens in zip(REQUESTS[: len(KINDS)], expected, strict=False):
+        events = stream(address, **request)
+        assert [token for event in events for token in event] == tokens
+        assert len(events) > 1, "expected an answer in more than one piece"
