@@ -34,7 +34,7 @@ export FIRE_CUDA_ARCHITECTURES := $(if $(findstring GPU 0,$(shell nvidia-smi -L 
 endif
 
 .PHONY: demo test check build-tests test-cpp test-counts test-cuda test-gates test-sanitize test-python test-simulated \
-  test-engines test-vllm test-rollouts format clean debian-demo debian-test
+  test-engines test-vllm test-vllm-planted test-rollouts format clean debian-demo debian-test
 
 demo: $(STAMPS)/package
 	$(BIN)/python -m examples.demo
@@ -106,6 +106,10 @@ test-vllm: export PATH := $(CURDIR)/$(VLLM)/bin:$(PATH)
 test-vllm: $(VLLM)/package
 	for file in $(V1_TESTS); do VLLM_USE_V2_MODEL_RUNNER=0 $(VLLM)/bin/python -m pytest $$file; done
 	for file in $(V2_TESTS); do VLLM_USE_V2_MODEL_RUNNER=1 $(VLLM)/bin/python -m pytest $$file; done
+
+# Each fault planted in FIRE's logits processor falls to a test: a quarter of an hour, when it or they change.
+test-vllm-planted: $(VLLM)/package
+	$(VLLM)/bin/python tests/engines/planted.py
 
 # SGLang, TRL, verl, OpenRLHF and `transformers serve`.
 test-rollouts: export HF_HUB_OFFLINE = 1

@@ -50,11 +50,18 @@ def test_a_window_opens_after_each_token_of_the_list(tiny_llama: Path, options: 
     assert later - {0, 1, 2}, "expected tokens of the list among those drawn"
 
 
+def test_a_slot_taken_over_forgets_the_tokens_that_opened_windows(tiny_llama: Path) -> None:
+    """Every fourth request has none, beside others that have some."""
+    with watched_engine(str(tiny_llama), max_num_seqs=2) as watched:
+        outputs, rows = watched.run(REQUESTS)
+    assert_windows(REQUESTS, outputs, rows)
+
+
 def test_tokens_of_the_prompt_open_no_window(processed: Watched) -> None:
     request = {**REQUESTS[1], "fire": {"fire_steps": 2, "fire_after": [77], "fire_begin": 9}}
-    outputs, rows = processed.run([{**request, "max_tokens": 5, "bad_words": []}], [[77, 77, 77]])
-    if 77 not in outputs[0].outputs[0].token_ids:
-        assert not any(row.changed for row in rows)
+    outputs, rows = processed.run([{**request, "max_tokens": 5}], [[77, 77, 77]])
+    assert 77 not in outputs[0].outputs[0].token_ids, "expected greedy tokens that open no window either"
+    assert not any(row.changed for row in rows)
 
 
 REFUSED = [

@@ -10,7 +10,8 @@ from engine import engine
 from vllm.exceptions import VLLMValidationError
 from watched import PROMPT, Watched, watched_engine
 
-DEFAULT = '{"fire_temperature": 30, "fire_top_k": 6}'
+# With steps given: where they are not, a greedy request has none anyway.
+DEFAULT = '{"fire_temperature": 30, "fire_top_k": 6, "fire_steps": 1}'
 
 
 def test_an_engine_without_a_default_gives_the_tokens_of_one_without_the_processor(tiny_llama: Path) -> None:

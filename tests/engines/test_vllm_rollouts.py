@@ -82,7 +82,7 @@ def test_greedy_requests_are_untouched_by_a_default(
         return [list(output.outputs[0].token_ids) for output in outputs]
 
     before = greedy()
-    monkeypatch.setenv("FIRE_VLLM_DEFAULT", '{"fire_temperature": 30, "fire_top_k": 6}')
+    monkeypatch.setenv("FIRE_VLLM_DEFAULT", '{"fire_temperature": 30, "fire_top_k": 6, "fire_steps": 1}')
     assert greedy() == before
 
 

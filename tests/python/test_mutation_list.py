@@ -1,4 +1,4 @@
-"""The mutations of tests/mutation fit the kernels, and its table them. What catches them, its run tells."""
+"""Mutations of the kernels and faults of the vLLM integration fit the sources; runs tell what finds them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/mutation"))
+sys.path[:0] = [str(ROOT / "tests/mutation"), str(ROOT / "tests/engines")]
 
 from mutants import MUTATIONS  # noqa: E402
 from mutations import Mutation  # noqa: E402
+from planted import FAULTS  # noqa: E402
 from survivors import SURVIVORS  # noqa: E402
 from table import TABLE, markdown, read_verdicts  # noqa: E402
 
@@ -18,6 +19,11 @@ NAMES = [mutation.name for mutation in MUTATIONS]
 
 def test_every_mutations_text_occurs_once_in_its_file() -> None:
     assert [complaint for mutation in MUTATIONS if (complaint := mutation.complaint(ROOT))] == []
+
+
+def test_every_text_of_a_fault_in_the_vllm_integration_occurs_once_in_its_file() -> None:
+    complaints = [fault.mutation.complaint(ROOT / "python") for fault in FAULTS]
+    assert [complaint for complaint in complaints if complaint] == []
 
 
 def test_text_that_is_gone_or_occurs_twice_is_complained_of(tmp_path: Path) -> None:
