@@ -83,7 +83,7 @@ TEST(Plan, IsNamedForItsBlocksAndForHowTheyReadTheirRow) {
   EXPECT_EQ(name(Task::kSample, 1024, 128256), "1 block a row, streaming");
   EXPECT_EQ(name(Task::kLogProb, 1, 128256), "1 block a row");
   std::set<std::string> names;
-  for (const Plan& plan : AllPlans(Task::kSample, 128256, LogitsType::kBFloat16, {90, 132, 227 << 10, 16}))
+  for (const Plan& plan : AllPlans(Task::kSample, 32000, LogitsType::kBFloat16, {90, 132, 227 << 10, 16}))
     names.insert(NameOf(plan));
   EXPECT_EQ(names.size(), 11u) << "5 sizes of cluster, each resident where it fits or not, and streaming in one block";
 }
