@@ -88,14 +88,12 @@ def passes_of(cell: Cell, plan: _native.Plan, cycles: dict[tuple[str, str], floa
     resident = str(plan["resident"]).lower()
     kernel = f"SampleRows<{TYPE_NAMES[cell.dtype]}, {resident}>"
     maximum = cycles[kernel, f"MaximumPass<true, {resident}>"]
-    append = cycles[kernel, f"AppendPass<false, {resident}>"]
+    append = cycles[kernel, f"AppendPass<{resident}>"]
     mass = cycles[kernel, f"FastMassPass<false, {resident}>"]
     filters = cell.setting.top_k > 0 or cell.setting.min_p > 0 or cell.setting.top_p < 1
     needs_mass = cell.setting.outputs == "reference" or (cell.setting.top_k == 0 and cell.setting.min_p == 0)
     if not needs_mass and plan["prefix_shift"]:
-        prefix = 1 / (1 << plan["prefix_shift"])
-        streaming = cycles[kernel, "AppendPass<true, false>"]
-        return Passes(prefix * (maximum + append) + (1 - prefix) * streaming, 0.0)
+        return Passes(maximum / (1 << plan["prefix_shift"]) + append, 0.0)
     return Passes(maximum, append * filters + mass * needs_mass)
 
 

@@ -21,8 +21,7 @@ _KERNELS = {"bfloat16": "SampleRows<BFloat16, false>", "float32": "SampleRows<Fl
 _PASSES = {
     "k=50 p=0.9": {
         "MaximumPass<true, false>": 1 / 8,
-        "AppendPass<false, false>": 1 / 8,
-        "AppendPass<true, false>": 7 / 8,
+        "AppendPass<false>": 1.0,
     },
     "no filter": {"MaximumPass<true, false>": 1.0, "FastMassPass<false, false>": 1.0},
 }

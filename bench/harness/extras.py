@@ -22,9 +22,11 @@ _WARM_VOCABULARY = 4096  # the code's own pages are touched on shorter rows firs
 
 def call_costs(session: Session, selection: Selection) -> tuple[list[Cell], list[Pack]]:
     """Cells at V = 32, and the cost of `pack`."""
-    cells = []
+    cells: list[Cell] = []
     for pool, cases in by_pool(selection.call_cases()).items():
         session.use_pool(pool, cases)
+        if not cells:
+            session.measure(cases[0])  # the first calls of all find their code cold
         cells += [session.measure(case) for case in cases]
     worker = session.workers[session.instruction_sets[0]]
     packs: list[Any] = [

@@ -192,13 +192,11 @@ __device__ __forceinline__ bool ListCandidates(uint32_t prefix_shift, const Team
   const uint32_t pivot = storage.pivot;
   bool fits =
       storage.setup.way != Way::kAll && (pivot != Logit::kLowestFinite || storage.part.vocabulary <= kListCapacity);
-  float largest = -INFINITY;
   if (fits) {
     const SplitRun run = Split(part, streams ? prefix_shift : 0);
-    uint32_t in_rest = Logit::kMaskedWord;
-    AppendPass<false, kResident>(part, run.first, pivot, &in_rest, storage);
-    if (streams) AppendPass<true, false>(part, run.rest, pivot, &in_rest, storage);
-    largest = Largest<Logit>(in_rest);
+#pragma unroll 1
+    for (int i = 0; i < (streams ? 2 : 1); ++i)
+      AppendPass<kResident>(part, i == 0 ? run.first : run.rest, pivot, storage);
     __syncthreads();  // every vector is there
     fits = storage.vector_count <= kVectorCapacity;
   }
@@ -208,12 +206,15 @@ __device__ __forceinline__ bool ListCandidates(uint32_t prefix_shift, const Team
   const bool has_nan = __syncthreads_or(seen.has_nan);  // also: every entry is there
   const uint32_t listed = storage.entry_count;
   if (streams) {
-    const uint64_t in_rest = OfBlock(definition::Key(fmaxf(largest, seen.largest)), Greater(), storage);
-    const float maximum = fmaxf(storage.state.maximum, definition::KeyToFloat(static_cast<uint32_t>(in_rest)));
-    // Beside a NaN a larger logit may have gone unseen.
-    if (!fits || has_nan || !HoldsTopK(listed, least, maximum, storage.setup)) return false;
+    // Whatever is larger than the first part's maximum reaches the pivot, so it has been seen here.
+    const uint64_t largest_key = OfBlock(definition::Key(seen.largest), Greater(), storage);
+    const float maximum = fmaxf(storage.state.maximum, definition::KeyToFloat(static_cast<uint32_t>(largest_key)));
+    if (!fits || !HoldsTopK(listed, least, maximum, storage.setup)) return false;
     __syncthreads();  // every thread has read the state
-    if (threadIdx.x == 0) storage.state.maximum = maximum;
+    if (threadIdx.x == 0) {
+      storage.state.maximum = maximum;
+      if (has_nan) storage.state.has_nan = 1;
+    }
     __syncthreads();  // the state is there
   }
   if (storage.setup.way == Way::kNucleus) {

@@ -50,9 +50,8 @@ __device__ __forceinline__ PassingBin FindPassingBin(const uint64_t* bins, uint6
   return {bin, before, bins[bin]};
 }
 
-// Empties the bins for a new histogram, for all threads of a block.
+// For a new histogram, for all threads of a block, which have met since any of them read the last one.
 __device__ __forceinline__ void RestartBins(Storage& storage) {
-  __syncthreads();  // the last histogram has been read
   ClearBins(storage);
   __syncthreads();  // the bins are empty
 }
@@ -81,7 +80,7 @@ __device__ __forceinline__ void Descend(uint64_t target, const Team& team, Stora
       if (ordinal - low <= in.high - low) AddToBin((ordinal - low) >> shift, measure(), storage);
     });
     const PassingBin at = FindPassingBin(TeamBins(team, storage), target - in.before, storage);
-    __syncthreads();  // every thread has read the interval
+    // All have read the interval: they have met since.
     if (threadIdx.x == 0) {
       const uint32_t low = in.low + (at.bin << shift);
       in = {low, min(in.high, low + ((1u << shift) - 1)), in.before + at.before, at.inside};

@@ -42,12 +42,9 @@ __device__ __forceinline__ void AppendVector(uint32_t index, Storage& storage) {
   if (at < kVectorCapacity) storage.vector[at] = index;
 }
 
-// Appends the vectors of `run` that hold a logit of at least `pivot`, or a NaN. With kMaximum also the largest
-// logit seen outside vectors that hold a NaN, in `maximum`. One test serves kGroup vectors.
-template <bool kMaximum, bool kFromShared, typename Logit>
-__device__ __forceinline__ void AppendPass(const RowPart<Logit>& part, Run run, uint32_t pivot, uint32_t* maximum,
-                                           Storage& storage) {
-  uint32_t largest = kMaximum ? *maximum : 0;
+// Appends the vectors of `run` that hold a logit of at least `pivot`, or a NaN. One test serves kGroup vectors.
+template <bool kFromShared, typename Logit>
+__device__ __forceinline__ void AppendPass(const RowPart<Logit>& part, Run run, uint32_t pivot, Storage& storage) {
   part.template ForVectors<kFromShared>(run.begin, run.end, [&](const auto& v, uint32_t index) {
     constexpr int kCount = sizeof(v) / sizeof(Vector);
     uint32_t each[kCount], all;
@@ -56,14 +53,12 @@ __device__ __forceinline__ void AppendPass(const RowPart<Logit>& part, Run run, 
       each[u] = Logit::Max(Logit::Max(v[u].word[0], v[u].word[1]), Logit::Max(v[u].word[2], v[u].word[3]));
       all = u == 0 ? each[0] : Logit::Max(all, each[u]);
     }
-    if (kMaximum) largest = Logit::MaxNumber(largest, all);
     if (__builtin_expect(Logit::AnyAtLeastOrNan(all, pivot), 0)) {
 #pragma unroll
       for (int u = 0; u < kCount; ++u)
         if (kCount == 1 || Logit::AnyAtLeastOrNan(each[u], pivot)) AppendVector(index + 32 * u, storage);
     }
   });
-  if (kMaximum) *maximum = largest;
 }
 
 // The lane's share of the mass of the vectors of `run`. Without kNan the row must hold none.

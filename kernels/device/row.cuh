@@ -29,7 +29,6 @@ class Row {
       ReadMaximum<kResident, Logit>(ShapeOf<Logit>(work.batch, row, whole.rank, whole.blocks), shift, whole, storage_,
                                     SetUp(work, row, shift == prefix_shift));
       if (ListCandidates<kResident, Logit>(shift, team(), storage_)) break;
-      __syncthreads();  // nobody needs what the first reading left any more
     }
 
     const bool wants_mass = !IsDecided() && (setup().way == Way::kAll || TopPCountsRow(setup()));

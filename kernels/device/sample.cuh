@@ -37,6 +37,7 @@ class RowSampler {
     return row_.setup().draws == Draws::kForOwner && !row_.IsDecided();
   }
 
+  // For the thread that writes them.
   __device__ __forceinline__ void CountWhatIsMissing() const {
     Outcome& found = SharedStorage().outcome;
 #pragma unroll 1
@@ -49,7 +50,6 @@ class RowSampler {
       const uint64_t count =
           row_.TokensInQuestion().Sum({counts_kept ? found.rule : SharedStorage().reaching, true, 0});
       if (threadIdx.x == 0) (counts_kept ? found.kept : found.reaching) = static_cast<uint32_t>(count);
-      __syncthreads();  // the count is there
     }
   }
 

@@ -62,8 +62,8 @@ __device__ __forceinline__ void FindKeptOfShortList(const uint64_t* entries, uin
     const uint32_t in_top_p = __syncthreads_count(in && speaks);
     if (in && speaks && rank == in_top_p - 1) storage.found[2] = entry;
     __syncthreads();  // the nucleus's last token is there
-    const uint64_t equal = LastOfKey(KeyOf(storage.found[2]));
-    last = phase.ties != Ties::kKeep ? storage.found[2] : (equal > last ? equal : last);
+    // Its equals are all among those of top-k, which keeps equals too.
+    last = phase.ties == Ties::kKeep ? LastOfKey(KeyOf(storage.found[2])) : storage.found[2];
   }
 
   const bool is_kept = alive && entry >= last && weight >= setup.min_weight;

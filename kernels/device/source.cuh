@@ -130,7 +130,8 @@ class Tokens {
 
   // The entry at which the running measure in id order exceeds the target. `is_unfiltered`: every token counts with its
   // weight, and part_mass[0] holds what each part of the row weighs. For every thread of the team; with `for_owner`,
-  // which saves a meeting of the blocks, for those of the block that has the token, and 0 for the others.
+  // which saves a meeting of the blocks, for those of the block that has the token, and 0 for the others. The team must
+  // have met before the next.
   __device__ __forceinline__ uint64_t FindInIdOrder(const Measure& measure, uint64_t target, bool is_unfiltered,
                                                     bool for_owner) const {
     bool is_owner = true;
@@ -154,9 +155,7 @@ class Tokens {
     } else {
       team().Sync();  // the entry is there for all
     }
-    const uint64_t entry = for_owner && !is_owner ? 0 : storage_.found[3];
-    __syncthreads();  // and may be replaced
-    return entry;
+    return for_owner && !is_owner ? 0 : storage_.found[3];
   }
 
   // For all blocks: what this warp's part measures.
@@ -206,7 +205,8 @@ class Tokens {
   }
 
   // Of a row: narrows storage.in to the bin of distances in which the measure exceeds the target. What this block has
-  // of that bin is in its list, entry_count of them; more than kListCapacity where it has no room for them.
+  // of that bin is in its list once the threads have met, entry_count of them; more than kListCapacity where it has no
+  // room.
   __device__ __forceinline__ void NarrowToBin(uint32_t top_key, const Measure& measure, uint64_t target) const {
     RestartBins(storage_);
     ForEach([&](uint32_t key, uint32_t id) {
@@ -225,7 +225,6 @@ class Tokens {
       const uint32_t to = atomicAdd(&storage_.entry_count, 1u);
       if (to < kListCapacity) storage_.list[to] = Entry(key, id);
     });
-    __syncthreads();  // the bin's tokens are there
   }
 
   // Once part_mass[0] is there: writes the entry to found[3] of all blocks, or of the block that has it alone. True in

@@ -49,10 +49,10 @@ __device__ __forceinline__ uint64_t OfWarp(uint64_t value, const Combine& combin
   return value;
 }
 
+// The threads must have met since the last.
 template <typename Combine>
 __device__ __forceinline__ uint64_t OfBlock(uint64_t value, const Combine& combine, Storage& storage) {
   value = OfWarp(value, combine);
-  __syncthreads();  // warp_total may still be read by who asked before
   if (threadIdx.x % 32 == 0) storage.warp_total[threadIdx.x / 32] = value;
   __syncthreads();  // every warp's is there
   return OfWarp(threadIdx.x % 32 < blockDim.x / 32 ? storage.warp_total[threadIdx.x % 32] : 0, combine);

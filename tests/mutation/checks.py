@@ -30,6 +30,7 @@ CHECKS = [
     ),
     Check("layout", f"seed=1,{CHECKED}", 1, "CudaLayout.*:CudaApi.*"),
     Check("far tail", f"seed=1,{CHECKED}", 1, "FarTail.*"),
+    Check("dipping weights", f"seed=1,{CHECKED}", 1, "DippingWeights.*"),
     Check("streamed rows", f"seed=1,{CHECKED}", 1, "*StreamedRows*/{logits}"),
     Check("longer rows", f"seed=3,{CHECKED}", 3, "*SampleEquality*/{logits}Times4096"),
     Check("more named rows", f"seed=1,{CHECKED}", 1, "*NamedRows*/{logits}Times5000"),

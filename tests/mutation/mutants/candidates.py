@@ -83,8 +83,8 @@ MUTATIONS: list[Mutation] = [
         (
             "nan-in-the-rest-unseen",
             "a NaN of a streamed row where the pivot does not come from",
-            "if (!fits || has_nan || !HoldsTopK(",
-            "if (!fits || !HoldsTopK(",
+            "      if (has_nan) storage.state.has_nan = 1;\n",
+            "",
         ),
         (
             "short-list-of-a-streamed-row-trusted",
@@ -107,7 +107,7 @@ MUTATIONS: list[Mutation] = [
         (
             "maximum-of-the-pivots-part",
             "a streamed row whose largest logit comes after the pivot",
-            "    if (threadIdx.x == 0) storage.state.maximum = maximum;\n",
+            "      storage.state.maximum = maximum;\n",
             "",
         ),
         (

@@ -33,11 +33,6 @@ MUTATIONS: list[Mutation] = [
     *without(
         "kernels/device/descend.cuh",
         (
-            "bins-cleared-too-soon",
-            "bins are cleared while a thread still reads them",
-            "  __syncthreads();  // the last histogram has been read\n",
-        ),
-        (
             "bins-filled-too-soon",
             "bins are added to before they are empty",
             "  __syncthreads();  // the bins are empty\n",
@@ -61,11 +56,6 @@ MUTATIONS: list[Mutation] = [
             "interval-not-awaited",
             "a search's first interval is read before it is there",
             "  __syncthreads();  // the interval is there\n",
-        ),
-        (
-            "interval-narrowed-too-soon",
-            "the interval changes under its readers",
-            "    __syncthreads();  // every thread has read the interval\n",
         ),
         (
             "narrower-interval-not-awaited",

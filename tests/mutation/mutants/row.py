@@ -73,11 +73,6 @@ MUTATIONS: list[Mutation] = [
             "    __syncthreads();  // the least key is there, and no entry in the short list\n",
         ),
         (
-            "row-read-again-too-soon",
-            "what the first reading left changes under its readers",
-            "      __syncthreads();  // nobody needs what the first reading left any more\n",
-        ),
-        (
             "short-list-not-awaited",
             "the short list is read before it is there",
             "    __syncthreads();  // the short list is there\n",

@@ -24,12 +24,6 @@ MUTATIONS: list[Mutation] = [
             "RowMass(0, SharedStorage())",
         ),
         (
-            "count-not-awaited",
-            "a count is read before it is there",
-            "      __syncthreads();  // the count is there\n",
-            "",
-        ),
-        (
             "prior-kernels-not-awaited",
             "logits are read while the kernel before still writes them",
             "  ptx::WaitForPriorGrids();\n",

@@ -30,10 +30,10 @@ MUTATIONS: list[Mutation] = [
             "in = in && before <= definition",
         ),
         (
-            "nucleus-ties-beyond-top-k",
-            "the stricter of two filters",
-            ": (equal > last ? equal : last);",
-            ": equal;",
+            "nucleus-ties-dropped",
+            "equals of the nucleus's last token",
+            "LastOfKey(KeyOf(storage.found[2])) : storage.found[2];",
+            "storage.found[2] : storage.found[2];",
         ),
         (
             "min-p-excludes-its-equal",

@@ -39,11 +39,6 @@ MUTATIONS: list[Mutation] = [
     *without(
         "kernels/device/team.cuh",
         (
-            "sum-overwrites-the-last",
-            "warp totals change under who still reads the ones before",
-            "  __syncthreads();  // warp_total may still be read by who asked before\n",
-        ),
-        (
             "warp-totals-not-awaited",
             "warp totals are combined before all are there",
             "  __syncthreads();  // every warp's is there\n",

@@ -1,0 +1,72 @@
+// A weight may exceed that of a slightly larger logit by its last bit (docs/semantics.md), so min-p, which compares
+// weights, may refuse a token and keep one below it. Where it comes before top-k, no list that ends between the two
+// will do.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <optional>
+
+#include "definition/filter.h"
+#include "tests/cuda/plans.h"
+#include "tests/cuda/shrink.h"
+
+namespace fire::test {
+namespace {
+
+constexpr uint32_t kVocabulary = 4096;
+constexpr int32_t kTopK = 50;
+
+struct Dip {
+  float refused, kept;  // below the maximum 0; the former is larger
+  float min_p;
+};
+
+std::optional<Dip> FindDip() {
+  const definition::WeightScale scale = definition::MakeWeightScale(0.0f, 1.0f, kVocabulary);
+  const uint64_t whole = definition::Weight(0.0f, scale);
+  for (float larger = -0.125f; larger > -0.25f;) {
+    const float smaller = std::nextafter(larger, -1.0f);
+    const uint64_t refused = definition::Weight(larger, scale), kept = definition::Weight(smaller, scale);
+    if (refused < kept) {
+      const float about = static_cast<float>(static_cast<double>(kept) / static_cast<double>(whole));
+      for (const float min_p : {about, std::nextafter(about, 0.0f), std::nextafter(about, 1.0f)}) {
+        const uint64_t least = definition::MinPThreshold(min_p, whole);
+        if (refused < least && least <= kept) return Dip{larger, smaller, min_p};
+      }
+    }
+    larger = smaller;
+  }
+  return std::nullopt;
+}
+
+// `large` maxima, then `refused` tokens and `kept` ones, each `apart` from the next, above a low rest.
+RowCase RowAround(const Dip& dip, uint32_t refused, uint32_t kept, uint32_t apart, uint32_t order, const char* name) {
+  constexpr uint32_t kLarge = 30;
+  RowCase row;
+  row.logits.assign(kVocabulary, -30.0f);
+  for (uint32_t i = 0; i < kLarge + refused + kept; ++i)
+    row.logits[100 + i * apart] = i < kLarge ? 0.0f : i < kLarge + refused ? dip.refused : dip.kept;
+  row.record = PlainRecord(Seed() + apart);
+  row.record.top_k = kTopK, row.record.min_p = dip.min_p, row.record.flags = Flags(order, 0);
+  row.name = name;
+  return row;
+}
+
+TEST(DippingWeights, MinPMayKeepATokenBelowOneThatItRefuses) {
+  const std::optional<Dip> dip = FindDip();
+  ASSERT_TRUE(dip);
+  std::vector<RowCase> cases;
+  for (const uint32_t order : {0, 1, 2}) {
+    cases.push_back(RowAround(*dip, 100, 60, 20, order, "more refused than the list has"));
+    // So close together, few of the parts that give the pivot hold one: it lies below them all.
+    cases.push_back(RowAround(*dip, 30, 60, 1, order, "more refused than the shortened list has"));
+  }
+  const SampleCheck check(cases, LogitsType::kFloat32, {});
+  const auto vllm = static_cast<size_t>(Order::kVllm);
+  for (size_t i = 0; i < 2; ++i) ASSERT_EQ(check.expected()[2 * vllm + i].kept, kTopK);
+  for (const Plan& plan : PlansHere(kernels::Task::kSample, kVocabulary, LogitsType::kFloat32))
+    ASSERT_TRUE(ExpectEqualsReference(check, &plan, {true, false, false, true, true, true}));
+}
+
+}  // namespace
+}  // namespace fire::test
