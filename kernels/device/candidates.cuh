@@ -209,6 +209,7 @@ __device__ __forceinline__ bool ListCandidates(uint32_t prefix_shift, const Team
     // Whatever is larger than the first part's maximum reaches the pivot, so it has been seen here.
     const uint64_t largest_key = OfBlock(definition::Key(seen.largest), Greater(), storage);
     const float maximum = fmaxf(storage.state.maximum, definition::KeyToFloat(static_cast<uint32_t>(largest_key)));
+    // Who reads the row again may reset the counts: all have met since these were read.
     if (!fits || !HoldsTopK(listed, least, maximum, storage.setup)) return false;
     __syncthreads();  // every thread has read the state
     if (threadIdx.x == 0) {

@@ -10,7 +10,7 @@
 
 namespace fire::kernels {
 
-// Adds up the blocks' histograms, for all of them. After it storage.bins may be cleared.
+// Adds up the blocks' histograms, for all of them. After it no peer reads storage.bins.
 __device__ __forceinline__ const uint64_t* TeamBins(const Team& team, Storage& storage) {
   team.Sync();  // every block's histogram is complete
   if (team.blocks == 1) return storage.bins;

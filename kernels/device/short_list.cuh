@@ -1,6 +1,6 @@
 // The kept set of at most kShortList candidates, and the draw from it: each candidate is compared with each, which
 // gives its rank and the mass before it at once, and with these every filter is one comparison. As many threads share a
-// candidate as there are. Costs two loops of (candidates)² / threads steps, and up to nine barriers.
+// candidate as there are. Costs two loops of (candidates)² / threads steps, and up to ten barriers.
 #pragma once
 
 #include "kernels/device/kept_set.cuh"

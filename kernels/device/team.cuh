@@ -49,7 +49,7 @@ __device__ __forceinline__ uint64_t OfWarp(uint64_t value, const Combine& combin
   return value;
 }
 
-// The threads must have met since the last.
+// The threads must have met since the last, here and in OfTeam.
 template <typename Combine>
 __device__ __forceinline__ uint64_t OfBlock(uint64_t value, const Combine& combine, Storage& storage) {
   value = OfWarp(value, combine);

@@ -1,6 +1,6 @@
-// A weight may exceed that of a slightly larger logit by its last bit (docs/semantics.md), so min-p, which compares
-// weights, may refuse a token and keep one below it. Where it comes before top-k, no list that ends between the two
-// will do.
+// A weight may exceed that of a slightly larger logit by its mantissa's last bit (docs/semantics.md), so min-p, which
+// compares weights, may refuse a token and keep one below it. Where it comes before top-k, no list that ends between
+// the two will do.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -55,6 +55,8 @@ std::vector<NamedRecord> Records() {
   add("min-p", 0, 1, 0.1f);
   add("top-p", 0, 0.9f, 0);
   add("greedy", 50, 1, 0).temperature = 0;
+  // Top-p of the whole row, whose mass must leave out what is no number.
+  add("k 50 and top-p, joint", 50, 0.9f, 0).flags = Flags(static_cast<uint32_t>(Order::kJoint), 0);
   return records;
 }
 
@@ -72,6 +74,7 @@ TEST_P(StreamedRows, AreTheReferencesWhereverTheLargeLogitsLie) {
   for (const Plan& plan : PlansHere(kernels::Task::kSample, kVocabulary, GetParam()))
     if (plan.prefix_shift != 0 && plan.threads != 256) {
       ASSERT_TRUE(ExpectEqualsReference(check, &plan, {true, false, false, true, true, true}));
+      ASSERT_TRUE(ExpectEqualsReference(check, &plan));
     }
 }
 
