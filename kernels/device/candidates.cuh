@@ -207,11 +207,10 @@ __device__ __forceinline__ bool ListCandidates(uint32_t prefix_shift, const Team
   const uint32_t listed = storage.entry_count;
   if (streams) {
     // Whatever is larger than the first part's maximum reaches the pivot, so it has been seen here.
-    const uint64_t largest_key = OfBlock(definition::Key(seen.largest), Greater(), storage);
-    const float maximum = fmaxf(storage.state.maximum, definition::KeyToFloat(static_cast<uint32_t>(largest_key)));
-    // Who reads the row again may reset the counts: all have met since these were read.
+    const uint32_t own_key = definition::Key(fmaxf(storage.state.maximum, seen.largest));
+    const float maximum = definition::KeyToFloat(static_cast<uint32_t>(OfBlock(uint64_t{own_key}, Greater(), storage)));
+    // All have met since the counts and the state were read: they may change, also where the row is read again.
     if (!fits || !HoldsTopK(listed, least, maximum, storage.setup)) return false;
-    __syncthreads();  // every thread has read the state
     if (threadIdx.x == 0) {
       storage.state.maximum = maximum;
       if (has_nan) storage.state.has_nan = 1;

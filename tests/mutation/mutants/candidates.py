@@ -142,11 +142,6 @@ MUTATIONS: list[Mutation] = [
             "    __syncthreads();  // every vector is there\n",
         ),
         (
-            "state-replaced-too-soon",
-            "the streamed row's state changes under its readers",
-            "    __syncthreads();  // every thread has read the state\n",
-        ),
-        (
             "list-not-awaited",
             "the list and its length are read before they are there",
             "  __syncthreads();  // the list, its length and the scales are there\n",
