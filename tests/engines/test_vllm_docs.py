@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import vllm
-from page import blocks
+from pages import blocks
 
 
 def test_the_python_of_the_page_runs(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = dict(enforce_eager=True, dtype="float32", max_model_len=256, max_num_seqs=16)
     monkeypatch.setattr(vllm, "LLM", functools.partial(vllm.LLM, **options))
     names: dict[str, Any] = {"MODEL": str(tiny_llama)}
-    for block in blocks("python"):
+    for block in blocks("docs/vllm.md", "python"):
         exec(compile(block, "docs/vllm.md", "exec"), names)
     assert len(names["outputs"][0].outputs) == 8
     assert names["behaviour"] <= 0

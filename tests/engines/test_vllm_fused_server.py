@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from engine import engine, model_runner
-from page import blocks
+from pages import blocks
 from server import complete, server, stream
 
 from fire_sampling.integrations.vllm import fused
@@ -59,7 +59,7 @@ def expected(tiny_llama: Path) -> list[list[int]]:
 def address(
     expected: list[list[int]], tiny_llama: Path, installed: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    (command,) = blocks("sh", containing="FIRE_VLLM=1")
+    (command,) = blocks("docs/vllm.md", "sh", containing="FIRE_VLLM=1")
     path = f"{installed}:{os.environ.get('PYTHONPATH', '')}"
     log = tmp_path_factory.mktemp("server") / "log"
     with server(command, tiny_llama, log, PYTHONPATH=path) as each:

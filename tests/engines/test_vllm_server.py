@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from page import blocks
+from pages import blocks
 from server import complete, request, server, stream
 from trl.generation.vllm_client import VLLMClient
 
@@ -20,7 +20,7 @@ KEYS = {"fire_steps": 1, "fire_temperature": 30, "fire_top_k": 8}
 
 @pytest.fixture(scope="module")
 def address(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    command, _ = blocks("sh", containing="api_server")  # the other is of the fused sampler
+    command, _ = blocks("docs/vllm.md", "sh", containing="api_server")  # the other is of the fused sampler
     with server(command, tiny_llama, tmp_path_factory.mktemp("server") / "log") as each:
         yield each
 
@@ -73,7 +73,7 @@ def test_a_value_that_is_not_flat_is_status_400(address: str) -> None:
 
 
 def test_the_request_of_the_page_works(address: str, tiny_llama: Path) -> None:
-    for command in blocks("sh", containing="curl"):
+    for command in blocks("docs/vllm.md", "sh", containing="curl"):
         command = command.replace("http://localhost:8000", address)
         answer = subprocess.run(
             ["bash", "-eu", "-o", "pipefail", "-c", command],

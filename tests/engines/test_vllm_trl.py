@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import page
 import pytest
 import torch
 import trl
 from datasets import Dataset
 from engine import close_shared_engine
+from pages import blocks
 from tiny_llama import EOS, VOCABULARY
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl.generation import vllm_generation
@@ -108,7 +108,7 @@ def trained(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         configure = trl.GRPOConfig
         patch.setattr(trl, "GRPOConfig", lambda **settings: configure(**{**settings, **small}))
         names: dict[str, Any] = {}
-        (program,) = page.blocks("py", "vllm_mode", of="training.md")
+        (program,) = blocks("docs/training.md", "py", containing="vllm_mode")
         exec(compile(program, "training.md", "exec"), names)
         arguments = names["arguments"]
         arguments.generation_kwargs["stop_token_ids"] = STOPS

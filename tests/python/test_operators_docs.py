@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 import torch
 from operator_inputs import OPERATORS, make_inputs, operator
+from pages import blocks
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/operators.md").read_text()
 
@@ -18,7 +18,7 @@ def test_the_schema_on_the_page_is_the_registered_one(name: str) -> None:
     assert str(operator(name)._schema).removeprefix("fire::") in page
 
 
-@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
+@pytest.mark.parametrize("block", blocks("docs/operators.md", "python"))
 def test_the_code_on_the_page_runs(block: str) -> None:
     exec(compile(block, "docs/operators.md", "exec"), {})
 

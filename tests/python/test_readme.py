@@ -9,9 +9,9 @@ from typing import Any
 
 import tiny_models
 import torch
+from pages import blocks
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_code_of_the_readme_runs() -> None:
@@ -20,9 +20,9 @@ def test_the_code_of_the_readme_runs() -> None:
     )
     inputs.pop("token_type_ids", None)
     names: dict[str, Any] = {"model": copy.deepcopy(tiny_models.llama()), "inputs": inputs}
-    blocks = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 3
-    for block in blocks:
+    programs = blocks("README.md", "python")
+    assert len(programs) == 3
+    for block in programs:
         exec(compile(block, "README.md", "exec"), names)
     assert names["token"].shape == (2,)
     assert torch.isfinite(names["importance"]).all()

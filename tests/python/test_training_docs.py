@@ -1,19 +1,18 @@
 """Every Python block of docs/training.md, run in order as a reader would, against a tiny model."""
 
 import copy
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_models
 import torch
+from pages import blocks
 from tiny_models import one_thread  # noqa: F401
 
 import fire_sampling as fire
 
-PAGE = Path(__file__).parents[2] / "docs" / "training.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+PAGE = "docs/training.md"
+BLOCKS = blocks(PAGE, "python")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def names() -> dict[str, Any]:
         "optimizer": torch.optim.SGD(model.parameters(), lr=0.0),
     }
     for block in BLOCKS:
-        exec(compile(block, PAGE.name, "exec"), names)
+        exec(compile(block, PAGE, "exec"), names)
     return names
 
 
@@ -61,7 +60,7 @@ def test_the_mask_on_the_page_ends_with_the_first_end_of_sequence(names: dict[st
         "model": names["model"],
         "tokens": torch.tensor([[5, 2, 0, 0], [2, 0, 0, 0], [7, 8, 9, 9]]),
     }
-    exec(compile(code, PAGE.name, "exec"), small)
+    exec(compile(code, PAGE, "exec"), small)
     assert small["mask"].int().tolist() == [[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 1]]
 
 

@@ -1,16 +1,15 @@
 """Every Python block of docs/huggingface.md, run in order as a reader would, against a tiny model."""
 
 import copy
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_models
 import torch
+from pages import blocks
 from tiny_models import one_thread  # noqa: F401
 
-PAGE = Path(__file__).parents[2] / "docs" / "huggingface.md"
+PAGE = "docs/huggingface.md"
 
 
 @pytest.mark.parametrize("build", [tiny_models.llama, tiny_models.gpt2])
@@ -22,10 +21,10 @@ def test_the_code_of_the_page_runs(build: Any) -> None:
     inputs.pop("token_type_ids", None)
     torch.manual_seed(0)
     names = {"model": copy.deepcopy(build()), "tokenizer": tokenizer, "prompts": prompts, "inputs": inputs}
-    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    assert len(blocks) >= 8
-    for block in blocks:
-        exec(compile(block, PAGE.name, "exec"), names)
+    programs = blocks(PAGE, "python")
+    assert len(programs) >= 8
+    for block in programs:
+        exec(compile(block, PAGE, "exec"), names)
     assert names["sequences"].shape[0] == 2
     assert len(names["texts"]) == 2
     assert len(names["answers"]) == 8
@@ -38,11 +37,11 @@ def test_the_log_probabilities_that_the_page_computes_are_those_of_the_draw() ->
     inputs = tokenizer(["WhatIsTwo?", "AndThree?"], return_tensors="pt", padding=True)
     model = copy.deepcopy(tiny_models.llama())
     names: dict[str, Any] = {"model": model, "tokenizer": tokenizer, "inputs": inputs}
-    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    programs = blocks(PAGE, "python")
     model.generation_config.eos_token_id = None
-    for block in blocks[:2]:
-        exec(compile(block, PAGE.name, "exec"), names)
-    assert "behaviour" in blocks[1]
+    for block in programs[:2]:
+        exec(compile(block, PAGE, "exec"), names)
+    assert "behaviour" in programs[1]
     behaviour = torch.stack(names["behaviour"])
     assert behaviour.isfinite().all()
     assert (behaviour <= 0).all()

@@ -10,7 +10,6 @@ import itertools
 import json
 import logging
 import os
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -23,18 +22,13 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from installed_sources import extracted, file_of
+from pages import blocks
 
 from fire_sampling.integrations import sglang, vllm
 from fire_sampling.integrations.sglang import requests as sglang_requests
 from fire_sampling.integrations.vllm import requests as vllm_requests
 
-PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
-
-
-def commands(program: str) -> list[str]:
-    """The blocks of the page that run a program."""
-    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    return [block for block in blocks if program in block]
+PAGE = "docs/training.md"
 
 
 def arguments(command: str) -> list[str]:
@@ -45,7 +39,7 @@ def arguments(command: str) -> list[str]:
 
 def composed(engine: str) -> Any:
     """verl's configuration with the settings that the page has for an engine, composed as verl does it."""
-    (command,) = [block for block in commands("main_ppo") if f"rollout.name={engine}" in block]
+    (command,) = blocks(PAGE, "sh", containing=f"rollout.name={engine}")
     (home,) = {
         str(file.locate().parent)
         for file in importlib.metadata.files("verl") or ()
@@ -88,7 +82,12 @@ def test_verl_names_the_backend_to_sglang() -> None:
 def test_the_defaults_on_the_page_are_ones_that_the_engines_take(
     variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (line,) = {line for line in PAGE.splitlines() if line.startswith(f"export {variable}=")}
+    (line,) = {
+        line
+        for block in blocks(PAGE, "sh", containing=variable)
+        for line in block.splitlines()
+        if line.startswith(f"export {variable}=")
+    }
     name, _, text = shlex.split(line)[1].partition("=")
     monkeypatch.setenv(name, text)
     if name == sglang_requests.DEFAULT_VARIABLE:
@@ -103,7 +102,7 @@ def test_the_defaults_on_the_page_are_ones_that_the_engines_take(
 
 def test_the_flags_of_openrlhf_on_the_page_exist() -> None:
     source = file_of("openrlhf", "openrlhf/cli/train_ppo_ray.py")
-    (command,) = commands("train_ppo_ray")
+    (command,) = blocks(PAGE, "sh", containing="train_ppo_ray")
     flags = [word for word in arguments(command) if word.startswith("--")]
     assert len(flags) >= 4
     for flag in flags:
@@ -162,9 +161,7 @@ def openrlhf_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
         vllm=modules["vllm"],
         **agents,
     )["RolloutRayActor"]
-    (program,) = re.findall(
-        r"^```py\n(import functools\nimport vllm\n.*?)^```$", PAGE, re.MULTILINE | re.DOTALL
-    )
+    (program,) = blocks(PAGE, "py", containing="import functools\nimport vllm\n")
     (tmp_path / "reward_func.py").write_text(
         "def reward_func(queries, prompts, labels): return {'rewards': [3.0]}\n"
     )

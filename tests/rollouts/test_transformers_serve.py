@@ -8,19 +8,17 @@ import torchvision_operators  # noqa: F401
 
 import copy
 import json
-import re
 import socket
 import time
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_models
+from pages import blocks
 
-PAGE = Path(__file__).parents[2] / "docs" / "huggingface.md"
-(PROGRAM,) = re.findall(r"^```py\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+(PROGRAM,) = blocks("docs/huggingface.md", "py")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import torchvision_operators  # noqa: F401
 # isort: on
 
 import copy
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,13 @@ import pytest
 import tiny_models
 import torch
 from datasets import Dataset
+from pages import blocks
 from tiny_models import one_thread  # noqa: F401
 from trl import GRPOConfig, GRPOTrainer
 
 import fire_sampling as fire
 from fire_sampling.integrations.transformers import install
 
-PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 HOT = fire.SamplingConfig(hot_temperature=30.0, hot_top_k=16, seed=7)
 PROMPTS = ["WhatIs?", "AndThenThree", "0", "Why!"]
 SAMPLES = 4
@@ -191,8 +190,7 @@ def test_no_behaviour_log_probability_arrives_and_the_ratio_at_token_0_is_that_o
 def test_the_trainer_on_the_page_leaves_hot_tokens_out_of_the_loss_but_in_the_context(
     model: Any, tmp_path: Path
 ) -> None:
-    blocks = re.findall(r"^```py\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    (program,) = [block for block in blocks if "GRPOTrainer" in block]
+    (program,) = blocks("docs/training.md", "py", containing="GRPOTrainer")
     names: dict[str, Any] = {"model": model}
     exec(program[: program.index("trainer = ")], names)
     names["installation"].remove()
