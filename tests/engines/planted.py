@@ -44,6 +44,11 @@ class Fault:
         return Mutation(self.name, f"{_FOLDER}/{self.file}", "", self.find, self.replace)
 
 
+def in_file(runner: int, file: str, *faults: tuple[str, str, str, str]) -> list[Fault]:
+    """Each: name, what to find, what to put there, the tests that must fall."""
+    return [Fault(name, runner, file, find, replace, tests) for name, find, replace, tests in faults]
+
+
 _IN_WINDOW = "if len(state.output) in state.hot]"
 _FIRST = "test_vllm_processor.py::test_the_first_token_is_drawn_from_the_hot_distribution_and_the_others_from"
 _SLOTS = "test_vllm_scheduling.py::test_a_slot_or_row_taken_over_forgets_its_last_request"
@@ -56,20 +61,13 @@ _ENDED = "test_vllm_scheduling.py::test_a_request_that_ends_while_it_is_hot_leav
 _STREAMING = "test_vllm_streaming_input.py::test_every_piece"
 
 # V1: a request's state by row of the batch.
-_ROWS = [
-    Fault(
-        "v1-step-off-by-one", 1, "batch_rows.py", _IN_WINDOW, "if len(state.output) + 1 in state.hot]", _FIRST
-    ),
-    Fault(
-        "v1-first-hot-row-cold",
-        1,
-        "batch_rows.py",
-        "for row, state in hot:",
-        "for row, state in hot[1:]:",
-        _FIRST,
-    ),
-    Fault(
-        *("v1-calls-counted-for-tokens", 1, "batch_rows.py"),
+_ROWS = in_file(
+    1,
+    "batch_rows.py",
+    ("v1-step-off-by-one", _IN_WINDOW, "if len(state.output) + 1 in state.hot]", _FIRST),
+    ("v1-first-hot-row-cold", "for row, state in hot:", "for row, state in hot[1:]:", _FIRST),
+    (
+        "v1-calls-counted-for-tokens",
         "        hot = [(row, state) for row, state in self._rows.items() " + _IN_WINDOW,
         "        calls = self.__dict__.setdefault('calls', {})\n"
         "        for state in self._rows.values():\n"
@@ -77,109 +75,140 @@ _ROWS = [
         "        hot = [(row, s) for row, s in self._rows.items() if calls[id(s)][0] in s.hot]",
         _CHUNKS,
     ),
-    Fault(
-        *("v1-tokens-no-longer-followed", 1, "batch_rows.py"),
-        *("_Row(record, _window(record), output)", "_Row(record, _window(record), list(output))", _FIRST),
+    (
+        "v1-tokens-no-longer-followed",
+        "_Row(record, _window(record), output)",
+        "_Row(record, _window(record), list(output))",
+        _FIRST,
     ),
-    Fault(
-        *("v1-moved-row-left-behind", 1, "batch_rows.py"),
-        *("self._rows[target] = moved", "self._rows[source] = moved", _SLOTS),
-    ),
-    Fault(
-        *("v1-removed-row-kept", 1, "batch_rows.py"),
+    ("v1-moved-row-left-behind", "self._rows[target] = moved", "self._rows[source] = moved", _SLOTS),
+    (
+        "v1-removed-row-kept",
         "        for row in batch_update.removed:\n            self._rows.pop(row, None)\n",
-        *("", _ENDED),
+        "",
+        _ENDED,
     ),
-    Fault(
-        *("v1-row-overwritten-by-a-cold-request-stays-hot", 1, "batch_rows.py"),
+    (
+        "v1-row-overwritten-by-a-cold-request-stays-hot",
         "in batch_update.added:\n            self._rows.pop(row, None)\n",
-        *("in batch_update.added:\n", _STREAMING),
+        "in batch_update.added:\n",
+        _STREAMING,
     ),
-]
+)
 
 # V2: by slot, steps on the device.
-_SLOT = [
-    Fault(
-        *("v2-step-off-by-one", 2, "request_slots.py"),
-        *("step = context.pos + 1 - prompt", "step = context.pos - prompt", _FIRST),
+_SLOT = in_file(
+    2,
+    "request_slots.py",
+    ("v2-step-off-by-one", "step = context.pos + 1 - prompt", "step = context.pos - prompt", _FIRST),
+    (
+        "v2-last-hot-step-skipped",
+        "(first < self._end[slots])",
+        "(first + 1 < self._end[slots])",
+        _FIRST,
     ),
-    Fault(
-        *("v2-last-hot-step-skipped", 2, "request_slots.py"),
-        *("(first < self._end[slots])", "(first + 1 < self._end[slots])", _FIRST),
-    ),
-    Fault(
-        *("v2-slot-keeps-the-record-of-its-last-request", 2, "request_slots.py"),
+    (
+        "v2-slot-keeps-the-record-of-its-last-request",
         "            self._records.write(slot, np.zeros(RECORD_WORDS, np.int32))\n",
-        *("", _SLOTS),
+        "",
+        _SLOTS,
     ),
-    Fault(
-        *("v2-slot-keeps-its-last-record-as-any-request-comes", 2, "request_slots.py"),
+    (
+        "v2-slot-keeps-its-last-record-as-any-request-comes",
         "        self._written[slot] = row\n",
-        *("        if not self.there[slot].any():\n            self._written[slot] = row\n", _SLOTS),
+        "        if not self.there[slot].any():\n            self._written[slot] = row\n",
+        _SLOTS,
     ),
-    Fault(
-        *("v2-slot-keeps-the-tokens-that-open-windows", 2, "request_slots.py"),
-        *(
-            "if self._after is not None:  # without tokens too",
-            "if settings.after:  # without tokens too",
-            _AFTER,
-        ),
+    (
+        "v2-slot-keeps-the-tokens-that-open-windows",
+        "if self._after is not None:  # without tokens too",
+        "if settings.after:  # without tokens too",
+        _AFTER,
     ),
-    Fault(
-        *("v2-preempted-request-begins-anew", 2, "request_slots.py"),
+    (
+        "v2-preempted-request-begins-anew",
         "        prompt = self._states.prompt_len.gpu[slot]\n",
-        *("        prompt = self._states.prefill_len.gpu[slot]\n", _PREEMPTED),
+        "        prompt = self._states.prefill_len.gpu[slot]\n",
+        _PREEMPTED,
     ),
-    Fault(
-        *("v2-window-opened-by-the-prompt", 2, "request_slots.py"),
-        *("opens &= (position >= prompt[:, None]) & (", "opens &= (position >= 0) & ("),
+    (
+        "v2-window-opened-by-the-prompt",
+        "opens &= (position >= prompt[:, None]) & (",
+        "opens &= (position >= 0) & (",
         "test_vllm_after.py::test_tokens_of_the_prompt_open_no_window",
     ),
-]
+)
 
 # What holds for a request is the same on both; V1 is the faster one here.
 _REQUEST = [
-    Fault(
-        *("default-heats-greedy-requests", 1, "requests.py"),
-        *("if is_greedy(params) or params.max_tokens == 1:", "if params.max_tokens == 1:", _DEFAULT),
+    *in_file(
+        1,
+        "requests.py",
+        (
+            "default-heats-greedy-requests",
+            "if is_greedy(params) or params.max_tokens == 1:",
+            "if params.max_tokens == 1:",
+            _DEFAULT,
+        ),
+        (
+            "default-heats-requests-of-one-token",
+            "if is_greedy(params) or params.max_tokens == 1:",
+            "if is_greedy(params):",
+            _DEFAULT,
+        ),
+        ("default-widens-top-k", "hot_top_k <= 0 or hot_top_k > params.top_k", "hot_top_k <= 0", _DEFAULT),
+        (
+            "steps-0-is-no-steps-given",
+            "phase = phase.replace(**{field: value})",
+            "phase = phase.replace(**{field: value if value or field != 'hot_steps' else None})",
+            "test_vllm_traits.py::test_a_request_that_says_steps_0_is_a_continuation_and_regular",
+        ),
     ),
-    Fault(
-        *("default-heats-requests-of-one-token", 1, "requests.py"),
-        *("if is_greedy(params) or params.max_tokens == 1:", "if is_greedy(params):", _DEFAULT),
+    *in_file(
+        1,
+        "admission.py",
+        (
+            "false-logprobs-reported",
+            "and not hands_over(config):",
+            "and False:",
+            "test_vllm_processor.py::test_logprobs_that_would_be_false_are_refused",
+        ),
+        (
+            "penalties-in-a-later-hot-step-taken",
+            "penalised and begin + steps > 1:",
+            "penalised and begin + steps > 9:",
+            _PENALTIES,
+        ),
     ),
-    Fault(
-        *("default-widens-top-k", 1, "requests.py"),
-        *("hot_top_k <= 0 or hot_top_k > params.top_k", "hot_top_k <= 0", _DEFAULT),
-    ),
-    Fault(
-        *("steps-0-is-no-steps-given", 1, "requests.py"),
-        "phase = phase.replace(**{field: value})",
-        "phase = phase.replace(**{field: value if value or field != 'hot_steps' else None})",
-        "test_vllm_traits.py::test_a_request_that_says_steps_0_is_a_continuation_and_regular",
-    ),
-    Fault(
-        *("false-logprobs-reported", 1, "admission.py", "and not hands_over(config):", "and False:"),
-        "test_vllm_processor.py::test_logprobs_that_would_be_false_are_refused",
-    ),
-    Fault(
-        *("penalties-in-a-later-hot-step-taken", 1, "admission.py"),
-        *("penalised and begin + steps > 1:", "penalised and begin + steps > 9:", _PENALTIES),
-    ),
-    Fault(
-        *("seedless-requests-share-a-seed", 1, "records.py", "            self._seedless += 1\n", ""),
-        "test_vllm_processor.py::test_seedless_draws_differ",
-    ),
-    *(
-        Fault(
-            *(f"v{runner}-masked-logits-lifted", runner, "processor.py"),
-            *("        return logits\n", "        return logits.clamp_(min=-1e4)\n"),
-            "test_vllm_traits.py::test_a_mask_is_never_lifted",
-        )
-        for runner in (1, 2)
+    *in_file(
+        1,
+        "records.py",
+        (
+            "seedless-requests-share-a-seed",
+            "            self._seedless += 1\n",
+            "",
+            "test_vllm_processor.py::test_seedless_draws_differ",
+        ),
     ),
 ]
 
-FAULTS = [*_ROWS, *_SLOT, *_REQUEST]
+# What either runner calls.
+_MASKS = [
+    fault
+    for runner in (1, 2)
+    for fault in in_file(
+        runner,
+        "processor.py",
+        (
+            f"v{runner}-masked-logits-lifted",
+            "        return logits\n",
+            "        return logits.clamp_(min=-1e4)\n",
+            "test_vllm_traits.py::test_a_mask_is_never_lifted",
+        ),
+    )
+]
+
+FAULTS = [*_ROWS, *_SLOT, *_REQUEST, *_MASKS]
 
 
 def tests_fall(fault: Fault, package: Path) -> bool:
