@@ -144,6 +144,13 @@ class SamplingConfig:
             ref_temperature=self.ref_temperature,
         )
 
+    @property
+    def hot_window(self) -> range:
+        """The steps that are hot, hot_begin ≤ t < hot_begin + hot_steps; empty for none."""
+        full = self.resolve()
+        begin, count = full.hot_begin or 0, full.hot_steps or 0
+        return range(begin, begin + count)
+
     @classmethod
     def from_generation_config(cls, generation_config: Any) -> SamplingConfig:
         """What `generate` of transformers would sample with, given its `GenerationConfig`.

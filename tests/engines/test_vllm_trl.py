@@ -153,7 +153,7 @@ def test_trls_ratio_is_token_weights_at_the_cap_on_the_page(trained: Watching) -
     for batch in trained.batches:
         inputs, mask = batch.inputs, batch.mask
         ours = rl.token_weights(
-            inputs["old_per_token_logps"], inputs["sampling_per_token_logps"], mask, cap=CAP
+            mask, old=inputs["old_per_token_logps"], behaviour=inputs["sampling_per_token_logps"], cap=CAP
         )
         torch.testing.assert_close(inputs["importance_sampling_ratio"][mask], ours[mask])
         regular = HOT.replace(hot_steps=0)

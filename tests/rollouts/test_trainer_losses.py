@@ -66,7 +66,7 @@ def rollout() -> SimpleNamespace:
 @pytest.mark.parametrize("cap", CAPS)
 def test_verls_token_weights_are_token_weights(verl: Any, rollout: SimpleNamespace, cap: float) -> None:
     theirs, _ = verl(rollout.old - rollout.behaviour, rollout.mask, "token", cap)
-    ours = rl.token_weights(rollout.old, rollout.behaviour, rollout.mask, cap=cap)
+    ours = rl.token_weights(rollout.mask, old=rollout.old, behaviour=rollout.behaviour, cap=cap)
     torch.testing.assert_close(theirs, ours)
     assert ours.max() == cap if cap < HOT_TOP_K / 2 else ours.max() > 4
 
@@ -77,7 +77,9 @@ def test_verls_sequence_weights_are_sequence_weights(
     verl: Any, rollout: SimpleNamespace, normalise: bool, cap: float
 ) -> None:
     theirs, _ = verl(rollout.old - rollout.behaviour, rollout.mask, "sequence", cap, normalise)
-    ours = rl.sequence_weights(rollout.old, rollout.behaviour, rollout.mask, cap=cap, normalise=normalise)
+    ours = rl.sequence_weights(
+        rollout.mask, old=rollout.old, behaviour=rollout.behaviour, cap=cap, normalise=normalise
+    )
     torch.testing.assert_close(theirs, ours)
 
 
@@ -85,7 +87,7 @@ def test_verls_default_threshold_takes_most_of_their_weight_from_the_favourites(
     verl: Any, rollout: SimpleNamespace
 ) -> None:
     theirs, _ = verl(rollout.old - rollout.behaviour, rollout.mask, "token")
-    ours = rl.token_weights(rollout.old, rollout.behaviour, rollout.mask, cap=CAP)
+    ours = rl.token_weights(rollout.mask, old=rollout.old, behaviour=rollout.behaviour, cap=CAP)
     assert rollout.favourite.any()
     assert (theirs[rollout.favourite, 0] == 2.0).all()
     assert (ours[rollout.favourite, 0] > 6.0).all()
@@ -106,7 +108,12 @@ def test_openrlhfs_clipped_correction_is_decoupled_ppo(
         rollout_log_probs=rollout.behaviour,
     )[0]
     ours = rl.decoupled_ppo_loss(
-        rollout.policy, rollout.old, rollout.behaviour, rollout.advantage, rollout.mask, cap=cap
+        rollout.policy,
+        old=rollout.old,
+        behaviour=rollout.behaviour,
+        advantage=rollout.advantage,
+        mask=rollout.mask,
+        cap=cap,
     )
     torch.testing.assert_close(theirs, ours.sum() / rollout.mask.sum())
 
@@ -130,5 +137,10 @@ def test_without_a_correction_openrlhf_ignores_who_drew_the_token(
     openrlhf_loss: Any, rollout: SimpleNamespace
 ) -> None:
     theirs = openrlhf_loss()(rollout.policy, rollout.old, rollout.advantage, rollout.mask.float())[0]
-    ours = rl.ppo_loss(rollout.policy, rollout.old, rollout.advantage, rl.unit_weights(rollout.mask))
+    ours = rl.ppo_loss(
+        rollout.policy,
+        old=rollout.old,
+        advantage=rollout.advantage,
+        weights=rl.unit_weights(rollout.mask),
+    )
     torch.testing.assert_close(theirs, ours.sum() / rollout.mask.sum())

@@ -115,15 +115,14 @@ class ScoresInPlace(StoppingCriteria):
 
 def hot_window(config: SamplingConfig) -> range:
     """The steps of the hot window. Warns when the hot tokens come out of too many to be any good."""
-    full = config.resolve()
-    begin, count, top_k = full.hot_begin or 0, full.hot_steps or 0, full.hot_top_k or 0
-    if count > 0 and not 0 < top_k <= _LARGEST_HOT_TOP_K:
+    window, top_k = config.hot_window, config.resolve().hot_top_k or 0
+    if window and not 0 < top_k <= _LARGEST_HOT_TOP_K:
         warnings.warn(
             f"hot_top_k is {top_k if top_k > 0 else 'off'}: at a high temperature the hot tokens are then "
             f"mostly noise. It follows top_k unless set; try 16, and at most {_LARGEST_HOT_TOP_K}",
             stacklevel=3,
         )
-    return range(begin, begin + count)
+    return window
 
 
 def _warn_if_certain(scores: torch.Tensor, step: int) -> None:

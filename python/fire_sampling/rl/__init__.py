@@ -1,0 +1,51 @@
+"""Importance weights and losses for reinforcement learning from rollouts with hot first tokens.
+
+Of every generated token there are up to three log-probabilities, all float [B, T]: T tokens of B sequences,
+column t holding the token of step t.
+
+`behaviour`  under the distribution it was drawn from: hot, filtered. `logprob` of `sample_with_logprobs`.
+`old`        under the same weights, as the trainer evaluates them: the whole softmax at the regular
+             temperature. `ref_logprob` of `sample_with_logprobs`, or what the trainer recomputes. The anchor
+             of PPO's ratio.
+`policy`     under the weights that are being trained, evaluated like `old`. The only one with a gradient.
+
+They look alike, so all but the first argument of a function are passed by name.
+
+`mask`, bool [B, T], is true on the tokens that are trained on: generated, not padding. What the others hold,
+infinities included, changes neither a value nor a gradient.
+
+A weight multiplies a token's loss. There are five choices, and docs/training.md says when to use which:
+
+`unit_weights`         ignore: every token counts as if the policy had drawn it
+`hot_masked_weights`   mask: hot tokens are not trained on
+`token_weights`        truncated per-token weights
+`sequence_weights`     one weight a sequence
+`decoupled_ppo_loss`   PPO whose clip is about `old` and whose weight is about `behaviour`
+
+Probabilities are multiplied, divided and truncated as logarithms, in float64. What no float32 can hold comes
+out as the largest that it can, never as infinity: finite log-probabilities, advantages and weights have
+finite losses and gradients.
+
+Every function raises an error that names the argument, what came and what was expected: a TypeError if it is
+no tensor, config or number, a ValueError for its dtype, shape, device or range. Of what tensors hold nothing
+is checked, which would make a GPU wait.
+"""
+
+from fire_sampling.rl.losses import decoupled_ppo_loss, ppo_loss
+from fire_sampling.rl.weights import (
+    hot_masked_weights,
+    hot_tokens,
+    sequence_weights,
+    token_weights,
+    unit_weights,
+)
+
+__all__ = [
+    "decoupled_ppo_loss",
+    "hot_masked_weights",
+    "hot_tokens",
+    "ppo_loss",
+    "sequence_weights",
+    "token_weights",
+    "unit_weights",
+]
