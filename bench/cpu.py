@@ -9,7 +9,7 @@ python bench/cpu.py --rows 1,256 --settings mixed,greedy    these; an axis not n
 from __future__ import annotations
 
 import argparse
-import json
+import functools
 import sys
 import tempfile
 import time
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import peers
-from harness import extras, loops, machine
+from harness import extras, loops, machine, results_file
 from harness.cases import DEFAULT, DTYPES, FULL, KINDS, ROWS, VOCABULARIES, Selection, Slice, by_pool
 from harness.rows import ROTATION
 from harness.schema import OUTPUTS, PLACES, SCHEMA, Run, check
@@ -149,13 +149,8 @@ def wrong_draws(run: Run) -> int:
 
 def main() -> int:
     options = parse_arguments()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-
-    def save(run: Run) -> None:
-        options.out.write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n")
-
-    run = measure(options, save)
-    save(run)
+    run = measure(options, functools.partial(results_file.write, options.out))
+    results_file.write(options.out, run)
     wrong = wrong_draws(run)
     print(f"{len(run['cells'])} cells in {run['seconds']} s, {wrong} wrong draws: {options.out}")
     print(f"To read it: python bench/report.py {options.out}")

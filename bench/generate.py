@@ -12,7 +12,6 @@ the others up to 16 rows a step against the set that their filters keep.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import time
@@ -26,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for examples.demo, which loads the model and times the sampling
 
 from gpu import machine as gpu_machine  # noqa: E402
-from harness import machine, models  # noqa: E402
+from harness import machine, models, results_file  # noqa: E402
 from harness.kept_set import Drawn, KeptSets  # noqa: E402
 from harness.schema import SCHEMA, Contender, EndToEnd, Generation, Run, check  # noqa: E402
 from harness.settings import SETTINGS, Filters  # noqa: E402
@@ -233,8 +232,7 @@ def main() -> int:
     options = parse_arguments()
     run = measure(options)
     out = options.out or ROOT / "bench" / "results" / f"generate_{options.device}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n")
+    results_file.write(out, run)
     wrong = sum(one["wrong"] for entry in run["end_to_end"] for one in entry["results"].values())
     print(f"{len(run['end_to_end'])} cases in {run['seconds']} s, {wrong} wrong tokens: {out}")
     print(f"To read it: python bench/report.py {out}")

@@ -45,6 +45,7 @@ from gpu.selection import (
 )
 from gpu.session import Session, clocks_of
 from gpu.table import kernels_table
+from harness import results_file
 from harness.schema import LAUNCHES, OUTPUTS, PLACES, SCHEMA
 from harness.settings import SETTINGS
 
@@ -224,10 +225,7 @@ def save(run: dict[str, Any], session: Session, begin: float, out: Path | None) 
     run["about"] = about(session)
     run["seconds"] = round(time.monotonic() - begin)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        beside = out.with_name(out.name + ".new")
-        beside.write_text(json.dumps(run, allow_nan=False) + "\n")
-        os.replace(beside, out)
+        results_file.write(out, run)
 
 
 def described(name: str) -> dict[str, str]:

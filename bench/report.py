@@ -3,8 +3,9 @@
 
 python bench/report.py                        the committed files, as text
 python bench/report.py RESULTS.json ...       these
-python bench/report.py --pictures FOLDER      their pictures too, as PNG
-python bench/report.py --write-docs           docs/benchmarks.md, the pages behind it, and the pictures
+python bench/report.py --markdown             the same tables as Markdown
+python bench/report.py --pictures FOLDER      their pictures too, as SVG
+python bench/report.py --write-docs           docs/benchmarks.md and its pictures
 """
 
 from __future__ import annotations
@@ -42,13 +43,13 @@ def read(path: Path) -> Results:
 
 
 def draw_pictures(results: Results, name: str, folder: Path) -> dict[str, Path]:
-    """Those that the file has data for, as `NAME_picture.png`."""
+    """Those that the file has data for, as `NAME_picture.svg`."""
     from views import generate_plot, heat_map, roofline, rows_plot, settings_plot
 
     draws = (settings_plot.draw, rows_plot.draw, heat_map.draw, roofline.draw, generate_plot.draw)
     drawn = {}
     for picture, draw in zip(PICTURES, draws, strict=True):
-        path = folder / f"{name}_{picture}.png"
+        path = folder / f"{name}_{picture}.svg"
         if draw(results, path):
             drawn[picture] = path
         else:
@@ -56,20 +57,14 @@ def draw_pictures(results: Results, name: str, folder: Path) -> dict[str, Path]:
     return drawn
 
 
-def details_page(path: Path) -> Path:
-    return DOCUMENT.with_name(f"benchmarks_{path.stem}.md")
-
-
 def write_documents(results: Results, path: Path) -> None:
-    """The part of docs/benchmarks.md that shows this file, its pictures, and a page with every number."""
+    """The part of docs/benchmarks.md that shows this file, and its pictures."""
     pictures = draw_pictures(results, f"benchmark_{path.stem}", IMAGES)
-    tables = Tables(results, markdown=True)
     parts = [f"![{PICTURES[name]}](images/{picture.name})" for name, picture in pictures.items()]
-    parts.append(tables.summary())
-    details, page = tables.details(), details_page(path)
-    if details.strip():
-        page.write_text(f"# Every number of bench/results/{path.name}\n\n{details}")
-        parts.append(f"[Every number, and what each contender does]({page.name})")
+    parts.append(Tables(results, markdown=True).summary())
+    parts.append(
+        f"Every number, and what each contender does: `python bench/report.py bench/results/{path.name}`."
+    )
     write_between_markers(DOCUMENT, f"bench/results/{path.name}", "\n\n".join(parts))
 
 
@@ -78,6 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("files", nargs="*", type=Path, help="default: bench/results/*.json")
+    parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="where to draw the pictures")
     parser.add_argument(
         "--write-docs", action="store_true", help="only files of bench/results, measured whole"
@@ -86,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     wrong = 0
     for path in options.files or sorted(FILES.glob("*.json")):
         results = read(path)
-        tables = Tables(results)
+        tables = Tables(results, options.markdown)
         print(f"{path}\n\n{tables.summary()}\n{tables.details()}")
         if options.pictures:
             for picture in draw_pictures(results, path.stem, options.pictures).values():

@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness import machine
+from harness import machine, results_file
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results" / "engines" / "vllm_cpu.json"
@@ -246,7 +246,7 @@ def main() -> None:
                 "vocabulary": VOCABULARY,
                 "cells": json.loads(child.stdout.splitlines()[-1]),
             }
-    arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+    results_file.write(arguments.out, results, depth=4)
     print(report(results))
 
 

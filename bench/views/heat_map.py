@@ -64,7 +64,9 @@ def draw(results: Results, path: Path) -> bool:
     values = np.array([[one.get(name, np.nan) for one in columns.values()] for name in lines])
     figure, ((axes,),) = style.new_figure(2.0 + 0.42 * len(lines))
     least, most = np.nanmin(values), np.nanmax(values)
-    axes.imshow(values, cmap="YlGnBu", norm=LogNorm(min(1.0, least), max(most, 2.0)), aspect="auto")
+    edges = [np.arange(count + 1) - 0.5 for count in reversed(values.shape)]
+    axes.pcolormesh(*edges, values, cmap="YlGnBu", norm=LogNorm(min(1.0, least), max(most, 2.0)))
+    axes.invert_yaxis()
     for (line, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             slower = value < 1

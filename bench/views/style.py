@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from .results import Results
 
-WIDTH = 6.6  # inches, at 150 dots each: text of 12 points stays legible on a phone
+WIDTH = 6.6  # inches: text of 12 points stays legible on a phone
 INK, FAINT = "#334", "#e3e7eb"
 OURS, LIMIT = ("#d1495b", "#f0a04b", "#b0b7c0"), "#7b8794"
 _PEERS = (
@@ -46,10 +46,15 @@ def look(results: Results, key: str) -> tuple[str, str]:
 def new_figure(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[list[Axes]]]:
     """A figure of the usual width with a grid of axes that share their scales."""
     plt.rcParams.update(
-        {"font.size": 12, "font.family": "DejaVu Sans", "text.color": INK, "axes.edgecolor": "#9aa5b1"}
+        {
+            **{"font.size": 12, "text.color": INK, "axes.edgecolor": "#9aa5b1"},
+            **{"font.family": ["DejaVu Sans", "sans-serif"], "font.sans-serif": ["DejaVu Sans"]},
+            # Text stays text, so that a picture is small; the same data make the same file.
+            **{"svg.fonttype": "none", "svg.hashsalt": "fire-sampling"},
+        }
     )
     figure, axes = plt.subplots(
-        rows, columns, figsize=(WIDTH, height), dpi=150, squeeze=False, sharex=True, sharey=True
+        rows, columns, figsize=(WIDTH, height), squeeze=False, sharex=True, sharey=True
     )
     return figure, [list(line) for line in axes]
 
@@ -108,5 +113,5 @@ def finish(figure: Figure, results: Results, title: str, above: float, path: Pat
     )
     figure.tight_layout(rect=(0, 0.15 / height, 1, 1 - above / height))
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None})
     plt.close(figure)

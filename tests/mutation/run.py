@@ -20,7 +20,7 @@ from pathlib import Path
 from checks import Check, checks_for
 from mutants import MUTATIONS
 from mutations import Mutation
-from table import MOST_SURVIVORS, Verdict, write_table
+from table import MOST_SURVIVORS, Verdict, write_verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 PTX_OBJECTS = "CMakeFiles/fire_sampling_cuda_ptx.dir/kernels"
@@ -197,7 +197,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these mutations; `nothing` is none")
     parser.add_argument("--jobs", type=int, default=1, help="mutations at a time")
     parser.add_argument("--checks", type=int, help="only the first so many; what passes them is not written")
-    parser.add_argument("--write", action="store_true", help="write the verdicts into results.json and .md")
+    parser.add_argument("--write", action="store_true", help="write the verdicts into results.json")
     arguments = parser.parse_args()
 
     by_name = {mutation.name: mutation for mutation in MUTATIONS}
@@ -218,7 +218,7 @@ def main() -> int:
         verdicts.append(verdict)
         print(verdict.line(), flush=True)
         if arguments.write and name in by_name and (verdict.caught or arguments.checks is None):
-            write_table(MUTATIONS, verdict)
+            write_verdict(MUTATIONS, verdict)
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
         list(pool.map(judge, names))

@@ -1,4 +1,4 @@
-"""The table of verdicts: results.json for this program, results.md for readers."""
+"""The last verdict of each mutation: results.json. `python tests/mutation/table.py` prints it as a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from survivors import SURVIVORS
 
 MOST_SURVIVORS = 0.05
 RESULTS = Path(__file__).with_name("results.json")
-TABLE = Path(__file__).with_name("results.md")
 _lock = threading.Lock()
 
 
@@ -32,18 +31,21 @@ class Verdict:
         return f"{self.name}: caught, {self.kind}: {self.text[:120]} [{self.check}] ({self.seconds} s)"
 
 
-def write_table(mutations: Sequence[Mutation], verdict: Verdict) -> None:
-    """Puts one more verdict into both files."""
+def write_verdict(mutations: Sequence[Mutation], verdict: Verdict) -> None:
+    """Puts one more verdict into the file."""
     with _lock:
-        known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        known[verdict.name] = {key: value for key, value in asdict(verdict).items() if key != "name"}
-        known = {m.name: known[m.name] for m in mutations if m.name in known}
-        RESULTS.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
-        TABLE.write_text(markdown(mutations, read_verdicts()))
+        known = read_verdicts() | {verdict.name: verdict}
+        RESULTS.write_text(as_text([known[m.name] for m in mutations if m.name in known]))
 
 
 def read_verdicts() -> dict[str, Verdict]:
-    return {name: Verdict(name, **fields) for name, fields in json.loads(RESULTS.read_text()).items()}
+    return {fields["name"]: Verdict(**fields) for fields in json.loads(RESULTS.read_text())}
+
+
+def as_text(verdicts: Sequence[Verdict]) -> str:
+    """JSON, a verdict a line, so that a change of a few can be read."""
+    lines = [json.dumps(asdict(verdict), ensure_ascii=False) for verdict in verdicts]
+    return "[\n" + ",\n".join(lines) + "\n]\n"
 
 
 def markdown(mutations: Sequence[Mutation], verdicts: dict[str, Verdict]) -> str:
@@ -53,7 +55,7 @@ def markdown(mutations: Sequence[Mutation], verdicts: dict[str, Verdict]) -> str
         "# Mutations of the kernels",
         "",
         f"{len(judged)} of {len(mutations)} mutations judged: {len(judged) - len(survivors)} caught,"
-        f" {len(survivors)} survived. Written by `run.py --write`.",
+        f" {len(survivors)} survived.",
         "",
         "| Mutation | File | Breaks | Verdict |",
         "| --- | --- | --- | --- |",
@@ -69,3 +71,9 @@ def markdown(mutations: Sequence[Mutation], verdicts: dict[str, Verdict]) -> str
     if rest:
         lines += ["", "## Not judged", "", ", ".join(rest) + "."]
     return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    from mutants import MUTATIONS
+
+    print(markdown(MUTATIONS, read_verdicts()), end="")

@@ -12,7 +12,7 @@ from mutants import MUTATIONS  # noqa: E402
 from mutations import Mutation  # noqa: E402
 from planted import FAULTS  # noqa: E402
 from survivors import SURVIVORS  # noqa: E402
-from table import TABLE, markdown, read_verdicts  # noqa: E402
+from table import RESULTS, as_text, markdown, read_verdicts  # noqa: E402
 
 NAMES = [mutation.name for mutation in MUTATIONS]
 
@@ -40,8 +40,11 @@ def test_every_mutation_breaks_something_under_a_name_of_its_own() -> None:
     assert sorted(set(NAMES)) == sorted(NAMES)
 
 
-def test_the_table_is_written_from_the_verdicts() -> None:
-    assert markdown(MUTATIONS, read_verdicts()) == TABLE.read_text(encoding="utf-8")
+def test_the_committed_verdicts_are_one_a_line_and_the_table_shows_each() -> None:
+    verdicts = read_verdicts()
+    assert as_text(list(verdicts.values())) == RESULTS.read_text(encoding="utf-8")
+    table = markdown(MUTATIONS, verdicts)
+    assert [name for name in verdicts if table.count(f"\n| {name} |") != 1] == []
 
 
 def test_every_survivor_is_explained_and_nothing_that_was_caught() -> None:
