@@ -51,7 +51,17 @@ def profile(context: Context) -> None:
     """The kernels of some cells of each regime: by torch's profiler and, where it may count, by ncu."""
     axes = [*PROFILED, "--contenders", "fire", "--operators", context.operators()]
     axes += REHEARSED if context.dry_run else []
-    run([sys.executable, ROOT / "bench" / "nsys", "--out", context.out, "--no-nsys", "--ncu", *axes])
+    run(
+        [
+            sys.executable,
+            ROOT / "bench" / "profile_kernels.py",
+            "--out",
+            context.out,
+            "--no-nsys",
+            "--ncu",
+            *axes,
+        ]
+    )
     leave({"files": sorted(path.name for path in context.out.glob("*") if path.suffix != ".json")})
 
 

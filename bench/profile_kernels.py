@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Which kernels run in a call, and for how long: python bench/nsys --out DIR [axes of bench/kernels.py …]
+"""Which kernels run in a call, and for how long.
+
+python bench/profile_kernels.py --out DIR [axes of bench/kernels.py …]
 
 Makes a few calls of every chosen cell, each in a range named after its cell, three times over:
 

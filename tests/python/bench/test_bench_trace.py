@@ -1,23 +1,22 @@
-"""bench/nsys and the table of kernels by range, from made-up traces and made-up tools."""
+"""bench/profile_kernels.py and the table of kernels by range, from made-up traces and made-up tools."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import stat
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from bench_runs import BENCH
+from bench_runs import BENCH  # noqa: F401 (finds the next ones)
 from gpu import trace, tracing
 from gpu.contenders.limits import Copy
 from gpu.selection import Cell
 
 import kernels
+
+import profile_kernels  # isort: skip
 
 SAMPLE = "void fire::kernels::SampleRows<fire::kernels::BFloat16, true>(fire::kernels::Work, long, unsigned)"
 SORT = "void at::sort<int>(int)"
@@ -97,17 +96,7 @@ def test_torchs_own_trace_has_our_ranges_as_the_reader_expects_them(tmp_path: Pa
     assert line.range == RANGE.removeprefix(trace.RANGE_PREFIX)
 
 
-# ---- bench/nsys ----
-
-
-@pytest.fixture
-def nsys() -> ModuleType:
-    loader = SourceFileLoader("nsys", str(BENCH / "nsys"))
-    spec = importlib.util.spec_from_loader("nsys", loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+# ---- bench/profile_kernels.py ----
 
 
 def tool(folder: Path, name: str, script: str) -> None:
@@ -130,25 +119,27 @@ REPORT = 'for word; do case "$word" in --output=*) touch "${word#--output=}.nsys
     ],
 )
 def test_an_nsys_that_is_missing_or_fails_is_said(
-    nsys: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, told: str
 ) -> None:
     monkeypatch.setenv("OUT", str(tmp_path))
-    monkeypatch.setattr(nsys, "find", lambda name: None if script is None else str(tmp_path / name))
+    monkeypatch.setattr(
+        profile_kernels, "find", lambda name: None if script is None else str(tmp_path / name)
+    )
     tool(tmp_path, "nsys", script or "")
-    assert told in nsys.nsys(tmp_path, ["true"])
+    assert told in profile_kernels.nsys(tmp_path, ["true"])
 
 
 def test_ncu_leaves_the_clocks_alone_and_sees_one_watched_call_of_a_cell(
-    nsys: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nsys, "find", lambda name: str(tmp_path / name))
+    monkeypatch.setattr(profile_kernels, "find", lambda name: str(tmp_path / name))
     tool(tmp_path, "ncu", f'echo "$@" > {tmp_path}/words')
-    assert nsys.ncu(tmp_path, ["python", "kernels.py", "--calls"]) == str(tmp_path / "ncu.txt")
+    assert profile_kernels.ncu(tmp_path, ["python", "kernels.py", "--calls"]) == str(tmp_path / "ncu.txt")
     words = (tmp_path / "words").read_text()
     assert "--clock-control none" in words
     assert words.endswith("--calls 1 --contenders fire\n")
-    monkeypatch.setattr(nsys, "find", lambda name: None)
-    assert nsys.ncu(tmp_path, []) == "ncu is not installed"
+    monkeypatch.setattr(profile_kernels, "find", lambda name: None)
+    assert profile_kernels.ncu(tmp_path, []) == "ncu is not installed"
 
 
 def test_a_peer_that_fails_is_not_watched_and_the_others_are(
