@@ -5,7 +5,7 @@ python bench/predict.py --write                      and writes what others read
 python bench/predict.py --build build/tests --write  counts the rows' work first, after a change
 
 Nothing here is measured on a GPU. A row's time comes from the bytes it reads, the instructions it issues,
-the barriers it waits at and the launch: geometry from the plan table, slots of the hot loops from the machine
+the barriers it waits at and the launch: geometry from the plan, slots of the hot loops from the machine
 code (tests/gates/resources.json), the rest of a row's work from row_work.json, which bench/count_rows.py
 counts.
 """
@@ -92,8 +92,8 @@ def passes_of(cell: Cell, plan: _native.Plan, cycles: dict[tuple[str, str], floa
     mass = cycles[kernel, f"FastMassPass<false, {resident}>"]
     filters = cell.setting.top_k > 0 or cell.setting.min_p > 0 or cell.setting.top_p < 1
     needs_mass = cell.setting.outputs == "reference" or (cell.setting.top_k == 0 and cell.setting.min_p == 0)
-    if not needs_mass and plan["prefix_shift"]:
-        return Passes(maximum / (1 << plan["prefix_shift"]) + append, 0.0)
+    if not needs_mass and plan["pilot_shift"]:
+        return Passes(maximum / (1 << plan["pilot_shift"]) + append, 0.0)
     return Passes(maximum, append * filters + mass * needs_mass)
 
 

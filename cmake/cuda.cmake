@@ -10,7 +10,7 @@ if(NOT FIRE_CUDA MATCHES "^(auto|on|off)$")
   message(FATAL_ERROR "FIRE_CUDA=${FIRE_CUDA}: expected auto, on or off")
 endif()
 
-# The plan table is host code without CUDA: every build can show which launch a shape gets.
+# The plan is host code without CUDA: every build can show which launch a shape gets.
 add_library(fire_sampling_plan OBJECT kernels/plan.cpp)
 fire_compile_options(fire_sampling_plan)
 target_include_directories(fire_sampling_plan PUBLIC

@@ -1,4 +1,4 @@
-// The C++ API on CUDA: checks, a row of the plan table, a launch.
+// The C++ API on CUDA: checks, a plan, a launch.
 #include <cuda_runtime.h>
 
 #include <algorithm>

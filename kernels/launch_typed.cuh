@@ -63,7 +63,7 @@ void LaunchKernel(const Work& work, const Plan& plan, CudaStream stream) {
   const int64_t most_rows = plan.blocks_a_launch / plan.cluster;
   for (int64_t first = 0; first < work.batch.rows; first += most_rows) {
     config.gridDim = dim3(static_cast<unsigned>(std::min(work.batch.rows - first, most_rows) * plan.cluster));
-    ThrowOnError(cudaLaunchKernelEx(&config, kernel, work, first, static_cast<uint32_t>(plan.prefix_shift)), "launch");
+    ThrowOnError(cudaLaunchKernelEx(&config, kernel, work, first, static_cast<uint32_t>(plan.pilot_shift)), "launch");
   }
 }
 

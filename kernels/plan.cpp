@@ -8,7 +8,7 @@ namespace fire::kernels {
 namespace {
 
 constexpr int64_t kVectorBytes = 16;
-constexpr int64_t kStreamingBytes = 64 << 10;  // a shorter row is read twice sooner than it is cut up
+constexpr int64_t kStreamingBytes = 64 << 10;  // shorter rows are cheaper to read twice than to stream
 constexpr int64_t kReservedBytes = 1 << 10;    // of shared memory, besides a block's own
 constexpr int64_t kSmallestPart = 4 << 10;     // bytes of a row below which another block only adds a barrier
 
@@ -24,7 +24,7 @@ int64_t PartVectors(int64_t vocabulary, LogitsType type, int cluster) {
 
 int ThreadsFor(int64_t part_vectors) { return part_vectors <= 128 ? 128 : (part_vectors <= 1024 ? 256 : kMostThreads); }
 
-// One row of the table, completed with what follows from it.
+// A plan that names threads (0: as the part needs), blocks and residence, completed with what follows from them.
 Plan Complete(const Plan& geometry, int64_t vocabulary, LogitsType type, const Device& device) {
   Plan plan = geometry;
   plan.overlaps_prior = device.compute_capability >= 90;
@@ -50,7 +50,7 @@ const char* NameOf(const Plan& plan) {
   };
   int doublings = 0;
   while (1 << doublings < plan.cluster) ++doublings;
-  return kNames[doublings][plan.resident ? 1 : plan.prefix_shift != 0 ? 2 : 0];
+  return kNames[doublings][plan.resident ? 1 : plan.pilot_shift != 0 ? 2 : 0];
 }
 
 Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const Device& device) {
@@ -73,11 +73,11 @@ Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const
   if (!streams && Fits(resident, device)) return resident;
 
   plan.resident = false;
-  if (plan.cluster == 1 && row_bytes >= kStreamingBytes) plan.prefix_shift = 3;
+  if (plan.cluster == 1 && row_bytes >= kStreamingBytes) plan.pilot_shift = 3;
   // More rows than two a multiprocessor: what a row costs beyond its loops grows with its warps, so four small blocks
   // do more than two large ones, where there is room for them.
   const int64_t blocks_of_four = 4 * static_cast<int64_t>(StorageBytes(1) + kReservedBytes);
-  if (plan.prefix_shift != 0 && rows > 2 * device.multiprocessors &&
+  if (plan.pilot_shift != 0 && rows > 2 * device.multiprocessors &&
       blocks_of_four <= device.shared_bytes + kReservedBytes)
     plan.threads = kMostThreads / 2;
   return Complete(plan, vocabulary, type, device);
@@ -89,11 +89,11 @@ std::vector<Plan> AllPlans(Task task, int64_t vocabulary, LogitsType type, const
   for (int cluster = 1; cluster <= (samples ? 16 : 1); cluster *= 2)
     for (int threads : {128, 256, kMostThreads})
       for (bool resident : {false, true})
-        for (int prefix_shift : {0, 3}) {
-          if (resident && (prefix_shift != 0 || !samples)) continue;
-          if (prefix_shift != 0 && cluster != 1) continue;
+        for (int pilot_shift : {0, 3}) {
+          if (resident && (pilot_shift != 0 || !samples)) continue;
+          if (pilot_shift != 0 && cluster != 1) continue;
           Plan plan;
-          plan.threads = threads, plan.cluster = cluster, plan.resident = resident, plan.prefix_shift = prefix_shift;
+          plan.threads = threads, plan.cluster = cluster, plan.resident = resident, plan.pilot_shift = pilot_shift;
           plan = Complete(plan, vocabulary, type, device);
           if (Fits(plan, device)) plans.push_back(plan);
         }

@@ -32,7 +32,7 @@ struct Plan {
   int threads = 512;            // a block
   int cluster = 1;              // blocks that share a row
   bool resident = false;        // blocks keep their part of the row in shared memory
-  int prefix_shift = 0;         // the pivot comes from the first 1/2^shift of the row; 0: from the whole row
+  int pilot_shift = 0;          // the pivot comes from the last 1/2^shift of each warp's run; 0: from the whole row
   bool overlaps_prior = false;  // programmatic dependent launch: the launch's own time hides behind the kernel before
   size_t shared_bytes = 0;      // dynamic, a block
   int64_t blocks_a_launch = int64_t{1} << 30;  // more rows than that take several launches

@@ -1,5 +1,5 @@
 // What a block keeps in shared memory while it works on a row, and how large each part is. Plain data that host and
-// device agree on: the plan table needs its size.
+// device agree on: a launch plan needs its size.
 #pragma once
 
 #include <cstddef>
@@ -43,7 +43,7 @@ enum class Draws : uint32_t {
   kForOwner  // of an unfiltered row, nothing but whose token and logprob is wanted: only the block that has it does
 };
 
-// A row's settings, worked out once by one thread.
+// A row's settings, worked out once, by a few threads of four warps.
 struct RowSetup {
   Record record;
   definition::Phase phase;

@@ -59,6 +59,9 @@ inline Delegates FoldStrips(const Row<T>& row, uint32_t fold, Workspace& workspa
   return {workspace.folded_maxima, groups * kLanes};
 }
 
+// At most count / kPivotSlack + 2 delegates more than `count` reach the pivot, where they differ enough.
+inline constexpr uint32_t kPivotSlack = 8;
+
 // A logit that at least `count` of the row's reach, and not many more. −FLT_MAX where the delegates cannot tell.
 template <typename T>
 inline float PivotForCount(const Row<T>& row, float maximum, uint32_t count, Workspace& workspace) {
@@ -66,7 +69,7 @@ inline float PivotForCount(const Row<T>& row, float maximum, uint32_t count, Wor
   const Delegates delegates = FoldStrips(row, row.strips / (count / 2 + 4), workspace);
   if (count > delegates.count - delegates.count / 4) return kLowestFinite;
   if (CountAtLeast(delegates.maxima, delegates.count, kLowestFinite) < count) return kLowestFinite;
-  const uint64_t enough = count + count / 8 + 2;
+  const uint64_t enough = count + count / kPivotSlack + 2;
   return BisectKeys(kLowestFinite, maximum, [&](float middle) {
     const uint64_t reached = CountAtLeast(delegates.maxima, delegates.count, middle);
     return reached < count ? -1 : (reached <= enough ? 1 : 0);

@@ -1,4 +1,4 @@
-// Shows which CUDA launch a shape gets. The plan table is host code that every build has, so this needs no GPU.
+// Shows which CUDA launch a shape gets. The plan is host code that every build has, so this needs no GPU.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -57,7 +57,7 @@ inline py::dict ShowPlan(const std::string& task, int64_t rows, int64_t vocabula
   shown["threads"] = plan.threads;
   shown["shared_bytes"] = plan.shared_bytes;
   shown["resident"] = plan.resident;
-  shown["prefix_shift"] = plan.prefix_shift;
+  shown["pilot_shift"] = plan.pilot_shift;
   return shown;
 }
 

@@ -14,6 +14,9 @@ namespace fire::kernels {
 
 inline constexpr uint32_t kIncomplete = ~0u;  // a block's count where the list will not do
 
+// At most wanted / kPivotSlack + 2 delegates more than wanted reach the pivot, where they differ enough.
+inline constexpr uint32_t kPivotSlack = 16;
+
 inline constexpr uint32_t kMostStreamed = 256;  // tokens: many more would outgrow the list, with a pivot from a part
 
 // A row that needs its whole mass, or more tokens than the list has room for if the pivot came from a part, is read for
@@ -29,9 +32,9 @@ __device__ __forceinline__ uint32_t PivotWord(float pivot) {
   return Logit::Value(word, 0) == -INFINITY ? Logit::kLowestFinite : word;
 }
 
-// So many tokens of 1/2^shift of a row shall reach the pivot for `wanted` of the row to do so: twice what may
-// be expected and four more, which falls short in one row of thousands. Such a row is read again.
-__device__ __forceinline__ uint32_t CountInPrefix(uint32_t wanted, uint32_t shift) {
+// How many of the pilot's tokens, 1/2^shift of the row, must reach the pivot so that `wanted` of the whole row do.
+// wanted / 2^shift are expected; twice that plus 4 falls short in one row of thousands, which is then read again.
+__device__ __forceinline__ uint32_t CountInPilot(uint32_t wanted, uint32_t shift) {
   return min(wanted, 2 * (wanted >> shift) + 4);
 }
 
@@ -53,7 +56,7 @@ __device__ __forceinline__ float FindPivot(float maximum, uint32_t wanted, const
     }
     const uint32_t least = __reduce_min_sync(~0u, definition::Key(smallest));
     const uint32_t key =
-        SelectKey(max(least, definition::kMaskedKey + 1), definition::Key(maximum), wanted + wanted / 16 + 2,
+        SelectKey(max(least, definition::kMaskedKey + 1), definition::Key(maximum), wanted + wanted / kPivotSlack + 2,
                   [&](uint32_t threshold_key) {
                     const float threshold = definition::KeyToFloat(threshold_key);
                     uint32_t reaching = 0;
@@ -119,18 +122,18 @@ __device__ __forceinline__ Expanded ExpandVectors(const RowPart<Logit>& part, fl
   return seen;
 }
 
-// A warp's run in two: what the pivot comes from, which is read first, and the rest that is filtered as it comes in.
-// The former is the run's end: vocabularies begin with their most frequent tokens, and a pivot that comes from where
-// large logits are rare is safe, one from where they are frequent is not.
+// A warp's run in two: the pilot, which the pivot comes from and which is read first, and the rest that is filtered as
+// it comes in. The pilot is the run's end: vocabularies begin with their most frequent tokens, and a pivot that comes
+// from where large logits are rare is safe, one from where they are frequent is not.
 struct SplitRun {
-  Run first, rest;
+  Run pilot, rest;
 };
 
 template <typename Logit>
-__device__ __forceinline__ SplitRun Split(const RowPart<Logit>& part, uint32_t prefix_shift) {
+__device__ __forceinline__ SplitRun Split(const RowPart<Logit>& part, uint32_t pilot_shift) {
   const Run own = part.OwnRun();
-  if (prefix_shift == 0) return {own, {own.end, own.end}};
-  const uint32_t tiles = (((own.end - own.begin) >> prefix_shift) + kTile - 1) / kTile;
+  if (pilot_shift == 0) return {own, {own.end, own.end}};
+  const uint32_t tiles = (((own.end - own.begin) >> pilot_shift) + kTile - 1) / kTile;
   const uint32_t length = own.end - own.begin;
   const uint32_t middle = own.begin + (length - min(tiles * kTile, length)) / kTile * kTile;
   return {{middle, own.end}, {own.begin, middle}};
@@ -147,12 +150,12 @@ __device__ __forceinline__ LaneMaxima MaximaWithoutNan(const RowPart<Logit>& par
 // The row's largest logit, or its first part's where the rest is still to come, and the delegates: in storage, of every
 // block. storage.setup is filled while the row is under way.
 template <bool kResident, typename Logit>
-__device__ __forceinline__ void ReadMaximum(const PartShape& shape, uint32_t prefix_shift, const Team& team,
+__device__ __forceinline__ void ReadMaximum(const PartShape& shape, uint32_t pilot_shift, const Team& team,
                                             Storage& storage, const SetUp& set_up) {
   LaneMaxima maxima = NoMaxima<Logit>();
   {
     const RowPart<Logit> part(shape);
-    const Run run = Split(part, prefix_shift).first;
+    const Run run = Split(part, pilot_shift).pilot;
     part.PrefetchStart(run);
     const RowInput input = set_up.Read();
     MaximumPass<true, kResident>(part, run, &maxima);
@@ -164,12 +167,12 @@ __device__ __forceinline__ void ReadMaximum(const PartShape& shape, uint32_t pre
   }
   bool has_nan = __syncthreads_or(HoldsNan<Logit>(maxima));  // also: setup, shape and counts are there
   const RowPart<Logit> part(storage.part);
-  if (prefix_shift != 0 && ReadsAllFirst(storage.setup)) {
-    MaximumPass<true, false>(part, Split(part, prefix_shift).rest, &maxima);
-    prefix_shift = 0;
+  if (pilot_shift != 0 && ReadsAllFirst(storage.setup)) {
+    MaximumPass<true, false>(part, Split(part, pilot_shift).rest, &maxima);
+    pilot_shift = 0;
     has_nan = __syncthreads_or(HoldsNan<Logit>(maxima));
   }
-  if (has_nan) maxima = MaximaWithoutNan(part, Split(part, prefix_shift).first);
+  if (has_nan) maxima = MaximaWithoutNan(part, Split(part, pilot_shift).pilot);
   team.AwaitPeers();
   ShareMaxima<Logit>(maxima, has_nan, storage.setup.delegates, team, storage);
   team.Sync();  // every part's maximum and all delegates are there, and resident parts too
@@ -178,14 +181,14 @@ __device__ __forceinline__ void ReadMaximum(const PartShape& shape, uint32_t pre
 // The candidates that reach the pivot: in the list or the inbox, and their number told to all blocks, once the team has
 // met. Fills storage.state. False where the pivot came from a part of the row and did not serve for the whole.
 template <bool kResident, typename Logit>
-__device__ __forceinline__ bool ListCandidates(uint32_t prefix_shift, const Team& team, Storage& storage) {
+__device__ __forceinline__ bool ListCandidates(uint32_t pilot_shift, const Team& team, Storage& storage) {
   const RowPart<Logit> part(storage.part);
-  const bool streams = !kResident && prefix_shift != 0 && !ReadsAllFirst(storage.setup);
+  const bool streams = !kResident && pilot_shift != 0 && !ReadsAllFirst(storage.setup);
   if (threadIdx.x < 32) {
     const float maximum = SharedMaximum(team, storage);
     const bool has_nan = AnyBlockHasNan(team, storage);
     const uint32_t count = storage.setup.pivot_count;
-    const float pivot = FindPivot(maximum, streams ? CountInPrefix(count, prefix_shift) : count, storage);
+    const float pivot = FindPivot(maximum, streams ? CountInPilot(count, pilot_shift) : count, storage);
     if (threadIdx.x == 0) storage.state = {maximum, has_nan, 0, 0}, storage.pivot = PivotWord<Logit>(pivot);
   }
   __syncthreads();  // the state and the pivot are there
@@ -193,10 +196,10 @@ __device__ __forceinline__ bool ListCandidates(uint32_t prefix_shift, const Team
   bool fits =
       storage.setup.way != Way::kAll && (pivot != Logit::kLowestFinite || storage.part.vocabulary <= kListCapacity);
   if (fits) {
-    const SplitRun run = Split(part, streams ? prefix_shift : 0);
+    const SplitRun run = Split(part, streams ? pilot_shift : 0);
 #pragma unroll 1
     for (int i = 0; i < (streams ? 2 : 1); ++i)
-      AppendPass<kResident>(part, i == 0 ? run.first : run.rest, pivot, storage);
+      AppendPass<kResident>(part, i == 0 ? run.pilot : run.rest, pivot, storage);
     __syncthreads();  // every vector is there
     fits = storage.vector_count <= kVectorCapacity;
   }

@@ -13,8 +13,8 @@ class RowRewriter {
  public:
   __device__ __forceinline__ explicit RowRewriter(const Work& work) : work_(work) {}
 
-  __device__ __forceinline__ void Rewrite(int64_t row, uint32_t prefix_shift) {
-    row_.Read(work_, row, Team{0, 1}, prefix_shift, false);
+  __device__ __forceinline__ void Rewrite(int64_t row, uint32_t pilot_shift) {
+    row_.Read(work_, row, Team{0, 1}, pilot_shift, false);
     const RowSetup& setup = row_.setup();
     if (work_.task == Task::kHeatLogits && !setup.phase.hot) return;
     if (row_.IsDecided()) {
@@ -107,9 +107,9 @@ class RowRewriter {
 
 template <typename Logit>
 __global__ void __launch_bounds__(kMostThreads, 2)
-    RewriteRows(const __grid_constant__ Work work, int64_t first_row, uint32_t prefix_shift) {
+    RewriteRows(const __grid_constant__ Work work, int64_t first_row, uint32_t pilot_shift) {
   ptx::WaitForPriorGrids();
-  RowRewriter<Logit>(work).Rewrite(first_row + blockIdx.x, prefix_shift);
+  RowRewriter<Logit>(work).Rewrite(first_row + blockIdx.x, pilot_shift);
 }
 
 }  // namespace fire::kernels

@@ -23,11 +23,11 @@ class Row {
   __device__ __forceinline__ Row() : storage_(SharedStorage()) {}
 
   // Everything below is the same for all threads of the team from here on.
-  __device__ __forceinline__ void Read(const Work& work, int64_t row, const Team& whole, uint32_t prefix_shift,
+  __device__ __forceinline__ void Read(const Work& work, int64_t row, const Team& whole, uint32_t pilot_shift,
                                        bool wants_reference) {
-    for (uint32_t shift = prefix_shift;; shift = 0) {
+    for (uint32_t shift = pilot_shift;; shift = 0) {
       ReadMaximum<kResident, Logit>(ShapeOf<Logit>(work.batch, row, whole.rank, whole.blocks), shift, whole, storage_,
-                                    SetUp(work, row, shift == prefix_shift));
+                                    SetUp(work, row, shift == pilot_shift));
       if (ListCandidates<kResident, Logit>(shift, team(), storage_)) break;
     }
 

@@ -1,8 +1,8 @@
 // The sampling kernel: one row a team of blocks, from logits to token in one launch.
 //
-// Cost, in readings of the row: one from global memory, and for rows that need their whole mass (no filter, top-p
-// alone, a reference log-probability) one more, from shared memory or cache. The rank and kept outputs of rows that are
-// not settled among candidates cost another.
+// Cost, in readings of the row, the first from global memory and the others from shared memory or cache: 2 with top-k
+// or min-p and without a filter, 1⅛ where a row streams, 3 with top-p alone, 1 more for a reference log-probability.
+// The whole account, rows that are not settled among candidates too: docs/kernels.md, "Where the time should go".
 #pragma once
 
 #include "kernels/device/row.cuh"
@@ -14,8 +14,8 @@ class RowSampler {
  public:
   __device__ __forceinline__ explicit RowSampler(const Work& work) : work_(work), outputs_(work.outputs) {}
 
-  __device__ __forceinline__ void Sample(int64_t row, const Team& team, uint32_t prefix_shift) {
-    row_.Read(work_, row, team, prefix_shift, WantsReference());
+  __device__ __forceinline__ void Sample(int64_t row, const Team& team, uint32_t pilot_shift) {
+    row_.Read(work_, row, team, pilot_shift, WantsReference());
     if (row_.IsListed() && !row_.team().IsLeader()) return;
     if (row_.IsDecided()) {
       row_.Decide();
@@ -87,11 +87,11 @@ class RowSampler {
 
 template <typename Logit, bool kResident>
 __global__ void __launch_bounds__(kMostThreads, 2)
-    SampleRows(const __grid_constant__ Work work, int64_t first_row, uint32_t prefix_shift) {
+    SampleRows(const __grid_constant__ Work work, int64_t first_row, uint32_t pilot_shift) {
   const Team team = {ptx::ClusterRank(), ptx::ClusterSize()};
   team.Announce();
   ptx::WaitForPriorGrids();
-  RowSampler<Logit, kResident>(work).Sample(first_row + blockIdx.x / team.blocks, team, prefix_shift);
+  RowSampler<Logit, kResident>(work).Sample(first_row + blockIdx.x / team.blocks, team, pilot_shift);
 }
 
 }  // namespace fire::kernels

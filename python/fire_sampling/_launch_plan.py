@@ -1,6 +1,6 @@
 """`python -m fire_sampling plan`: which CUDA launch a batch gets.
 
-Rows, vocabulary, type, outputs and device decide it, nothing else; the table is kernels/plan.cpp.
+Rows, vocabulary, type, outputs and device decide it, nothing else: PlanFor of kernels/plan.cpp.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fire_sampling.selftest import DTYPES
 
 
 class Device(NamedTuple):
-    """What the table reads of a GPU."""
+    """What the plan needs to know of a GPU."""
 
     compute_capability: int  # 10 · major + minor
     multiprocessors: int

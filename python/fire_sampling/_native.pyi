@@ -16,7 +16,7 @@ class Plan(TypedDict):
     threads: int
     shared_bytes: int
     resident: bool
-    prefix_shift: int
+    pilot_shift: int
 
 # The tasks that the plan table tells apart.
 TASKS: tuple[str, ...]

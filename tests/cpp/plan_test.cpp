@@ -1,4 +1,4 @@
-// The plan table: every batch on every device gets a launch that fits, and the one meant for its regime.
+// The plan: every batch on every device gets a launch that fits, and the one meant for its regime.
 #include "kernels/plan.h"
 
 #include <gtest/gtest.h>
@@ -54,7 +54,7 @@ TEST(Plan, FitsEveryDeviceForEveryShapeTypeAndTask) {
 TEST(Plan, AllPlansFitAndHoldTheOneThatIsChosen) {
   const auto same = [](const Plan& a, const Plan& b) {
     return a.threads == b.threads && a.cluster == b.cluster && a.resident == b.resident &&
-           a.prefix_shift == b.prefix_shift && a.overlaps_prior == b.overlaps_prior && a.shared_bytes == b.shared_bytes;
+           a.pilot_shift == b.pilot_shift && a.overlaps_prior == b.overlaps_prior && a.shared_bytes == b.shared_bytes;
   };
   for (const Case& on : kDevices)
     for (const Task task : kTasks)
@@ -94,7 +94,7 @@ TEST(Plan, FewLongRowsAreSplitOverClustersThatHoldThem) {
     const Plan plan = PlanFor(Task::kSample, rows, 128256, LogitsType::kBFloat16, kDevices[4].device);
     EXPECT_EQ(plan.cluster, 8) << rows << " rows";
     EXPECT_TRUE(plan.resident);
-    EXPECT_EQ(plan.prefix_shift, 0);
+    EXPECT_EQ(plan.pilot_shift, 0);
   }
   const Plan plan = PlanFor(Task::kSample, 32, 128256, LogitsType::kBFloat16, kDevices[4].device);
   EXPECT_EQ(plan.cluster, 4) << "32 rows of 8 blocks would not run at once on 132 multiprocessors";
@@ -104,7 +104,7 @@ TEST(Plan, ManyLongRowsOfWhichNoMassIsNeededAreStreamedByOneBlockEach) {
   const Plan plan = PlanFor(Task::kSample, 1024, 128256, LogitsType::kBFloat16, kDevices[4].device);
   EXPECT_EQ(plan.cluster, 1);
   EXPECT_FALSE(plan.resident);
-  EXPECT_GT(plan.prefix_shift, 0);
+  EXPECT_GT(plan.pilot_shift, 0);
 }
 
 TEST(Plan, ManyRowsThatNeedTheirMassStayInTheSharedMemoryOfOneBlockWhereTheyFit) {

@@ -33,7 +33,7 @@ std::vector<RowCase> ModelCases(uint64_t seed, uint32_t vocabulary, int rows) {
 std::vector<Plan> PlansOfEachKind(uint32_t vocabulary, LogitsType type) {
   std::vector<Plan> kinds;
   const auto same_kind = [](const Plan& a, const Plan& b) {
-    return a.resident == b.resident && (a.prefix_shift != 0) == (b.prefix_shift != 0) &&
+    return a.resident == b.resident && (a.pilot_shift != 0) == (b.pilot_shift != 0) &&
            (a.cluster > 1) == (b.cluster > 1);
   };
   for (const Plan& plan : PlansHere(Task::kSampleWithReference, vocabulary, type)) {
@@ -180,7 +180,7 @@ TEST(CudaLayout, MoreRowsThanAGridHoldsTakeSeveralLaunches) {
   }
 }
 
-// The plan table gives few rows clusters and many rows one block each; both must agree.
+// PlanFor gives few rows clusters and many rows one block each; both must agree.
 TEST(CudaLayout, ABatchOfManyRowsAndOfFewGetOtherPlansAndTheSameTokens) {
   std::vector<RowCase> cases = ModelCases(9, 9000, 2);
   const std::vector<int64_t> few = TokensOf(DeviceBatch(cases, LogitsType::kBFloat16, {}));

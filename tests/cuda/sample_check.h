@@ -1,4 +1,4 @@
-// Runs SampleCuda on a batch, by the plan table or by a plan of the test's choice, and compares every row with the
+// Runs SampleCuda on a batch, by PlanFor's plan or by a plan of the test's choice, and compares every row with the
 // reference: token, kept, rank and status exactly, log-probabilities to what docs/semantics.md grants.
 #pragma once
 
@@ -27,7 +27,7 @@ inline bool CloseFloat(float a, float b) {
 
 inline std::string Describe(const Plan& plan) {
   return std::to_string(plan.cluster) + " x " + std::to_string(plan.threads) + " threads, " +
-         (plan.resident ? "resident" : "not resident") + ", prefix shift " + std::to_string(plan.prefix_shift) + ", " +
+         (plan.resident ? "resident" : "not resident") + ", pilot shift " + std::to_string(plan.pilot_shift) + ", " +
          std::to_string(plan.shared_bytes) + " bytes";
 }
 
@@ -123,7 +123,7 @@ class SampleCheck {
   const DeviceBatch& batch() const { return batch_; }
   const std::vector<definition::ReferenceSample>& expected() const { return expected_; }
 
-  // The first difference there is; nothing where all is equal. `plan` null: the plan table's. Throws what a launch
+  // The first difference there is; nothing where all is equal. `plan` null: PlanFor's. Throws what a launch
   // does.
   std::optional<Mismatch> FirstMismatch(const Plan* plan, const Wanted& wanted = {}) const {
     DeviceOutputs out(batch_.size(), wanted);

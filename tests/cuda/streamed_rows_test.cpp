@@ -72,7 +72,7 @@ TEST_P(StreamedRows, AreTheReferencesWhereverTheLargeLogitsLie) {
                        std::string("row \"") + row.name + "\" under \"" + named.name + "\""});
   const SampleCheck check(cases, GetParam(), {});
   for (const Plan& plan : PlansHere(kernels::Task::kSample, kVocabulary, GetParam()))
-    if (plan.prefix_shift != 0 && plan.threads != 256) {
+    if (plan.pilot_shift != 0 && plan.threads != 256) {
       ASSERT_TRUE(ExpectEqualsReference(check, &plan, {true, false, false, true, true, true}));
       ASSERT_TRUE(ExpectEqualsReference(check, &plan));
     }
@@ -86,7 +86,7 @@ TEST_P(StreamedRows, MayHoldMoreCandidatesThanAllThatIsKeptInSharedMemory) {
   const std::vector<RowCase> cases = {{std::vector<float>(vocabulary, 1.5f), record, 3, "a row of equals"}};
   const SampleCheck check(cases, GetParam(), {});
   for (const Plan& plan : PlansHere(kernels::Task::kSample, vocabulary, GetParam()))
-    if (plan.prefix_shift != 0 && plan.threads != 256) {
+    if (plan.pilot_shift != 0 && plan.threads != 256) {
       ASSERT_TRUE(ExpectEqualsReference(check, &plan, {true, false, false, true, true, true}));
     }
 }

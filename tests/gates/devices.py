@@ -55,7 +55,7 @@ class Launch:
     threads: int
     cluster: int
     resident: bool
-    prefix_shift: int
+    pilot_shift: int
     dynamic_bytes: int
 
 
@@ -84,8 +84,8 @@ def launches(shapes: Iterable[Shape], device: Device) -> list[Launch]:
         for shape in shapes
     )
     return [
-        Launch(threads, cluster, bool(resident), prefix_shift, dynamic)
-        for threads, cluster, resident, prefix_shift, dynamic in _ask(questions)
+        Launch(threads, cluster, bool(resident), pilot_shift, dynamic)
+        for threads, cluster, resident, pilot_shift, dynamic in _ask(questions)
     ]
 
 

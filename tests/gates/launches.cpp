@@ -1,7 +1,7 @@
 // Answers lines of standard input about launches: the plan of a shape, and how many blocks a multiprocessor holds.
 //
 //   plan TASK ROWS VOCABULARY TYPE COMPUTE_CAPABILITY MULTIPROCESSORS SHARED_BYTES LARGEST_CLUSTER
-//     → threads cluster resident prefix_shift shared_bytes
+//     → threads cluster resident pilot_shift shared_bytes
 //   blocks COMPUTE_CAPABILITY THREADS_OF_SM SHARED_OF_SM SHARED_OF_BLOCK RESERVED REGISTERS STATIC THREADS DYNAMIC
 //     → blocks, by NVIDIA's own arithmetic
 #include <cuda_occupancy.h>
@@ -23,7 +23,7 @@ void ShowPlan(std::istream& in) {
       device.shared_bytes >> device.largest_cluster;
   const kernels::Plan plan =
       kernels::PlanFor(static_cast<kernels::Task>(task), rows, vocabulary, static_cast<LogitsType>(type), device);
-  std::printf("%d %d %d %d %zu\n", plan.threads, plan.cluster, plan.resident, plan.prefix_shift, plan.shared_bytes);
+  std::printf("%d %d %d %d %zu\n", plan.threads, plan.cluster, plan.resident, plan.pilot_shift, plan.shared_bytes);
 }
 
 void ShowBlocks(std::istream& in) {

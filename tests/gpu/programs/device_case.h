@@ -150,7 +150,7 @@ class DeviceCase {
 
   static std::string Describe(const kernels::Plan& plan) {
     return "cluster " + std::to_string(plan.cluster) + ", threads " + std::to_string(plan.threads) +
-           (plan.resident ? ", resident" : "") + ", prefix shift " + std::to_string(plan.prefix_shift);
+           (plan.resident ? ", resident" : "") + ", pilot shift " + std::to_string(plan.pilot_shift);
   }
 
   const GoldenCase& golden_;

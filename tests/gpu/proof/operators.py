@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from proof.golden import Golden, read
 
-ROWS = (1, 8, 32, 64, 100, 128, 512, 1024)  # between them, every row of the plan table
+ROWS = (1, 8, 32, 64, 100, 128, 512, 1024)  # between them, every plan
 MOST_BYTES = 160 << 20
 
 

@@ -20,13 +20,13 @@ MUTATIONS: list[Mutation] = [
             "bool has_nan = __any_sync(~0u, HoldsNan<Logit>(maxima));  // also",
         ),
         (
-            "whole-row-taken-for-its-prefix",
+            "whole-row-taken-for-its-pilot",
             "the maximum beside a NaN in the rest",
-            "    prefix_shift = 0;\n",
+            "    pilot_shift = 0;\n",
             "",
         ),
         (
-            "prefix-split-off-by-one",
+            "pilot-split-off-by-one",
             "a vector before the part that the pivot comes from is not filtered",
             "{own.begin, middle}};",
             "{own.begin, middle - (middle > own.begin)}};",
