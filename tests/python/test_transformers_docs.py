@@ -34,14 +34,13 @@ def test_the_code_of_the_page_runs(build: Any) -> None:
 
 def test_the_log_probabilities_that_the_page_computes_are_those_of_the_draw() -> None:
     tokenizer = tiny_models.tokenizer()
-    inputs = tokenizer(["WhatIsTwo?", "AndThree?"], return_tensors="pt", padding=True)
     model = copy.deepcopy(tiny_models.llama())
-    names: dict[str, Any] = {"model": model, "tokenizer": tokenizer, "inputs": inputs}
+    names: dict[str, Any] = {"model": model, "tokenizer": tokenizer, "prompts": ["WhatIsTwo?", "AndThree?"]}
     programs = blocks(PAGE, "python")
     model.generation_config.eos_token_id = None
-    for block in programs[:2]:
+    for block in programs[:3]:
         exec(compile(block, PAGE, "exec"), names)
-    assert "behaviour" in programs[1]
+    assert "behaviour" in programs[2]
     behaviour = torch.stack(names["behaviour"])
     assert behaviour.isfinite().all()
     assert (behaviour <= 0).all()

@@ -7,6 +7,7 @@ The real architectures are cached: a test that changes one takes a deep copy.
 import copy
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -196,8 +197,23 @@ def tokenizer() -> PreTrainedTokenizerFast:
     backend = Tokenizer(models.BPE({text: index for index, text in enumerate(specials + characters)}, []))
     backend.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="<pad>", bos_token="<s>", eos_token="</s>", padding_side="left"
+        tokenizer_object=backend,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        padding_side="left",
+        model_input_names=["input_ids", "attention_mask"],
     )
+
+
+def write_to_hub(cache: Path, name: str) -> None:
+    """Puts the Llama and the tokenizer into a cache of the Hugging Face hub, as the model `name`."""
+    commit = "0" * 40
+    model = cache / f"models--{name.replace('/', '--')}"
+    (model / "refs").mkdir(parents=True)
+    (model / "refs" / "main").write_text(commit)
+    llama().save_pretrained(model / "snapshots" / commit)
+    tokenizer().save_pretrained(model / "snapshots" / commit)
 
 
 def prompts(rows: int = 3, width: int = 4, seed: int = 0) -> torch.Tensor:
