@@ -26,6 +26,7 @@ DOCUMENT = ROOT / "docs" / "benchmarks.md"
 IMAGES = ROOT / "docs" / "images"
 # Each picture's name, and what a reader who cannot see it is told.
 PICTURES = {
+    "speed": "Time of one sampled row, fire-sampling beside each peer and beside one read of the row",
     "settings": "Time of a call in each setting: fire-sampling, its peers and the limit, on a log scale",
     "rows": "Time of a call against the rows of its batch, with the limit as a dashed line",
     "heat_map": "How many times as long as fire-sampling the fastest peer takes, over settings and shapes",
@@ -44,9 +45,12 @@ def read(path: Path) -> Results:
 
 def draw_pictures(results: Results, name: str, folder: Path) -> dict[str, Path]:
     """Those that the file has data for, as `NAME_picture.svg`."""
-    from views import generate_plot, heat_map, roofline, rows_plot, settings_plot
+    from views import generate_plot, heat_map, roofline, rows_plot, settings_plot, speed_plot
 
-    draws = (settings_plot.draw, rows_plot.draw, heat_map.draw, roofline.draw, generate_plot.draw)
+    draws = (
+        *(speed_plot.draw, settings_plot.draw, rows_plot.draw, heat_map.draw),
+        *(roofline.draw, generate_plot.draw),
+    )
     drawn = {}
     for picture, draw in zip(PICTURES, draws, strict=True):
         path = folder / f"{name}_{picture}.svg"
