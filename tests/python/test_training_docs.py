@@ -1,4 +1,4 @@
-"""Every Python block of docs/training.md, run in order as a reader would, against a tiny model."""
+"""Every Python block of docs/training.md, run in order as a reader would, around a tiny model."""
 
 import copy
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import tiny_models
 import torch
+import transformers
 from pages import blocks
 from tiny_models import one_thread  # noqa: F401
 
@@ -21,16 +22,13 @@ def names() -> dict[str, Any]:
     torch.manual_seed(0)
     model = copy.deepcopy(tiny_models.llama())
     tokenizer = tiny_models.tokenizer()
-    inputs = tokenizer(["WhatIsTwoPlusThree?", "AndTwo?"], return_tensors="pt", padding=True)
-    inputs.pop("token_type_ids", None)
-    names: dict[str, Any] = {
-        "model": model,
-        "inputs": inputs,
-        # At a learning rate of 0 the last forward pass is still that of the weights of the rollout.
-        "optimizer": torch.optim.SGD(model.parameters(), lr=0.0),
-    }
-    for block in BLOCKS:
-        exec(compile(block, PAGE, "exec"), names)
+    # At a learning rate of 0 the last forward pass is still that of the weights of the rollout.
+    names: dict[str, Any] = {"optimizer": torch.optim.SGD(model.parameters(), lr=0.0)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", lambda *_, **__: model)
+        patch.setattr(transformers.AutoTokenizer, "from_pretrained", lambda *_, **__: tokenizer)
+        for block in BLOCKS:
+            exec(compile(block, PAGE, "exec"), names)
     return names
 
 
