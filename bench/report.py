@@ -5,7 +5,7 @@ python bench/report.py                        the committed files, as text
 python bench/report.py RESULTS.json ...       these
 python bench/report.py --markdown             the same tables as Markdown
 python bench/report.py --pictures FOLDER      their pictures too, as SVG
-python bench/report.py --write-docs           docs/benchmarks.md and its pictures
+python bench/report.py --write-docs           docs/benchmarks.md and its pictures, and the README's claims
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from harness.schema import check
+from views import generate_plot, heat_map, roofline, rows_plot, settings_plot, speed_plot
 from views.results import Results
 from views.tables import Tables
 from views.text import write_between_markers
@@ -23,6 +24,7 @@ from views.text import write_between_markers
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ROOT / "bench" / "results"
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
+README, README_FILE = ROOT / "README.md", "cpu.json"
 IMAGES = ROOT / "docs" / "images"
 # Each picture's name, and what a reader who cannot see it is told.
 PICTURES = {
@@ -45,8 +47,6 @@ def read(path: Path) -> Results:
 
 def draw_pictures(results: Results, name: str, folder: Path) -> dict[str, Path]:
     """Those that the file has data for, as `NAME_picture.svg`."""
-    from views import generate_plot, heat_map, roofline, rows_plot, settings_plot, speed_plot
-
     draws = (
         *(speed_plot.draw, settings_plot.draw, rows_plot.draw, heat_map.draw),
         *(roofline.draw, generate_plot.draw),
@@ -70,6 +70,21 @@ def write_documents(results: Results, path: Path) -> None:
         f"Every number, and what each contender does: `python bench/report.py bench/results/{path.name}`."
     )
     write_between_markers(DOCUMENT, f"bench/results/{path.name}", "\n\n".join(parts))
+    if path.name == README_FILE:
+        write_between_markers(README, f"bench/results/{path.name}", claims(results, pictures["speed"]))
+
+
+def claims(results: Results, picture: Path) -> str:
+    """The README's picture, and what it says of speed and of exactness."""
+    ours = [cell["results"].get(key) for cell in results.cells for key in results.of_role("ours")]
+    checked, wrong = (sum(one[count] for one in ours if one) for count in ("checked", "wrong"))
+    image = f"![{PICTURES['speed']}](docs/images/{picture.name})"
+    return (
+        f"{image}\n\n- **Fast**, with nothing sorted: {speed_plot.sentence(results)}\n"
+        "- **Exact**: a token is a function of its logits, settings, seed and step "
+        f"([the contract](docs/semantics.md)).\n  Of {checked:,} tokens drawn while the benchmark ran, "
+        f"{wrong:,} differed from the plainest instruction set's."
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+
+from harness.schema import Cell
 
 from . import style
 from .results import Results, median, shape_name
@@ -11,12 +14,32 @@ from .text import microseconds, ratio
 _SETTING = "k=50 p=0.95 T=0.7"  # what a chat model's generation config often says
 
 
+def _cell(results: Results) -> Cell | None:
+    cells = [cell for cell in results.shown() if results.ahead(cell)]
+    return next((cell for cell in cells if cell["setting"] == _SETTING), cells[0] if cells else None)
+
+
+def sentence(results: Results) -> str:
+    """The same in words, for a file that has a limit."""
+    cell = _cell(results)
+    peer = results.fastest_peer(cell) if cell else None
+    if cell is None or peer is None:
+        raise ValueError("results: got no cell with ours and a peer, expected one")
+    ours, limit, slow = (
+        median(cell, key) or math.nan for key in (results.leading, results.limit(results.leading), "hf")
+    )
+    return (
+        f"{microseconds(ours)} µs a row on one thread, {ratio(ours / limit)} times one bare read of it.\n"
+        f"  {results.title(peer[0])}, takes {ratio(peer[1] / ours)} times as long, transformers\n"
+        f"  {ratio(slow / ours)} times ([measured](docs/benchmarks.md))."
+    )
+
+
 def draw(results: Results, path: Path) -> bool:
     """Writes the picture, of the first setting if that one was not measured; False without any peer."""
-    cells = [cell for cell in results.shown() if results.ahead(cell)]
-    if not cells:
+    cell = _cell(results)
+    if cell is None:
         return False
-    cell = next((cell for cell in cells if cell["setting"] == _SETTING), cells[0])
     timed = [(key, time) for key in results.contenders if (time := median(cell, key)) is not None]
     others = [(key, time) for key, time in timed if results.contenders[key]["role"] == "peer"]
     keys = [*sorted(others, key=lambda one: -one[1]), *((k, t) for k, t in timed if k == results.leading)]

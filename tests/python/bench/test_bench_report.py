@@ -187,13 +187,15 @@ def test_a_file_that_is_no_results_file_is_refused_by_name(tmp_path: Path) -> No
 def test_the_documents_show_what_the_committed_file_holds(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    document = tmp_path / report.DOCUMENT.name
-    document.write_text(report.DOCUMENT.read_text())
-    monkeypatch.setattr(report, "DOCUMENT", document)
+    pages = {name: getattr(report, name) for name in ("DOCUMENT", "README")}
+    for name, page in pages.items():
+        (tmp_path / page.name).write_text(page.read_text())
+        monkeypatch.setattr(report, name, tmp_path / page.name)
     monkeypatch.setattr(report, "IMAGES", tmp_path / "images")
     report.write_documents(report.read(path), path)
-    committed = Path(BENCH).parent / "docs" / "benchmarks.md"
-    assert document.read_text() == committed.read_text()
+    for page in pages.values():
+        assert (tmp_path / page.name).read_text() == page.read_text()
+    committed = pages["DOCUMENT"]
     for image in (tmp_path / "images").iterdir():
         drawn, shown = image.read_text(), (committed.parent / "images" / image.name).read_text()
         assert NUMBER.split(drawn) == NUMBER.split(shown)
