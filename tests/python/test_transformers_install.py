@@ -211,11 +211,32 @@ def test_synced_gpus_of_an_ordinary_call_arrive(model: Any, monkeypatch: pytest.
 
 @pytest.mark.parametrize("name", ["assistant_model", "custom_generate"])
 def test_a_call_that_brings_its_own_decoding_is_refused_by_name(model: Any, name: str) -> None:
-    with (
-        install(model, CONFIG),
-        pytest.raises(ValueError, match=f"{name} is not supported while FIRE is installed"),
-    ):
+    with install(model, CONFIG), pytest.raises(ValueError, match=f"generate: {name} is not supported"):
         model.generate(tiny_models.prompts(), **ARGUMENTS, **{name: tiny_models.bigram()})
+
+
+def test_a_model_given_as_its_name_is_told_to_be_loaded() -> None:
+    with pytest.raises(
+        TypeError, match=r"^install: model: got 'org/model', expected the model that from_pretrai"
+    ):
+        install("org/model", CONFIG)
+
+
+@pytest.mark.parametrize("what", [tiny_models.tokenizer(), None, 5, print, tiny_models.Bigram])
+def test_what_is_no_model_is_refused_in_one_short_line(what: Any) -> None:
+    with pytest.raises(TypeError, match=r"^install: model: got .*, expected a model") as refusal:
+        install(what, CONFIG)
+    assert len(str(refusal.value)) < 120
+
+
+def test_the_stop_strings_of_an_ordinary_call_find_its_tokenizer(model: Any) -> None:
+    tokenizer, inputs = tiny_models.tokenizer(), tiny_models.prompts(rows=1)
+    endless = with_fire(model, inputs)
+    stop = tokenizer.decode(endless[0, 6:7])
+    assert stop not in tokenizer.decode(endless[0, 4:6])
+    with install(model, CONFIG):
+        sequences = model.generate(inputs, stop_strings=[stop], tokenizer=tokenizer, **ARGUMENTS)
+    assert torch.equal(sequences, endless[:, :7])
 
 
 def test_a_config_of_another_type_is_refused(model: Any) -> None:

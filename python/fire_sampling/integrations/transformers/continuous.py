@@ -22,7 +22,7 @@ from transformers.generation.logits_process import LogitNormalization
 import fire_sampling.numpy
 from fire_sampling.config import RECORD_WORDS, SEED_WORDS, SamplingConfig
 from fire_sampling.functional import process_logits, sample
-from fire_sampling.integrations.transformers.draw import hot_window
+from fire_sampling.integrations.transformers.draw import hot_window, warn_if_never_hot
 from fire_sampling.integrations.transformers.warpers import merge, take_apart
 from fire_sampling.packing import pack
 
@@ -61,7 +61,9 @@ class FireProcessorList(ContinuousBatchingLogitsProcessorList):
         """Raises a TypeError or ValueError, which fails the request, for fields or values that do not fit."""
         ours = set(SamplingConfig.__dataclass_fields__)
         super().check_kwargs({name: value for name, value in kwargs.items() if name not in ours})
-        self._config.replace(**{name: value for name, value in kwargs.items() if name in ours})
+        fields = {name: value for name, value in kwargs.items() if name in ours}
+        config = self._config.replace(**fields)
+        warn_if_never_hot("add_request: temperature=0", config, asked=SamplingConfig(**fields))
         if "seed" in kwargs and self._return_sequences > 1:
             raise ValueError(
                 f"seed: got {kwargs['seed']} with num_return_sequences={self._return_sequences}, expected "
@@ -134,8 +136,9 @@ def draw_with_fire(manager: Any, config: SamplingConfig, reserve_rows: Callable[
             f"generate_batch: {', '.join(tail)} cannot run between FIRE's filters and its draw in continuous "
             "batching. Leave typical_p, epsilon_cutoff, eta_cutoff and watermarking_config out"
         )
-    config = merge(config, processors.regular)
+    asked, config = config, merge(config, processors.regular)
     hot_window(config)
+    warn_if_never_hot("init_continuous_batching: do_sample=False", config, asked)
     words = pack(config, rows=1, first_row=reserve_rows(1))[0, SEED_WORDS]
     seed = int.from_bytes(words.numpy().tobytes(), "little")
     batching = manager.continuous_batching_config

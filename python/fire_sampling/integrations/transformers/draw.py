@@ -125,6 +125,28 @@ def hot_window(config: SamplingConfig) -> range:
     return window
 
 
+def warn_if_never_hot(
+    cause: str, config: SamplingConfig, asked: SamplingConfig, seeded: bool = False
+) -> None:
+    """Warns when every step is greedy, though something was asked for that only a draw could use.
+
+    Args:
+        cause: what makes it greedy, and where: the beginning of the warning.
+        config: what a sequence is drawn with.
+        asked: the fields that the caller gave.
+        seeded: whether the caller gave a seed besides.
+    """
+    full = config.resolve()
+    hot = (asked.hot_temperature, asked.hot_top_k, asked.hot_top_p, asked.hot_min_p, asked.hot_begin)
+    unused = seeded or any(value is not None for value in (asked.seed, *hot))
+    if full.temperature == 0 and not full.hot_steps and unused:
+        warnings.warn(
+            f"{cause} makes every step greedy, so the hot fields and the seed have no effect; say how many "
+            "steps of a greedy text are hot with hot_steps, or sample: do_sample=True, a temperature above 0",
+            stacklevel=4,
+        )
+
+
 def _warn_if_certain(scores: torch.Tensor, step: int) -> None:
     certain = int((scores.logsumexp(-1) - scores.amax(-1) < _NEARLY_CERTAIN).sum())
     if certain > 0:

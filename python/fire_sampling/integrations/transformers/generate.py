@@ -2,8 +2,7 @@
 
 import copy
 import operator
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +13,16 @@ from transformers.generation import utils as generation_utils
 from transformers.generation.streamers import BaseStreamer
 
 from fire_sampling.config import SEED_WORDS, SamplingConfig
-from fire_sampling.integrations.transformers.draw import Draw, ScoresInPlace, hot_window
+from fire_sampling.integrations.transformers.carry import carrying
+from fire_sampling.integrations.transformers.draw import Draw, ScoresInPlace, hot_window, warn_if_never_hot
 from fire_sampling.integrations.transformers.warpers import merge, take_apart
 from fire_sampling.integrations.transformers.windows import Windows, token_ids
 from fire_sampling.packing import pack
 
+NOTHING_CARRIED: Mapping[str, Any] = {}
 
+
+@carrying
 def fire_generate(
     model: Any,
     input_ids: torch.LongTensor,
@@ -33,6 +36,8 @@ def fire_generate(
     fire_after: Iterable[int] = (),
     fire_streamer: BaseStreamer | None = None,
     fire_synced_gpus: bool | None = None,
+    fire_carried: Mapping[str, Any] = NOTHING_CARRIED,
+    tokenizer: Any = None,
     **model_kwargs: Any,
 ) -> Any:
     """Generates as `generate` would, with every token drawn by `fire_sampling`.
@@ -50,8 +55,9 @@ def fire_generate(
         fire_first_row: the index of the first sequence when one seed is spread, to go on where a call ended.
         fire_after: ids of tokens, say of all that end a line. The hot window opens anew after each of them
             that the call itself emits, for as many steps as `hot_steps` says; the latest one counts.
-        fire_streamer: receives the tokens. generate drops its own `streamer` on the way to a callable.
-        fire_synced_gpus: whether to run until the slowest peer has finished; None decides as generate does.
+        fire_streamer, fire_synced_gpus: generate's `streamer` and `synced_gpus`, for callers that hide this
+            function's signature from generate. Elsewhere they work under their own names.
+        fire_carried, tokenizer: what generate set aside, filled in as it is called; see carry.py.
 
     Returns:
         What `generate` returns: int64 [R, length], or with `return_dict_in_generate` a `ModelOutput`. Its
@@ -60,9 +66,10 @@ def fire_generate(
     Raises:
         TypeError: `fire_config` is not a `SamplingConfig`; `fire_seed` or `fire_after` is or holds something
             else than integers.
-        ValueError: a regular field of `fire_config` contradicts generate's; a decoding mode other than
-            sampling and greedy decoding was asked for; `fire_seed` does not fit the number of sequences, or
-            64 bits; `fire_after` holds a negative number, or no step is hot for it to move.
+        ValueError: an `assistant_model`, or two streamers, were given; a regular field of `fire_config`
+            contradicts generate's; a decoding mode other than sampling and greedy decoding was asked for;
+            `fire_seed` does not fit the number of sequences, or 64 bits; `fire_after` holds a negative
+            number, or no step is hot for it to move.
     """
     request = Request(
         fire_config,
@@ -70,6 +77,7 @@ def fire_generate(
         lambda rows: fire_first_row,
         fire_streamer,
         fire_synced_gpus,
+        fire_carried,
         token_ids("fire_generate: fire_after", fire_after),
     )
     return decode(
@@ -92,13 +100,8 @@ class Request:
     first_row: Callable[[int], int]  # given R; called once all else is found in order
     streamer: BaseStreamer | None
     synced_gpus: bool | None
+    carried: Mapping[str, Any]  # what generate set aside
     after: tuple[int, ...] = ()
-
-    def asks_for_a_draw(self) -> bool:
-        """Something was given that only a draw could use."""
-        config = self.config or SamplingConfig()
-        hot = (config.hot_temperature, config.hot_top_k, config.hot_top_p, config.hot_min_p, config.hot_begin)
-        return any(value is not None for value in (self.seed, config.seed, *hot))
 
 
 def decode(
@@ -116,16 +119,15 @@ def decode(
         raise TypeError(
             f"fire_generate: fire_config: got {type(request.config).__name__}, expected a SamplingConfig"
         )
+    streamer = request.carried.get("streamer")
+    if streamer is not None and request.streamer is not None:
+        raise ValueError("fire_generate: got streamer and fire_streamer, expected one of them")
     _reject_other_modes(generation_config)
     processors = take_apart(logits_processor, generation_config)
-    config = merge(request.config or SamplingConfig(), processors.regular)
+    asked = request.config or SamplingConfig()
+    config = merge(asked, processors.regular)
     hot = hot_window(config)
-    if not generation_config.do_sample and not hot and request.asks_for_a_draw():
-        warnings.warn(
-            "fire_generate: do_sample=False makes every step greedy, so the hot fields and the seed have no "
-            "effect; pass do_sample=True, or hot_steps for hot steps in a greedy text",
-            stacklevel=3,
-        )
+    warn_if_never_hot("fire_generate: do_sample=False", config, asked, seeded=request.seed is not None)
     if request.after and not hot:
         raise ValueError(
             "fire_generate: fire_after: got token ids, expected none: hot_steps is 0, so no window opens"
@@ -145,14 +147,15 @@ def decode(
     if request.streamer is not None:
         put: Callable[[torch.Tensor], None] = request.streamer.put
         put(input_ids.cpu())  # generate shows the prompt to its own streamer only
+    synced_gpus = request.carried.get("synced_gpus", False) if request.carried else _synced_gpus(model)
     return type(model)._sample(
         model,
         input_ids,
         logits_processor=LogitsProcessorList([*processors.kept, draw]),
         stopping_criteria=stopping_criteria,
         generation_config=loop_config,
-        synced_gpus=_synced_gpus(model) if request.synced_gpus is None else request.synced_gpus,
-        streamer=request.streamer,
+        synced_gpus=synced_gpus if request.synced_gpus is None else request.synced_gpus,
+        streamer=streamer if request.streamer is None else request.streamer,
         **model_kwargs,
     )
 
@@ -248,7 +251,7 @@ def _reject_other_modes(config: GenerationConfig) -> None:
 
 
 def _synced_gpus(model: Any) -> bool:
-    """What generate computes for its own loops and drops on the way to a callable."""
+    """What generate decides, where it could not be carried from there."""
     distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
     if not distributed or torch.distributed.get_world_size() == 1:
         return False

@@ -4,36 +4,42 @@ import functools
 import inspect
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 import transformers
 
 from fire_sampling.config import SamplingConfig
-from fire_sampling.integrations.transformers.generate import Request, decode
+from fire_sampling.integrations.transformers.carry import carrying
+from fire_sampling.integrations.transformers.generate import NOTHING_CARRIED, Request, decode
+from fire_sampling.integrations.transformers.owner import check_model, own_attributes, owner_of
 
 
 def install(model: Any, config: SamplingConfig) -> "Installation":
     """Makes every `model.generate(...)` draw its tokens with `fire_sampling`, until the result's `remove()`.
 
     So does continuous batching: `generate_batch`, and every manager that the model makes. Callers go on as
-    before, `streamer` and `synced_gpus` included. A `config.seed` is spread over all sequences that the model
+    before. A `config.seed` is spread over all sequences that the model
     will generate, in order: no two calls share random numbers, and a new installation repeats them all.
     Processes that generate side by side need seeds of their own.
 
     Args:
-        model: an object with transformers' `generate`. Only this object is changed, not its class.
+        model: an object with transformers' `generate`. Only this object is changed, not its class; or, where
+            it has no method of its own, the object that it delegates to: the model inside a compiled module,
+            the base of a PEFT model for continuous batching.
         config: as `fire_config` of `fire_generate`.
 
     Raises:
         RuntimeError: FIRE is installed in this model already.
-        TypeError: `config` is not a `SamplingConfig`, or `model` no model.
+        TypeError: `config` is not a `SamplingConfig`, or `model` no model whose `generate` can be replaced.
+
+    Nothing is changed when it raises. `generate` raises a `RuntimeError` if the model's own turns out to have
+    a loop that cannot be replaced, as Musicgen's.
     """
     if not isinstance(config, SamplingConfig):
         raise TypeError(f"install: config: got {type(config).__name__}, expected a SamplingConfig")
-    if isinstance(model, type) or not callable(getattr(model, "generate", None)):
-        raise TypeError(f"install: model: got {model!r}, expected a model with generate, not its class")
+    check_model(model)
     return Installation(model, config)
 
 
@@ -41,7 +47,12 @@ class Installation:
     """What `install` returns. `remove()`, or the end of a `with`, gives the model its own `generate` back."""
 
     def __init__(self, model: Any, config: SamplingConfig) -> None:
-        if isinstance(_installation_of(model, "generate"), Installation):
+        replacements: dict[str, Callable[..., Any]] = {
+            "generate": self._generate,
+            "init_continuous_batching": self._init_continuous_batching,
+        }
+        owners = {name: owner_of(model, name) for name in replacements}
+        if any(_installation_of(owner, name) is not None for name, owner in owners.items()):
             raise RuntimeError(
                 "install: FIRE is installed in this model already; remove() that installation first"
             )
@@ -50,19 +61,37 @@ class Installation:
         self._rows_drawn = 0
         self._rows_lock = threading.Lock()
         self._removed = False
-        self._shadowed: dict[str, Any] = {}  # somebody else's patches of this very object
-        self._shadow("generate", self._generate)
-        if hasattr(model, "init_continuous_batching"):
-            self._shadow("init_continuous_batching", self._init_continuous_batching)
+        self._owners: dict[str, Any] = {}  # of the methods replaced so far
+        self._shadowed: dict[str, Any] = {}  # somebody else's patches of these very objects
+        try:
+            for name, owner in owners.items():
+                if owner is not None:
+                    self._shadow(owner, name, replacements[name])
+            _check_takes_a_loop(self._original(owners["generate"], "generate"), type(model).__name__)
+        except Exception:
+            self._restore()
+            raise
 
-    def _shadow(self, name: str, replacement: Callable[..., Any]) -> None:
-        @functools.wraps(getattr(type(self._model), name))
+    def _shadow(self, owner: Any, name: str, replacement: Callable[..., Any]) -> None:
+        @functools.wraps(getattr(type(owner), name, getattr(owner, name)))
         def method(model: Any, *args: Any, **kwargs: Any) -> Any:
             return replacement(model, *args, **kwargs)
 
         method.__fire_installation__ = self  # type: ignore[attr-defined]
-        self._shadowed[name] = vars(self._model).get(name)
-        setattr(self._model, name, types.MethodType(method, self._model))  # a deep copy binds to its model
+        shadowed = own_attributes(owner).get(name)
+        try:
+            setattr(owner, name, types.MethodType(method, owner))  # a deep copy binds to its model
+        except (AttributeError, TypeError) as error:
+            raise TypeError(
+                f"install: model: got {type(owner).__name__}, whose {name} cannot be replaced: {error}"
+            ) from error
+        self._owners[name], self._shadowed[name] = owner, shadowed
+
+    def _restore(self) -> None:
+        for name, owner in self._owners.items():
+            delattr(owner, name)
+            if self._shadowed[name] is not None:
+                setattr(owner, name, self._shadowed[name])
 
     def remove(self) -> None:
         """Gives the model its own methods back; the second time, does nothing.
@@ -74,15 +103,12 @@ class Installation:
         """
         if self._removed:
             return
-        for name in self._shadowed:
-            if _installation_of(self._model, name) is not self:
+        for name, owner in self._owners.items():
+            if _installation_of(owner, name) is not self:
                 raise RuntimeError(
                     f"Installation.remove: model.{name} was replaced after install; undo that first"
                 )
-        for name, shadowed in self._shadowed.items():
-            delattr(self._model, name)
-            if shadowed is not None:
-                setattr(self._model, name, shadowed)
+        self._restore()
         if hasattr(self._model, "destroy_cached_continuous_batching_manager"):
             self._model.destroy_cached_continuous_batching_manager()
         self._removed = True
@@ -121,19 +147,38 @@ class Installation:
             kwargs.get("cache_implementation") == "paged"
         ):  # generate_batch in disguise, with no loop to replace
             return original(*args, **kwargs)
-        call = inspect.signature(type(model).generate).bind(model, *args, **kwargs)
-        for name in ("assistant_model", "custom_generate"):
-            if _take_out(call, name) is not None:
-                raise ValueError(f"generate: {name} is not supported while FIRE is installed in the model")
-        # generate hands neither of these to a callable.
-        streamer = _take_out(call, "streamer")
-        synced_gpus = _take_out(call, "synced_gpus")
-        request = Request(self._config, None, self._reserve_rows, streamer, synced_gpus)
+        call = inspect.signature(getattr(type(model), "generate", None) or original).bind(
+            model, *args, **kwargs
+        )
+        if _take_out(call, "custom_generate") is not None:
+            raise ValueError(
+                "generate: custom_generate is not supported while FIRE is installed in the model"
+            )
+        ran = False
 
-        def loop(model: Any, input_ids: torch.LongTensor, **kwargs: Any) -> Any:
+        @carrying
+        def loop(
+            model: Any,
+            input_ids: torch.LongTensor,
+            *,
+            fire_carried: Mapping[str, Any] = NOTHING_CARRIED,
+            tokenizer: Any = None,
+            **kwargs: Any,
+        ) -> Any:
+            nonlocal ran
+            ran = True
+            request = Request(self._config, None, self._reserve_rows, None, None, fire_carried)
             return decode(request, model, input_ids, **kwargs)
 
-        return original(*call.args[1:], **call.kwargs, custom_generate=loop)
+        try:
+            output = original(*call.args[1:], **call.kwargs, custom_generate=loop)
+        except (TypeError, ValueError) as error:
+            if ran or "custom_generate" not in str(error):
+                raise
+            raise RuntimeError(_own_loop(model)) from error
+        if not ran:
+            raise RuntimeError(_own_loop(model))
+        return output
 
     def _reserve_rows(self, rows: int) -> int:
         with self._rows_lock:
@@ -142,8 +187,25 @@ class Installation:
         return first_row
 
 
-def _installation_of(model: Any, name: str) -> Any:
-    return getattr(vars(model).get(name), "__fire_installation__", None)
+def _installation_of(owner: Any, name: str) -> Any:
+    return getattr(own_attributes(owner).get(name), "__fire_installation__", None)
+
+
+def _check_takes_a_loop(generate: Callable[..., Any], model: str) -> None:
+    try:
+        inspect.signature(generate).bind_partial(custom_generate=None)
+    except TypeError as error:
+        raise TypeError(
+            f"install: model: got {model}, whose generate takes no custom_generate, expected one that "
+            "takes it or passes its keyword arguments on"
+        ) from error
+
+
+def _own_loop(model: Any) -> str:
+    return (
+        f"generate: {type(model).__name__} generates with a loop of its own, in which FIRE cannot draw; "
+        "remove() what install returned"
+    )
 
 
 def _take_out(call: inspect.BoundArguments, name: str) -> Any:

@@ -5,7 +5,7 @@ from transformers.generation.logits_process import LogitsProcessor
 
 from fire_sampling.config import SamplingConfig
 from fire_sampling.functional import heat_logits_
-from fire_sampling.integrations.transformers.draw import hot_window
+from fire_sampling.integrations.transformers.draw import hot_window, warn_if_never_hot
 from fire_sampling.integrations.transformers.warpers import with_transformers_rules
 from fire_sampling.packing import pack
 
@@ -44,6 +44,7 @@ class FireLogitsProcessor(LogitsProcessor):
             raise ValueError(f"FireLogitsProcessor: prompt_length: got {prompt_length}, expected 0 or more")
         self._config = with_transformers_rules(config)
         self._hot = hot_window(self._config)
+        warn_if_never_hot("FireLogitsProcessor: temperature=0", self._config, asked=config)
         self._prompt_length = prompt_length
         self._start = 0 if prompt_length is None else prompt_length
         self._last_shape: tuple[int, int] | None = None
