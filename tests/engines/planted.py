@@ -157,6 +157,10 @@ _REQUEST = [
             _DEFAULT,
         ),
         ("default-widens-top-k", "hot_top_k <= 0 or hot_top_k > params.top_k", "hot_top_k <= 0", _DEFAULT),
+    ),
+    *in_file(
+        1,
+        "../hot_keys.py",
         (
             "steps-0-is-no-steps-given",
             "phase = phase.replace(**{field: value})",

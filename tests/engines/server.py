@@ -67,6 +67,13 @@ def complete(address: str, **fields: Any) -> list[int]:
     return tokens
 
 
+def refuse(address: str, **fields: Any) -> str:
+    """The message of a completion that is refused with status 400."""
+    answer = httpx.post(f"{address}/v1/completions", json=request(address, **fields), timeout=60)
+    assert answer.status_code == 400, answer.text
+    return str(answer.json()["error"]["message"])
+
+
 def stream(address: str, **fields: Any) -> list[list[int]]:
     """The tokens of each event that a stream is sent in."""
     events: list[list[int]] = []

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from child import run_child
 from engine import PROCESSOR, RUNNER, engine, model_runner
 
 from fire_sampling import selftest
@@ -141,20 +139,12 @@ def test_logits_that_no_operator_takes_go_to_vllms_own_sampler_which_is_said_onc
 # ---- the plugin ----
 
 PROGRAM = """
-import json, os, sys
-sys.path[:0] = {paths!r}
-if os.environ["VLLM_USE_V2_MODEL_RUNNER"] == "1":
-    import triton_interpreter
-    triton_interpreter.install()
-    triton_interpreter.replace_filters()
-from engine import engine, model_runner
-from vllm import SamplingParams
 with engine({model!r}, logits_processors={processors!r}) as llm:
     alone = os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
     sampler = type(model_runner(llm).sampler).__name__ if alone else None
     params = [SamplingParams(**kind) for kind in {kinds!r}]
     outputs = llm.generate([{{"prompt_token_ids": [5, 9, 30]}}] * len(params), params, use_tqdm=False)
-    print("RESULT", json.dumps([sampler, [list(output.outputs[0].token_ids) for output in outputs]]))
+    result = [sampler, [list(output.outputs[0].token_ids) for output in outputs]]
 """
 
 KINDS = [SEEDED, dict(temperature=1.0, max_tokens=6), dict(temperature=0.0, max_tokens=4)]
@@ -162,20 +152,12 @@ KINDS = [SEEDED, dict(temperature=1.0, max_tokens=6), dict(temperature=0.0, max_
 
 def run_engine(model: Path, installed: Path | None, processors: list[str] | None, **environment: str) -> Any:
     """An engine in a process of its own: its sampler, where that can be seen, and the tokens of `KINDS`."""
-    paths = [str(Path(__file__).parent)]
-    program = PROGRAM.format(paths=paths, model=str(model), processors=processors, kinds=KINDS)
+    program = PROGRAM.format(model=str(model), processors=processors, kinds=KINDS)
     found = os.environ.get("PYTHONPATH", "")
     searched = found if installed is None else f"{installed}:{found}"
-    child = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": searched, **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert child.returncode == 0, child.stderr
-    (result,) = (line for line in child.stdout.splitlines() if line.startswith("RESULT "))
-    return json.loads(result.removeprefix("RESULT "))
+    status, result, log = run_child(program, PYTHONPATH=searched, **environment)
+    assert status == 0, log
+    return result
 
 
 def test_an_installed_wheel_changes_no_token_before_it_is_enabled_and_then_draws_them(
@@ -185,7 +167,7 @@ def test_an_installed_wheel_changes_no_token_before_it_is_enabled_and_then_draws
     inert = run_engine(tiny_llama, installed, None)
     assert without[0] == "Sampler"
     assert inert == without
-    enabled = run_engine(tiny_llama, installed, [PROCESSOR], FIRE_VLLM="1")
+    enabled = run_engine(tiny_llama, installed, None, FIRE_VLLM="1")
     assert enabled[0] == "FusedSampler"
     assert enabled[1][0] != without[1][0], "expected a seed for which the samplers differ"
     assert enabled[1][2] == without[1][2], "greedy tokens are the same ones"
@@ -207,6 +189,21 @@ if RUNNER == 1:
                 fused.install(runner)
         finally:
             processors.pop()
+
+    @pytest.mark.parametrize("others", [0, 1])
+    def test_steps_wait_for_tokens_only_where_another_processor_may_read_them(
+        runner: Any, monkeypatch: pytest.MonkeyPatch, others: int
+    ) -> None:
+        class Reader:
+            pass
+
+        batch = runner.input_batch
+        assert batch.logitsprocs_need_output_token_ids
+        monkeypatch.setattr(batch, "logitsprocs_need_output_token_ids", True)
+        processors = [*batch.logitsprocs.non_argmax_invariant, *[Reader()] * others]
+        monkeypatch.setattr(batch.logitsprocs, "non_argmax_invariant", processors)
+        fused.install(runner)
+        assert batch.logitsprocs_need_output_token_ids == bool(others)
 
     def test_a_worker_in_a_process_that_vllm_starts_draws_as_one_in_the_same_process(
         tiny_llama: Path, installed: Path

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 from engine import engine, model_runner
 from pages import blocks
-from server import complete, server, stream
+from server import complete, refuse, server, stream
 
 from fire_sampling.integrations.vllm import fused
 
@@ -59,7 +61,7 @@ def expected(tiny_llama: Path) -> list[list[int]]:
 def address(
     expected: list[list[int]], tiny_llama: Path, installed: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    (command,) = blocks("docs/vllm.md", "sh", containing="FIRE_VLLM=1")
+    command = blocks("docs/vllm.md", "sh", containing="FIRE_VLLM=1")[0]
     path = f"{installed}:{os.environ.get('PYTHONPATH', '')}"
     log = tmp_path_factory.mktemp("server") / "log"
     with server(command, tiny_llama, log, PYTHONPATH=path) as each:
@@ -79,3 +81,33 @@ def test_a_stream_has_the_same_tokens_as_they_come(address: str, expected: list[
         events = stream(address, **request)
         assert [token for event in events for token in event] == tokens
         assert len(events) > 1, "expected an answer in more than one piece"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (dict(vllm_xargs={"fire_temp": 30}), "'fire_temp': no such key, expected one of fire_temperature"),
+        (dict(vllm_xargs={"fire_temperature": -1}), "fire_temperature: got -1.0, expected [0, inf]"),
+        (dict(vllm_xargs={"hot_top_k": 8}), "'hot_top_k': no such key, expected fire_top_k"),
+        (
+            dict(vllm_xargs=HOT, temperature=0.0),
+            "fire_steps: got none with temperature 0, expected 1 for a hot",
+        ),
+    ],
+)
+def test_the_switch_alone_refuses_what_is_wrong_with_status_400_and_the_engine_goes_on(
+    address: str, expected: list[list[int]], fields: dict[str, Any], message: str
+) -> None:
+    assert message in refuse(address, **fields)
+    assert complete(address, **REQUESTS[0]) == expected[0]
+
+
+def test_the_client_of_the_examples_finds_fire_on(address: str) -> None:
+    program = Path(__file__).parents[2] / "examples" / "vllm_client.py"
+    command = [sys.executable, str(program), f"{address}/v1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    *answers, last = [line for line in done.stdout.splitlines() if line.startswith(("FIRE", *"0123"))]
+    assert [answer[:2] for answer in answers] == ["0:", "1:", "2:", "3:"]
+    assert last.startswith("FIRE is on: ")
+    assert "'fire_heat': no such key, expected one of fire_temperature" in last

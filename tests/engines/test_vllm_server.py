@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from pages import blocks
-from server import complete, request, server, stream
+from server import complete, refuse, server, stream
 from trl.generation.vllm_client import VLLMClient
 
 KEYS = {"fire_steps": 1, "fire_temperature": 30, "fire_top_k": 8}
@@ -20,15 +19,9 @@ KEYS = {"fire_steps": 1, "fire_temperature": 30, "fire_top_k": 8}
 
 @pytest.fixture(scope="module")
 def address(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    command, _ = blocks("docs/vllm.md", "sh", containing="api_server")  # the other is of the fused sampler
+    (command,) = blocks("docs/vllm.md", "sh", containing="--logits-processors")
     with server(command, tiny_llama, tmp_path_factory.mktemp("server") / "log") as each:
         yield each
-
-
-def refuse(address: str, **fields: Any) -> str:
-    answer = httpx.post(f"{address}/v1/completions", json=request(address, **fields), timeout=60)
-    assert answer.status_code == 400, answer.text
-    return answer.text
 
 
 def test_a_request_that_asks_for_it_is_hot_and_others_are_not(address: str) -> None:
@@ -60,11 +53,12 @@ def test_a_stream_has_the_tokens_of_the_whole_answer(address: str) -> None:
         ({"fire_temperature": -1}, "fire_temperature: got -1.0, expected [0, inf]"),
         ({"fire_top_k": "16"}, "fire_top_k: got '16', expected an integer"),
         ({"fire_steps": 2.5}, "fire_steps: got 2.5, expected an integer"),
+        ({"hot_temperature": 30}, "'hot_temperature': no such key, expected fire_temperature"),
         ({"fire_after": [10]}, "fire_after: got token ids, expected none: it needs vLLM's V2 runner"),
     ],
 )
 def test_a_wrong_key_is_status_400_with_the_reason(address: str, keys: dict[str, Any], message: str) -> None:
-    assert message in json.loads(refuse(address, vllm_xargs=keys))["error"]["message"]
+    assert message in refuse(address, vllm_xargs=keys)
     assert len(complete(address)) == 4
 
 

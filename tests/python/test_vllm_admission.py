@@ -13,7 +13,7 @@ import fire_sampling as fire
 from fire_sampling.integrations.vllm.admission import STRICTEST, Engine, calling_engine, hands_over, refusal
 from fire_sampling.integrations.vllm.batch_rows import BatchRows
 from fire_sampling.integrations.vllm.request_slots import RequestSlots
-from fire_sampling.integrations.vllm.requests import read_settings
+from fire_sampling.integrations.vllm.requests import HOT_KEYS
 
 VOCABULARY = 64
 
@@ -77,7 +77,25 @@ def test_hands_over_says_what_the_operator_does() -> None:
 
 def test_of_an_engine_that_nobody_shows_the_strictest_is_assumed() -> None:
     assert calling_engine() == STRICTEST
-    assert refusal(params(), read_settings({"fire_after": [1]}), STRICTEST) is not None  # type: ignore[arg-type]
+    settings = HOT_KEYS.read({"fire_after": [1]})
+    assert settings is not None
+    assert refusal(params(), settings, STRICTEST) is not None
+
+
+@pytest.mark.parametrize("keys", [{"fire_temperature": 30.0, "fire_top_k": 16}, {"fire_after": [1]}])
+def test_a_greedy_request_whose_keys_would_heat_nothing_is_refused(keys: dict[str, Any]) -> None:
+    engine = Engine(2, "raw_logprobs", False, VOCABULARY)
+    for steps, refused in ((None, True), (1, False)):
+        settings = HOT_KEYS.read(keys if steps is None else {**keys, "fire_steps": steps})
+        assert settings is not None
+        reason = refusal(params(temperature=0.0), settings, engine)
+        assert (reason is not None) == refused
+        assert reason is None or reason.startswith(
+            "fire_steps: got none with temperature 0, expected 1 for a hot"
+        )
+    continuation = HOT_KEYS.read({"fire_steps": 0})
+    assert continuation is not None
+    assert refusal(params(temperature=0.0), continuation, engine) is None
 
 
 def test_the_engine_is_that_of_the_caller() -> None:

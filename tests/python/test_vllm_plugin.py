@@ -80,11 +80,11 @@ def test_an_unasked_plugin_loads_neither_torch_nor_the_operators_and_leaves_impo
         run([sys.executable, "-c", program], None, **environment)
 
 
-def test_an_asked_plugin_still_loads_nothing_where_no_worker_is_made() -> None:
+def test_an_asked_plugin_still_loads_nothing_where_no_engine_and_no_worker_is_made() -> None:
     program = (
         "import sys, fire_sampling_vllm; fire_sampling_vllm.register(); fire_sampling_vllm.register();"
         "assert not {'torch', 'numpy', 'fire_sampling', 'vllm'} & set(sys.modules);"
-        "assert sum(type(f).__module__ == 'fire_sampling_vllm' for f in sys.meta_path) == 1"
+        "assert sum(type(f).__module__ == 'fire_sampling_vllm' for f in sys.meta_path) == 2"
     )
     run([sys.executable, "-c", program], None, FIRE_VLLM="1")
 

@@ -6,15 +6,10 @@ from typing import Any
 import pytest
 
 from fire_sampling import SamplingConfig
-from fire_sampling.integrations.vllm.requests import (
-    KEYS,
-    FireSettings,
-    default_settings,
-    read_settings,
-    sampling_config,
-    settings_for,
-)
+from fire_sampling.integrations.hot_keys import FIELDS, FireSettings, HotKeys
+from fire_sampling.integrations.vllm.requests import HOT_KEYS, sampling_config, settings_for
 
+read_settings, default_settings = HOT_KEYS.read, HOT_KEYS.default
 HOT = FireSettings(SamplingConfig(hot_temperature=30.0, hot_top_k=16))
 
 
@@ -38,7 +33,7 @@ def test_every_key_arrives_in_its_field() -> None:
         ),
         after=(10, 13),
     )
-    assert {*keys, "fire_after"} == set(KEYS)
+    assert {*keys, "fire_after"} == set(HOT_KEYS.names)
 
 
 @pytest.mark.parametrize(
@@ -59,14 +54,39 @@ def test_every_key_arrives_in_its_field() -> None:
         ("fire_min_p", -0.1, r"fire_min_p: got -0.1, expected \[0, 1\]"),
         ("fire_begin", -1, "fire_begin: got -1, expected 0 to 2147483647"),
         ("fire_steps", True, "fire_steps: got True, expected an integer"),
-        ("fire_after", 13, "fire_after: got 13, expected a list of token ids, integers from 0"),
-        ("fire_after", [-1], r"fire_after: got \[-1\], expected a list of token ids"),
-        ("fire_after", ["\n"], "fire_after: got .*, expected a list of token ids"),
+        ("fire_after", 13, "fire_after: got 13, expected token ids, integers from 0"),
+        ("fire_after", [-1], "fire_after: got -1 among them, expected integers from 0"),
+        ("fire_after", ["\n"], "fire_after: got .* among them, expected integers from 0"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_what_was_expected(key: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         read_settings({key: value})
+
+
+@pytest.mark.parametrize("name", [*FIELDS.values(), "hot_after"])
+def test_the_name_of_a_field_is_refused_with_that_of_the_key(name: str) -> None:
+    key = name.replace("hot_", "fire_")
+    with pytest.raises(ValueError, match=f"^'{name}': no such key, expected {key}$"):
+        read_settings({"other": 1, name: 30})
+    with pytest.raises(ValueError, match=f"^FIRE_VLLM_DEFAULT: '{name}': no such key, expected {key}$"):
+        default_settings({"FIRE_VLLM_DEFAULT": f'{{"{name}": 30}}'})
+
+
+def test_every_field_of_the_hot_phase_has_a_key_and_an_engine_may_lack_the_tokens_that_open_windows() -> None:
+    hot = {name for name in vars(SamplingConfig()) if name.startswith("hot_")}
+    assert hot == set(FIELDS.values())
+    keys = HotKeys("FIRE_SGLANG_DEFAULT", after=False)
+    with pytest.raises(
+        ValueError, match=r"^'fire_after': no such key, expected one of fire_temperature, .*fire_steps$"
+    ):
+        keys.read({"fire_after": [3]})
+    assert keys.read({"hot_after": 3}) is None
+
+
+def test_tokens_that_open_windows_of_no_step_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^fire_after: got token ids, expected none with fire_steps 0"):
+        read_settings({"fire_after": [13], "fire_steps": 0})
 
 
 def test_the_default_is_off_unless_the_variable_is_set() -> None:

@@ -128,7 +128,7 @@ def contract(requests: list[Any]) -> list[fire.SamplingConfig]:
     return configs
 
 
-def test_the_entry_point_registers_the_backend_and_changes_nothing_else() -> None:
+def test_the_entry_point_registers_the_backend_and_looks_at_requests_and_changes_nothing_else() -> None:
     before = set(stock._CUSTOM_SAMPLER_FACTORIES)
     plugins = load_plugins_by_group(GENERAL_PLUGINS_GROUP)
     function, _ = plugins["fire_sampling"]
@@ -136,7 +136,8 @@ def test_the_entry_point_registers_the_backend_and_changes_nothing_else() -> Non
     function()
     assert set(stock._CUSTOM_SAMPLER_FACTORIES) - before == {"fire"}
     assert sampling_batch_info.SamplingBatchInfo is StockBatchInfo
-    assert not HookRegistry._hooks
+    assert list(HookRegistry._hooks) == ["sglang.srt.sampling.sampling_params.SamplingParams.verify"]
+    HookRegistry.reset()
     stock._CUSTOM_SAMPLER_FACTORIES.pop("fire")
 
 
@@ -296,10 +297,11 @@ def test_unseeded_requests_differ_by_id_and_repeat_under_the_same_engine_seed(co
     ("keys", "message"),
     [
         ({"fire_top_p": 2.0}, "fire_top_p: got 2.0, expected [0, 1]"),
-        ({"fire_heat": 2.0}, "fire_heat: got 2.0, expected one of fire_temperature, fire_top_k,"),
+        ({"fire_heat": 2.0}, "'fire_heat': no such key, expected one of fire_temperature, fire_top_k,"),
+        ({"hot_top_k": 4}, "'hot_top_k': no such key, expected fire_top_k"),
     ],
 )
-def test_keys_that_do_not_fit_leave_their_request_without_fire_and_are_logged(
+def test_keys_that_do_not_fit_and_were_not_refused_leave_their_request_without_fire_and_are_logged(
     configured: Any, caplog: pytest.LogCaptureFixture, keys: dict[str, Any], message: str
 ) -> None:
     sampler = configured()
@@ -313,13 +315,73 @@ def test_keys_that_do_not_fit_leave_their_request_without_fire_and_are_logged(
     assert f"Request bad is sampled without FIRE: {message}" in caplog.text
 
 
-@pytest.mark.parametrize("default", ["hot", "[1]", '{"fire_steps": -1}', '{"temperature": 2, "fire_x": 1}'])
+@pytest.mark.parametrize(
+    "default", ["hot", "[1]", "{}", '{"fire_steps": -1}', '{"temperature": 2}', '{"hot_temperature": 30}']
+)
 def test_a_default_that_does_not_fit_stops_the_server_at_its_start(
     configured: Any, monkeypatch: pytest.MonkeyPatch, default: str
 ) -> None:
     monkeypatch.setenv("FIRE_SGLANG_DEFAULT", default)
-    with pytest.raises(ValueError, match=r"^(FIRE_SGLANG_DEFAULT|fire_\w+): got .* expected"):
+    with pytest.raises(ValueError, match=r"^FIRE_SGLANG_DEFAULT: .* expected"):
         configured()
+
+
+@pytest.fixture
+def verify(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """What SGLang's tokenizer manager does with the settings of a request, plugin and all."""
+    original = SamplingParams.verify
+    backend._warn_once.cache_clear()
+
+    def settle(**settings: Any) -> None:
+        HookRegistry.apply_hooks()
+        params = SamplingParams(**{**REGULAR, **settings})
+        params.normalize(None)
+        params.verify(VOCABULARY)
+
+    yield settle
+    SamplingParams.verify = original
+    HookRegistry.reset()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"custom_params": {"fire_top_p": 2.0}}, r"fire_top_p: got 2\.0, expected \[0, 1\]"),
+        ({"custom_params": {"fire_heat": 2.0}}, "'fire_heat': no such key, expected one of fire_temperature"),
+        ({"custom_params": {"hot_top_k": 4}}, "'hot_top_k': no such key, expected fire_top_k"),
+        ({"custom_params": HOT, "temperature": 0.0}, "fire_steps: got none with temperature 0, expected 1"),
+    ],
+)
+def test_a_wrong_request_is_refused_where_it_comes(
+    configured: Any, verify: Any, settings: dict[str, Any], message: str
+) -> None:
+    configured()
+    with pytest.raises(ValueError, match=f"^{message}"):
+        verify(**settings)
+    verify(custom_params=HOT)
+    verify(custom_params={"fire_steps": 1}, temperature=0.0)
+    verify(custom_params={"theirs": 1})
+
+
+def test_keys_and_a_default_that_nothing_reads_are_said_once(
+    configured: Any, verify: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(backend._logger, "warning", lambda message, *args: said.append(message % args))
+    configured(sampling_backend="pytorch")
+    verify()
+    verify(custom_params={"theirs": 1})
+    assert said == []
+    for _ in range(3):
+        verify(custom_params=HOT)
+    monkeypatch.setenv("FIRE_SGLANG_DEFAULT", json.dumps(HOT))
+    verify()
+    verify()
+    where = "the sampling backend is pytorch, expected fire"
+    assert said == [
+        f"fire_sampling: nothing reads the fire_ keys of requests: {where}",
+        f"fire_sampling: FIRE_SGLANG_DEFAULT is set, and nothing reads it: {where}",
+    ]
 
 
 def test_what_samples_by_a_path_of_its_own_is_refused_at_the_start(configured: Any) -> None:

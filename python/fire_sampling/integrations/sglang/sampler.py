@@ -12,7 +12,7 @@ from sglang.srt.runtime_context import get_device, get_exec, get_spec
 from sglang.srt.sampling import sampling_batch_info as batches
 
 from fire_sampling.functional import log_prob, process_logits, sample
-from fire_sampling.integrations.sglang.requests import Recorder, default_phase
+from fire_sampling.integrations.sglang.requests import HOT_KEYS, Recorder
 
 _BATCH_CLASS = "sglang.srt.sampling.sampling_batch_info.SamplingBatchInfo"
 _recorder: Recorder | None = None
@@ -33,7 +33,7 @@ def make_sampler() -> FireSampler:
     for name, value in own_paths.items():
         if value is not None:
             raise ValueError(f"--sampling-backend fire: {name} is {value!r}, expected none")
-    _recorder = Recorder(default_phase(), get_device().random_seed)
+    _recorder = Recorder(HOT_KEYS.default(), get_device().random_seed)
     if batches.SamplingBatchInfo is not FireBatchInfo:
         HookRegistry.register(_BATCH_CLASS, FireBatchInfo, HookType.REPLACE)
         HookRegistry.apply_hooks()

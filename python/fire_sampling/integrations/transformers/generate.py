@@ -13,10 +13,11 @@ from transformers.generation import utils as generation_utils
 from transformers.generation.streamers import BaseStreamer
 
 from fire_sampling.config import SEED_WORDS, SamplingConfig
+from fire_sampling.integrations.hot_keys import token_ids
 from fire_sampling.integrations.transformers.carry import carrying
 from fire_sampling.integrations.transformers.draw import Draw, ScoresInPlace, hot_window, warn_if_never_hot
 from fire_sampling.integrations.transformers.warpers import merge, take_apart
-from fire_sampling.integrations.transformers.windows import Windows, token_ids
+from fire_sampling.integrations.transformers.windows import Windows
 from fire_sampling.packing import pack
 
 NOTHING_CARRIED: Mapping[str, Any] = {}

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import torch
 
-from fire_sampling._checks import is_integer, shown
 from fire_sampling.config import word_of
 
 _HOT_BEGIN, _HOT_STEPS = word_of("hot_begin"), word_of("hot_steps")
@@ -37,22 +36,3 @@ class Windows:
         begin = torch.where(is_open, self._latest, self._first).to(torch.int32)
         for records in self._records:
             records[:, _HOT_BEGIN] = begin
-
-
-def token_ids(argument: str, value: Iterable[int]) -> tuple[int, ...]:
-    """The ids in `value`, each once.
-
-    Raises:
-        TypeError, ValueError: it is no iterable of integers from 0; the message names `argument`.
-    """
-    if isinstance(value, torch.Tensor):
-        value = value.tolist()
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        raise TypeError(f"{argument}: got {shown(value)}, expected token ids, integers from 0")
-    ids = list(value)
-    for token in ids:
-        if not is_integer(token):
-            raise TypeError(f"{argument}: got {shown(token)} among them, expected integers from 0")
-        if token < 0:
-            raise ValueError(f"{argument}: got {token} among them, expected integers from 0")
-    return tuple(sorted({int(token) for token in ids}))

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from fire_sampling.config import SamplingConfig
-from fire_sampling.integrations.vllm.requests import FireSettings, sampling_config
+from fire_sampling.integrations.hot_keys import FireSettings, refusal_of_greedy
+from fire_sampling.integrations.vllm.requests import is_greedy, sampling_config
 
 # How many generated tokens back a window that `fire_after` opens may have begun.
 LONGEST_WINDOW_AFTER = 16
@@ -76,6 +77,10 @@ def refusal(params: Any, settings: FireSettings, engine: Engine) -> str | None:
         settings: what holds for the request.
         engine: the engine it is for.
     """
+    if is_greedy(params):
+        reason = refusal_of_greedy(settings)
+        if reason is not None:
+            return reason
     config = sampling_config(params, settings).resolve()
     begin, steps = config.hot_begin or 0, config.hot_steps or 0
     if steps == 0:

@@ -57,8 +57,14 @@ def install(model_runner: Any) -> None:
         version = importlib.import_module(_SAMPLERS[kind.__module__])
     except ImportError as error:
         raise UnfitError(f"this version of vLLM is of another form: {error}") from error
-    version.install(model_runner)
-    logger.info("fire_sampling: %s draws the tokens", type(sampler).__name__)
+    heats = version.install(model_runner)
+    if heats:
+        logger.info("fire_sampling: the fused sampler draws the tokens, hot steps too")
+    else:
+        logger.warning(
+            "fire_sampling: the fused sampler draws the tokens, and heats none: the logits processor that "
+            "reads requests, fire_sampling.integrations.vllm:FireLogitsProcessor, is not among the engine's"
+        )
 
 
 def self_test(device: str) -> None:

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from fire_sampling.config import Ties
 from fire_sampling.functional import SampleWithLogprobs
+from fire_sampling.integrations.hot_keys import FireSettings
 from fire_sampling.integrations.vllm.records import Record, Recorder
-from fire_sampling.integrations.vllm.requests import FireSettings, sampling_config
+from fire_sampling.integrations.vllm.requests import sampling_config
 from fire_sampling.status import Status
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -28,6 +29,9 @@ class FusedRecorder:
         vllm_config: the engine's.
         processors: its logits processors. Unless the FIRE one is among them no request is heated, for then
             nobody could heat it in a batch that goes to vLLM's own sampler.
+
+    Attributes:
+        heats: whether any request may be heated.
     """
 
     def __init__(self, vllm_config: Any, processors: Iterable[Any]) -> None:
@@ -35,12 +39,12 @@ class FusedRecorder:
 
         # vLLM's filters in Triton keep exactly k tokens, those in PyTorch whatever equals the last one, too.
         self._ties: Ties = "exact" if HAS_TRITON else "keep_top_k"
-        self._heats = any(is_fire_processor(processor) for processor in processors)
+        self.heats = any(is_fire_processor(processor) for processor in processors)
         self._recorder = Recorder(vllm_config)
 
     def settings(self, params: Any) -> FireSettings | None:
         """What heats a request of these `SamplingParams`."""
-        return self._recorder.settings(params) if self._heats else None
+        return self._recorder.settings(params) if self.heats else None
 
     def record(self, params: Any, settings: FireSettings | None, seed: int | None = None) -> Record:
         """int32 [16]; `seed` goes before the request's own."""

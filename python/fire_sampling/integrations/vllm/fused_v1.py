@@ -37,9 +37,11 @@ from fire_sampling.integrations.vllm.fused_records import (
 )
 from fire_sampling.integrations.vllm.upload import upload
 
+_VLLMS_OWN = (LogitBiasLogitsProcessor, MinPLogitsProcessor, MinTokensLogitsProcessor)
 
-def install(model_runner: Any) -> None:
-    """`fused.install` of a V1 runner."""
+
+def install(model_runner: Any) -> bool:
+    """`fused.install` of a V1 runner; returns whether the FIRE processor is among the engine's."""
     require_form(
         Sampler,
         *("forward", "logits", "sampling_metadata", "predict_bonus_token", "logprobs_mode_override"),
@@ -59,9 +61,17 @@ def install(model_runner: Any) -> None:
                 f"the logits processor {type(processor).__name__} runs behind the temperature, where the "
                 "fused sampler has nothing to hand it"
             )
+    if all(
+        is_fire_processor(each) or type(each) in _VLLMS_OWN
+        for each in model_runner.input_batch.logitsprocs.all
+    ):
+        # vLLM otherwise waits for the tokens of the last step, for processors that read them.
+        model_runner.input_batch.logitsprocs_need_output_token_ids = False
     sampler = model_runner.sampler
     sampler.fire_batch = Batch(model_runner)
     sampler.__class__ = FusedSampler
+    heats: bool = sampler.fire_batch.recorder.heats
+    return heats
 
 
 class FusedSampler(Sampler):  # type: ignore[misc]
@@ -137,7 +147,7 @@ class Batch:
 
     def __init__(self, runner: Any) -> None:
         self._runner = runner
-        self._recorder = FusedRecorder(runner.vllm_config, runner.input_batch.logitsprocs.all)
+        self.recorder = FusedRecorder(runner.vllm_config, runner.input_batch.logitsprocs.all)
         self._requests: dict[str, Request] = {}
         self._records = torch.zeros(
             (runner.max_num_reqs, RECORD_WORDS), dtype=torch.int32, device=runner.device
@@ -221,7 +231,7 @@ class Batch:
         known = self._requests.get(request_id)
         # A streaming session keeps its id while its prompt grows: what it generates next are other draws.
         if known is None or known.params is not params or known.prompt_len != prompt_len:
-            record = self._recorder.record(params, self._recorder.settings(params))
+            record = self.recorder.record(params, self.recorder.settings(params))
             known = Request(params, prompt_len, record.tobytes())
             self._requests[request_id] = known
         return known.record

@@ -40,8 +40,8 @@ _BATCH_LAYOUT = ("expanded_idx_mapping", "idx_mapping", "idx_mapping_np")
 _ROW_LAYOUT = ("expanded_local_pos", "seq_lens_upper_bound_np")
 
 
-def install(model_runner: Any) -> None:
-    """`fused.install` of a V2 runner."""
+def install(model_runner: Any) -> bool:
+    """`fused.install` of a V2 runner; returns whether the FIRE processor is among the engine's."""
     sampler = model_runner.sampler
     require_form(Sampler, "__call__", "logits", "input_batch")
     require_form(Sampler, "add_request", "req_idx", "sampling_params")
@@ -66,6 +66,8 @@ def install(model_runner: Any) -> None:
     )
     sampler.fire_slots = Slots(model_runner)
     sampler.__class__ = FusedSampler
+    heats: bool = sampler.fire_slots.recorder.heats
+    return heats
 
 
 class FusedSampler(Sampler):  # type: ignore[misc]
@@ -169,7 +171,7 @@ class Slots:
     def __init__(self, runner: Any) -> None:
         sampler = runner.sampler
         self._sampler = sampler
-        self._recorder = FusedRecorder(runner.vllm_config, sampler.logits_processors)
+        self.recorder = FusedRecorder(runner.vllm_config, sampler.logits_processors)
         self._records = Table(runner.max_num_reqs, RECORD_WORDS, runner.device)
         self._edited = np.zeros(runner.max_num_reqs, dtype=np.bool_)
         self._said: set[str] = set()
@@ -181,7 +183,7 @@ class Slots:
         """Takes up a request that vLLM's own states have just taken up."""
         # vLLM has given a request without a seed one that every rank shares.
         seed = int(self._sampler.sampling_states.seeds.np[slot])
-        self._records.write(slot, self._recorder.record(params, self._recorder.settings(params), seed))
+        self._records.write(slot, self.recorder.record(params, self.recorder.settings(params), seed))
         budget = self._sampler.thinking_budget_state
         self._edited[slot] = (budget.enabled and budget.use_thinking_budget[slot]) or any(
             _edits(processor, slot) for processor in self.processors

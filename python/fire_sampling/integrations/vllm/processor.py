@@ -15,7 +15,7 @@ import torch
 from fire_sampling.integrations.vllm.admission import calling_engine, refusal
 from fire_sampling.integrations.vllm.batch_rows import BatchRows
 from fire_sampling.integrations.vllm.request_slots import RequestSlots
-from fire_sampling.integrations.vllm.requests import read_settings
+from fire_sampling.integrations.vllm.requests import HOT_KEYS
 
 # Each runner asks for a subclass of its own interface. V2's is in vLLM from 0.31.
 _INTERFACES = ("vllm.v1.sample.logits_processor", "vllm.v1.worker.gpu.sample.logits_processor")
@@ -39,7 +39,7 @@ class _FireLogitsProcessor:
             ValueError: A `fire_` key is wrong, or the engine cannot draw the request exactly; over HTTP
                 status 400 with the message.
         """
-        settings = read_settings(sampling_params.extra_args)
+        settings = HOT_KEYS.read(sampling_params.extra_args)
         if settings is None:
             return
         reason = refusal(sampling_params, settings, calling_engine())

@@ -10,13 +10,9 @@ import numpy.typing as npt
 
 import fire_sampling.numpy
 from fire_sampling.config import RECORD_WORDS, SamplingConfig
+from fire_sampling.integrations.hot_keys import FireSettings
 from fire_sampling.integrations.vllm.admission import engine_of, refusal
-from fire_sampling.integrations.vllm.requests import (
-    FireSettings,
-    default_settings,
-    read_settings,
-    settings_for,
-)
+from fire_sampling.integrations.vllm.requests import HOT_KEYS, settings_for
 
 # Below vLLM's own logger, whose handlers and level it shares.
 logger = logging.getLogger("vllm.fire_sampling")
@@ -36,7 +32,7 @@ class Recorder:
 
     def __init__(self, vllm_config: Any) -> None:
         self._engine = engine_of(vllm_config)
-        self._default = default_settings()
+        self._default = HOT_KEYS.default()
         self._seed = int(vllm_config.model_config.seed or 0)
         parallel = vllm_config.parallel_config
         rank = getattr(parallel, "data_parallel_index", parallel.data_parallel_rank)
@@ -49,7 +45,7 @@ class Recorder:
             reason = None if settings is None else refusal(params, settings, self._engine)
             if reason is None:
                 return settings
-            by_default = read_settings(params.extra_args) is None
+            by_default = HOT_KEYS.read(params.extra_args) is None
         except ValueError as error:
             reason, by_default = str(error), False
         if by_default:
