@@ -63,7 +63,7 @@ _STREAMING = "test_vllm_streaming_input.py::test_every_piece"
 # V1: a request's state by row of the batch.
 _ROWS = in_file(
     1,
-    "batch_rows.py",
+    "heat/v1.py",
     ("v1-step-off-by-one", _IN_WINDOW, "if len(state.output) + 1 in state.hot]", _FIRST),
     ("v1-first-hot-row-cold", "for row, state in hot:", "for row, state in hot[1:]:", _FIRST),
     (
@@ -99,7 +99,7 @@ _ROWS = in_file(
 # V2: by slot, steps on the device.
 _SLOT = in_file(
     2,
-    "request_slots.py",
+    "heat/v2.py",
     ("v2-step-off-by-one", "step = context.pos + 1 - prompt", "step = context.pos - prompt", _FIRST),
     (
         "v2-last-hot-step-skipped",
@@ -111,12 +111,6 @@ _SLOT = in_file(
         "v2-slot-keeps-the-record-of-its-last-request",
         "            self._records.write(slot, np.zeros(RECORD_WORDS, np.int32))\n",
         "",
-        _SLOTS,
-    ),
-    (
-        "v2-slot-keeps-its-last-record-as-any-request-comes",
-        "        self._written[slot] = row\n",
-        "        if not self.there[slot].any():\n            self._written[slot] = row\n",
         _SLOTS,
     ),
     (
@@ -136,6 +130,17 @@ _SLOT = in_file(
         "opens &= (position >= prompt[:, None]) & (",
         "opens &= (position >= 0) & (",
         "test_vllm_after.py::test_tokens_of_the_prompt_open_no_window",
+    ),
+)
+
+_TABLE = in_file(
+    2,
+    "device_table.py",
+    (
+        "v2-slot-keeps-its-last-record-as-any-request-comes",
+        "        self._written[slot] = row\n",
+        "        if not self.there[slot].any():\n            self._written[slot] = row\n",
+        _SLOTS,
     ),
 )
 
@@ -202,7 +207,7 @@ _MASKS = [
     for runner in (1, 2)
     for fault in in_file(
         runner,
-        "processor.py",
+        "heat/processor.py",
         (
             f"v{runner}-masked-logits-lifted",
             "        return logits\n",
@@ -212,7 +217,7 @@ _MASKS = [
     )
 ]
 
-FAULTS = [*_ROWS, *_SLOT, *_REQUEST, *_MASKS]
+FAULTS = [*_ROWS, *_SLOT, *_TABLE, *_REQUEST, *_MASKS]
 
 
 def tests_fall(fault: Fault, package: Path) -> bool:

@@ -11,8 +11,8 @@ import torch
 
 import fire_sampling as fire
 from fire_sampling.integrations.vllm.admission import STRICTEST, Engine, calling_engine, hands_over, refusal
-from fire_sampling.integrations.vllm.batch_rows import BatchRows
-from fire_sampling.integrations.vllm.request_slots import RequestSlots
+from fire_sampling.integrations.vllm.heat.v1 import HeatV1Rows
+from fire_sampling.integrations.vllm.heat.v2 import HeatV2Slots
 from fire_sampling.integrations.vllm.requests import HOT_KEYS
 
 VOCABULARY = 64
@@ -112,7 +112,7 @@ def test_the_engine_is_that_of_the_caller() -> None:
 def test_rows_follow_their_requests_through_removals_additions_and_moves(seed: int) -> None:
     """Against a dictionary of requests, whose hot windows and outputs differ."""
     rng = random.Random(seed)
-    rows, batch = BatchRows(vllm_config()), dict[int, tuple[int, int, list[int]]]()
+    rows, batch = HeatV1Rows(vllm_config()), dict[int, tuple[int, int, list[int]]]()
     for _ in range(30):
         removed = [row for row in batch if rng.random() < 0.3]
         for row in removed:
@@ -147,7 +147,7 @@ def test_rows_follow_their_requests_through_removals_additions_and_moves(seed: i
 
 
 class Slots:
-    """`RequestSlots` over stand-ins of vLLM's tensors, and a context for all slots in some order."""
+    """`HeatV2Slots` over stand-ins of vLLM's tensors, and a context for all slots in some order."""
 
     def __init__(self, slots: int) -> None:
         self.prompt = np.zeros(slots, np.int32)
@@ -169,7 +169,7 @@ class Slots:
             prompt_len=PromptLength(),
             all_token_ids=SimpleNamespace(gpu=self.tokens),
         )
-        self.requests = RequestSlots(vllm_config(), states)
+        self.requests = HeatV2Slots(vllm_config(), states)
 
     def heated(self, order: list[int], length: list[int]) -> list[bool]:
         """Whether the row of each slot is heated when the slots have `length` tokens."""

@@ -2,6 +2,9 @@
 
 `FireLogitsProcessor`  a logits processor; vLLM takes it by name, as
                        `fire_sampling.integrations.vllm:FireLogitsProcessor`
+`fused.install`        has a model runner draw by the operators
+
+`heat` is FIRE before vLLM's own sampler, `fused` in its place, each on the runners V1 and V2.
 """
 
 from typing import Any
@@ -12,7 +15,7 @@ __all__ = ["FireLogitsProcessor"]
 def __getattr__(name: str) -> Any:
     if name == "FireLogitsProcessor":
         # Made on first use: importing vLLM takes seconds, and its own import must be able to come first.
-        from fire_sampling.integrations.vllm.processor import build
+        from fire_sampling.integrations.vllm.heat.processor import build
 
         globals()[name] = build(name, __name__)
         return globals()[name]

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from fire_sampling.integrations.vllm.admission import calling_engine, refusal
-from fire_sampling.integrations.vllm.batch_rows import BatchRows
-from fire_sampling.integrations.vllm.request_slots import RequestSlots
+from fire_sampling.integrations.vllm.heat.v1 import HeatV1Rows
+from fire_sampling.integrations.vllm.heat.v2 import HeatV2Slots
 from fire_sampling.integrations.vllm.requests import HOT_KEYS
 
 # Each runner asks for a subclass of its own interface. V2's is in vLLM from 0.31.
@@ -48,8 +48,8 @@ class _FireLogitsProcessor:
 
     def __init__(self, vllm_config: Any, place: Any, is_pin_memory: bool | None = None) -> None:
         """`place` is a device and comes with `is_pin_memory` on V1; on V2 it is `LogitsProcRequestState`."""
-        self._rows = None if is_pin_memory is None else BatchRows(vllm_config)
-        self.slots = RequestSlots(vllm_config, place) if is_pin_memory is None else None
+        self._rows = None if is_pin_memory is None else HeatV1Rows(vllm_config)
+        self.slots = HeatV2Slots(vllm_config, place) if is_pin_memory is None else None
 
     def apply(self, logits: torch.Tensor, context: Any = None) -> torch.Tensor:
         """Heats the hot rows of `logits`, float32 [rows, V], in place, and returns it."""

@@ -22,8 +22,9 @@ from vllm.v1.worker.gpu.sample.penalties import PenaltiesState
 from vllm.v1.worker.gpu.sample.sampler import Sampler
 
 from fire_sampling.config import RECORD_WORDS
+from fire_sampling.integrations.vllm.device_table import Table
 from fire_sampling.integrations.vllm.fused import explain_once, require_attributes, require_form
-from fire_sampling.integrations.vllm.fused_records import (
+from fire_sampling.integrations.vllm.fused.draw import (
     LOGPROB_MODES,
     PROCESSED_MODES,
     FusedRecorder,
@@ -34,7 +35,6 @@ from fire_sampling.integrations.vllm.fused_records import (
     is_fire_processor,
     unfit_logits,
 )
-from fire_sampling.integrations.vllm.request_slots import Table
 
 _BATCH_LAYOUT = ("expanded_idx_mapping", "idx_mapping", "idx_mapping_np")
 _ROW_LAYOUT = ("expanded_local_pos", "seq_lens_upper_bound_np")
@@ -64,7 +64,7 @@ def install(model_runner: Any) -> bool:
         *("sampling_states", "logits_processors", "thinking_budget_state", "logprobs_mode", "req_states"),
         *("trace_replay_state", "return_sampling_mask"),
     )
-    sampler.fire_slots = Slots(model_runner)
+    sampler.fire_slots = FusedV2Slots(model_runner)
     sampler.__class__ = FusedSampler
     heats: bool = sampler.fire_slots.recorder.heats
     return heats
@@ -74,7 +74,7 @@ class FusedSampler(Sampler):  # type: ignore[misc]
     """vLLM's V2 sampler, its tokens drawn by fire_sampling. Made by `install` alone."""
 
     draws_by_fire = True
-    fire_slots: Slots
+    fire_slots: FusedV2Slots
     # While the operator returns all that is to be reported, vLLM's own code must not compute it again.
     fire_reports = False
     fire_drawn: LogprobsTensors | None = None
@@ -165,7 +165,7 @@ class FusedSampler(Sampler):  # type: ignore[misc]
         return self.logprobs_mode == "processed_logprobs" or not self.fire_slots.edits(idx_mapping_np)
 
 
-class Slots:
+class FusedV2Slots:
     """The runner's slots, and what the operators need to draw for the requests in them."""
 
     def __init__(self, runner: Any) -> None:

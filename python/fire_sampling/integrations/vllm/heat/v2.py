@@ -10,15 +10,15 @@ import torch
 
 from fire_sampling.config import RECORD_WORDS, word_of
 from fire_sampling.integrations.vllm.admission import LONGEST_WINDOW_AFTER
+from fire_sampling.integrations.vllm.device_table import Table
 from fire_sampling.integrations.vllm.records import Recorder
 from fire_sampling.integrations.vllm.requests import sampling_config
-from fire_sampling.integrations.vllm.upload import upload
 
 _HOT_BEGIN, _HOT_STEPS = word_of("hot_begin"), word_of("hot_steps")
 _MASK_BITS = 32
 
 
-class RequestSlots:
+class HeatV2Slots:
     """A record for every slot, on the device, and beside it what the host must know to save launches.
 
     A slot is recycled without a word: `add` overwrites all that it held.
@@ -118,26 +118,6 @@ class RequestSlots:
         latest = opens.int().argmax(dim=1)
         begin = (pos - latest + 1 - prompt).to(torch.int32)
         records[:, _HOT_BEGIN] = torch.where(opens.any(dim=1), begin, records[:, _HOT_BEGIN])
-
-
-class Table:
-    """int32 [slots, words] on the device, written a slot at a time and sent in one copy."""
-
-    def __init__(self, slots: int, words: int, device: torch.device) -> None:
-        self.words = words
-        self.there = torch.zeros(slots, words, dtype=torch.int32, device=device)
-        self._written: dict[int, npt.NDArray[np.int32]] = {}
-
-    def write(self, slot: int, row: npt.NDArray[np.int32]) -> None:
-        self._written[slot] = row
-
-    def flush(self) -> None:
-        if not self._written:
-            return
-        slots = upload(np.fromiter(self._written, np.int64, len(self._written)), self.there.device)
-        rows = upload(np.stack(list(self._written.values())), self.there.device)
-        self.there.index_copy_(0, slots, rows)
-        self._written.clear()
 
 
 def _bit_mask(tokens: tuple[int, ...], words: int) -> npt.NDArray[np.int32]:

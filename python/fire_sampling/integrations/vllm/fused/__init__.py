@@ -17,8 +17,8 @@ from fire_sampling._native import MAX_VOCABULARY
 from fire_sampling.integrations.vllm.records import logger
 
 _SAMPLERS = {
-    "vllm.v1.sample.sampler": f"{__package__}.fused_v1",
-    "vllm.v1.worker.gpu.sample.sampler": f"{__package__}.fused_v2",
+    "vllm.v1.sample.sampler": f"{__package__}.v1",
+    "vllm.v1.worker.gpu.sample.sampler": f"{__package__}.v2",
 }
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from fire_sampling.config import RECORD_WORDS, word_of
+from fire_sampling.integrations.vllm.device_table import upload
 from fire_sampling.integrations.vllm.records import Record, Recorder
 from fire_sampling.integrations.vllm.requests import sampling_config
-from fire_sampling.integrations.vllm.upload import upload
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class _Row:
     output: list[int]
 
 
-class BatchRows:
+class HeatV1Rows:
     """The requests of the batch that have a hot window, by row."""
 
     def __init__(self, vllm_config: Any) -> None:

@@ -23,8 +23,9 @@ from vllm.v1.sample.metadata import SamplingMetadata
 from vllm.v1.sample.sampler import Sampler
 
 from fire_sampling.config import RECORD_WORDS
+from fire_sampling.integrations.vllm.device_table import upload
 from fire_sampling.integrations.vllm.fused import UnfitError, explain_once, require_attributes, require_form
-from fire_sampling.integrations.vllm.fused_records import (
+from fire_sampling.integrations.vllm.fused.draw import (
     LOGPROB_MODES,
     PROCESSED_MODES,
     FusedRecorder,
@@ -35,7 +36,6 @@ from fire_sampling.integrations.vllm.fused_records import (
     is_fire_processor,
     unfit_logits,
 )
-from fire_sampling.integrations.vllm.upload import upload
 
 _VLLMS_OWN = (LogitBiasLogitsProcessor, MinPLogitsProcessor, MinTokensLogitsProcessor)
 
@@ -68,7 +68,7 @@ def install(model_runner: Any) -> bool:
         # vLLM otherwise waits for the tokens of the last step, for processors that read them.
         model_runner.input_batch.logitsprocs_need_output_token_ids = False
     sampler = model_runner.sampler
-    sampler.fire_batch = Batch(model_runner)
+    sampler.fire_batch = FusedV1Rows(model_runner)
     sampler.__class__ = FusedSampler
     heats: bool = sampler.fire_batch.recorder.heats
     return heats
@@ -78,7 +78,7 @@ class FusedSampler(Sampler):  # type: ignore[misc]
     """vLLM's V1 sampler, its tokens drawn by fire_sampling. Made by `install` alone."""
 
     draws_by_fire = True
-    fire_batch: Batch
+    fire_batch: FusedV1Rows
     fire_draws = False  # while vLLM's own `forward` runs around the draw
 
     def forward(
@@ -142,7 +142,7 @@ class Request:
     record: bytes
 
 
-class Batch:
+class FusedV1Rows:
     """The rows of the runner's batch, and what the operators need to draw for them."""
 
     def __init__(self, runner: Any) -> None:
