@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import vllm
 from engine import RUNNER, model_runner
-from pages import blocks
+from pages import complete
 
 
-def test_the_python_of_the_page_runs_and_switches_fire_on(
+def test_the_python_of_the_page_runs_alone_and_switches_fire_on(
     tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = dict(enforce_eager=True, dtype="float32", max_model_len=256, max_num_seqs=16)
@@ -23,8 +23,8 @@ def test_the_python_of_the_page_runs_and_switches_fire_on(
     monkeypatch.setenv("MODEL", str(tiny_llama))
     monkeypatch.setenv("FIRE_VLLM", "")  # back to this when the page has set it
     names: dict[str, Any] = {}
-    for block in blocks("docs/vllm.md", "python"):
-        exec(compile(block, "docs/vllm.md", "exec"), names)
+    (block,) = complete("python", "py", environment="vllm")
+    exec(compile(block.code, str(block), "exec"), names)
     assert len(names["outputs"][0].outputs) == 8
     assert names["behaviour"] <= 0
     assert type(model_runner(names["llm"]).sampler).__name__ == "FusedSampler"

@@ -198,7 +198,6 @@ if RUNNER == 1:
             pass
 
         batch = runner.input_batch
-        assert batch.logitsprocs_need_output_token_ids
         monkeypatch.setattr(batch, "logitsprocs_need_output_token_ids", True)
         processors = [*batch.logitsprocs.non_argmax_invariant, *[Reader()] * others]
         monkeypatch.setattr(batch.logitsprocs, "non_argmax_invariant", processors)
