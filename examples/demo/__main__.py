@@ -45,7 +45,7 @@ def main() -> int:
     print(f"\n{report.verdict(results)}")
     arguments.output.mkdir(parents=True, exist_ok=True)
     image = arguments.output / "demo.png"
-    picture.draw(results, image)
+    picture.draw(results, image, _model_name(arguments))
     raw = arguments.output / "demo.json"
     raw.write_text(
         json.dumps(_record(arguments, results), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"

@@ -27,10 +27,10 @@ STYLE: dict[str, dict[str, Any]] = {
 TEXT, TITLE = 14, 16
 
 
-def draw(results: Sequence[Result], path: Path) -> None:
-    """Writes the picture of `results` as a PNG file: portrait, with letters that a phone can show."""
+def draw(results: Sequence[Result], path: Path, model: str) -> None:
+    """Writes a model's `results` as a PNG file: portrait, with letters that a phone can show."""
     n = samples(results)
-    figure = Figure(figsize=(8, 11.5), layout="constrained")
+    figure = Figure(figsize=(8, 12), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(3, 2, height_ratios=[1, 1, 1.1])
     panels: list[tuple[str, float, Callable[[Result, str], float]]] = [
@@ -52,7 +52,16 @@ def draw(results: Sequence[Result], path: Path) -> None:
         axes.grid(color="#dddddd")
         axes.set_axisbelow(True)
     handles, labels = curve.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=TITLE)
+    figure.legend(
+        handles,
+        labels,
+        title=f"{model}: {len(results)} prompts,\n{n} completions each, plain and with FIRE",
+        title_fontsize=TITLE + 3,
+        loc="outside upper center",
+        ncols=2,
+        frameon=False,
+        fontsize=TITLE,
+    )
     figure.savefig(path, dpi=120)
 
 

@@ -209,7 +209,7 @@ def test_a_table_lines_up_in_a_terminal_and_escapes_in_markdown() -> None:
 
 def test_the_picture_is_drawn_for_one_prompt_of_one_completion_and_for_many(tmp_path: Path) -> None:
     for name, results in (("one", some_results(1)[:1]), ("many", some_results(16))):
-        picture.draw(results, tmp_path / f"{name}.png")
+        picture.draw(results, tmp_path / f"{name}.png", "a model")
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 

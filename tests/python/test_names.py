@@ -1,0 +1,57 @@
+"""docs/names.md: the table has every real field, key and argument, under the names that the entries read."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+
+import pytest
+from pages import ROOT
+
+import fire_sampling as fire
+from fire_sampling.integrations.sglang import requests as sglang
+from fire_sampling.integrations.transformers import fire_generate
+from fire_sampling.integrations.vllm import requests as vllm
+
+PAGE = (ROOT / "docs/names.md").read_text(encoding="utf-8")
+ROWS = [
+    [re.findall(r"`(\w+)`", cell) for cell in line.strip("|").split("|")]
+    for line in PAGE.splitlines()
+    if line.startswith("| ")
+][1:]
+
+
+def column(index: int) -> set[str]:
+    return {name for row in ROWS for name in row[index]}
+
+
+def test_every_field_of_a_config_has_a_row_of_its_own() -> None:
+    assert [name for row in ROWS for name in row[0]] == [
+        field.name for field in dataclasses.fields(fire.SamplingConfig)
+    ]
+
+
+def test_every_word_of_a_record_is_named() -> None:
+    header = (ROOT / "csrc/include/fire/config.h").read_text()
+    record = re.search(r"^struct Record \{\n(.*?)^\};", header, re.MULTILINE | re.DOTALL)
+    assert record
+    fields = set(re.findall(r"^\s*(?:float|u?int32_t) (\w+)", record[1], re.MULTILINE))
+    assert column(1) == fields - {"reserved"}
+
+
+def test_the_arguments_of_generate_are_arguments_of_fire_generate() -> None:
+    arguments = {name for name in inspect.signature(fire_generate).parameters if name.startswith("fire_")}
+    named = {name for name in column(2) if name.startswith("fire_")}
+    assert named <= arguments
+    # The others are no settings of a token.
+    assert arguments - named == {"fire_first_row", "fire_streamer", "fire_synced_gpus"}
+
+
+@pytest.mark.parametrize(("index", "module"), [(3, vllm), (4, sglang)])
+def test_a_key_of_an_engine_stands_beside_the_field_that_it_sets(index: int, module: object) -> None:
+    fields: dict[str, str] = module._FIELDS  # type: ignore[attr-defined]
+    rows = {row[index][0]: row[0][0] for row in ROWS if row[0] and row[index] and row[index][0] in fields}
+    assert rows == fields
+    keys = getattr(module, "KEYS", tuple(fields))
+    assert {name for name in column(index) if name.startswith("fire_")} == set(keys)
