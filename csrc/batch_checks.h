@@ -18,6 +18,11 @@ inline void RequireMemory(const void* pointer, const char* argument) {
   Require(pointer != nullptr, argument, 0, "memory");
 }
 
+// In elements; a batch that names none is contiguous.
+inline int64_t RowStride(const Batch& batch) {
+  return batch.row_stride == kContiguous ? batch.vocabulary : batch.row_stride;
+}
+
 inline void Check(const Batch& batch) {
   Require(batch.rows >= 0, "Batch::rows", batch.rows, "0 or more");
   if (batch.rows == 0) return;
@@ -27,7 +32,7 @@ inline void Check(const Batch& batch) {
           "a pointer among Batch::logits, step and records", 0, "none to be null");
   if (batch.slot == nullptr) {
     Require(batch.record_count >= batch.rows, "Batch::record_count", batch.record_count,
-            std::to_string(batch.rows) + ", one record a row (SpreadRecord makes them), or a slot for each row");
+            std::to_string(batch.rows) + ", one record a row (fire::Pack makes them), or a slot for each row");
   } else {
     Require(batch.record_count >= 1, "Batch::record_count", batch.record_count, "1 or more");
   }
@@ -49,7 +54,7 @@ inline void CheckHeatLogits(const Batch& batch, const float* logits) {
           "kFloat32");
   Require(logits == batch.logits, "whether logits are Batch::logits", 0, "1: they are changed in place");
   if (batch.rows > 1)
-    Require(batch.row_stride >= batch.vocabulary, "Batch::row_stride", batch.row_stride,
+    Require(RowStride(batch) >= batch.vocabulary, "Batch::row_stride", batch.row_stride,
             "the vocabulary or more: rows must not overlap");
   Check(batch);
 }

@@ -62,12 +62,19 @@ void Launch(const Work& work, const Plan& plan, CudaStream stream) {
 
 namespace {
 
+// `task` on a checked batch, whose row stride is then a number.
+Work WorkOn(const Batch& batch, Task task) {
+  Work work = {};
+  work.task = task;
+  work.batch = batch;
+  work.batch.row_stride = RowStride(batch);
+  return work;
+}
+
 Work SampleWork(const Batch& batch, const SampleOutputs& outputs) {
   CheckSample(batch, outputs);
-  Work work = {};
   const bool whole = outputs.reference && (outputs.ref_logprob != nullptr || outputs.rank != nullptr);
-  work.task = whole ? Task::kSampleWithReference : Task::kSample;
-  work.batch = batch;
+  Work work = WorkOn(batch, whole ? Task::kSampleWithReference : Task::kSample);
   work.outputs = outputs;
   return work;
 }
@@ -95,22 +102,22 @@ void SampleCuda(const Batch& batch, const SampleOutputs& outputs, CudaStream str
 
 void ProcessLogitsCuda(const Batch& batch, float* out, int64_t out_stride, CudaStream stream) {
   CheckProcessLogits(batch, out, out_stride);
-  Work work = {};
-  work.task = Task::kProcessLogits, work.batch = batch, work.out = out, work.out_stride = out_stride;
+  Work work = kernels::WorkOn(batch, Task::kProcessLogits);
+  work.out = out, work.out_stride = out_stride;
   kernels::LaunchPlanned(work, stream);
 }
 
 void HeatLogitsCuda(const Batch& batch, float* logits, CudaStream stream) {
   CheckHeatLogits(batch, logits);
-  Work work = {};
-  work.task = Task::kHeatLogits, work.batch = batch, work.out = logits, work.out_stride = batch.row_stride;
+  Work work = kernels::WorkOn(batch, Task::kHeatLogits);
+  work.out = logits, work.out_stride = work.batch.row_stride;
   kernels::LaunchPlanned(work, stream);
 }
 
 void LogProbCuda(const Batch& batch, const int64_t* token, int64_t token_stride, float* logprob, CudaStream stream) {
   CheckLogProb(batch, token, logprob);
-  Work work = {};
-  work.task = Task::kLogProb, work.batch = batch, work.out = logprob;
+  Work work = kernels::WorkOn(batch, Task::kLogProb);
+  work.out = logprob;
   work.token = token, work.token_stride = token_stride;
   kernels::LaunchPlanned(work, stream);
 }
@@ -118,8 +125,7 @@ void LogProbCuda(const Batch& batch, const int64_t* token, int64_t token_stride,
 void LogProbBackwardCuda(const Batch& batch, const int64_t* token, int64_t token_stride, const float* grad,
                          int64_t grad_stride, void* grad_logits, int64_t grad_logits_stride, CudaStream stream) {
   CheckLogProbBackward(batch, token, grad, grad_logits, grad_logits_stride);
-  Work work = {};
-  work.task = Task::kLogProbBackward, work.batch = batch;
+  Work work = kernels::WorkOn(batch, Task::kLogProbBackward);
   work.token = token, work.token_stride = token_stride, work.grad = grad, work.grad_stride = grad_stride;
   work.grad_logits = grad_logits, work.grad_logits_stride = grad_logits_stride;
   kernels::LaunchPlanned(work, stream);

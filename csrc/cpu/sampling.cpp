@@ -39,7 +39,7 @@ definition::Slot SlotOf(const Batch& batch, int64_t row) {
 
 cpu::RowTask TaskOf(const Batch& batch, int64_t row, int64_t record_index) {
   cpu::RowTask task;
-  task.logits = static_cast<const char*>(batch.logits) + row * batch.row_stride * ElementSize(batch.logits_type);
+  task.logits = static_cast<const char*>(batch.logits) + row * RowStride(batch) * ElementSize(batch.logits_type);
   task.logits_type = batch.logits_type;
   task.vocabulary = static_cast<uint32_t>(batch.vocabulary);
   task.step = StepOf(batch, row);
@@ -109,7 +109,7 @@ void HeatLogitsCpu(const Batch& batch, float* logits, const ParallelFor& paralle
   CheckHeatLogits(batch, logits);
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
   ForEachRow(batch, parallel_for, [&](int64_t row, const cpu::RowTask& task, bool, cpu::Workspace& workspace) {
-    functions.heat_logits(task, logits + row * batch.row_stride, workspace);
+    functions.heat_logits(task, logits + row * RowStride(batch), workspace);
   });
 }
 

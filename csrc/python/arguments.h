@@ -29,19 +29,45 @@ struct Argument {
 inline std::string DtypeName(const py::array& array) { return py::str(array.dtype()); }
 inline std::string ShapeName(const py::array& array) { return py::str(py::list(array.attr("shape"))); }
 
+// Whether it carries a mask, which the memory behind it does not show. An array of no subclass, as nearly all are, is
+// told from it by its type alone.
+inline bool IsMasked(const py::object& array) {
+  if (Py_TYPE(array.ptr()) == py::detail::npy_api::get().PyArray_Type_) return false;
+  return py::isinstance(array, py::module_::import("numpy.ma").attr("MaskedArray"));
+}
+
 inline py::array RequireArray(const Argument& argument, const py::object& value) {
   if (!py::isinstance<py::array>(value)) {
     const std::string type = py::str(py::type::handle_of(value).attr("__name__"));
     argument.RefuseType("is of type " + type + ", expected a NumPy array");
   }
+  if (IsMasked(value)) {
+    const bool is_logits = std::string(argument.name) == "logits";
+    argument.RefuseType(std::string("is a masked array, whose mask would be lost; expected one without") +
+                        (is_logits ? " (logits.filled(-numpy.inf) has tokens that are never drawn)" : ""));
+  }
   return py::reinterpret_borrow<py::array>(value);
 }
 
-inline bool IsNative(const py::dtype& type) { return type.byteorder() == '=' || type.byteorder() == '|'; }
+// This machine's byte order may be written out, as numpy.ctypeslib and files do.
+inline bool IsNative(const py::dtype& type) {
+  const char order = type.byteorder();
+  return order == '=' || order == '|' || order == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '<' : '>');
+}
 
-inline bool IsType(const py::array& array, char kind, py::ssize_t size) {
+inline void RequireNative(const Argument& argument, const py::dtype& type) {
+  if (IsNative(type)) return;
+  const std::string name = py::str(type.attr("name"));
+  argument.RefuseType("has dtype " + std::string(py::str(type)) + ", " + name + " in a foreign byte order, expected " +
+                      "this machine's (" + argument.name + ".astype(\"" + name + "\") converts it)");
+}
+
+// Whether it is of this type. Refused by name where nothing but its byte order is wrong.
+inline bool IsType(const Argument& argument, const py::array& array, char kind, py::ssize_t size) {
   const py::dtype type = array.dtype();
-  return type.kind() == kind && type.itemsize() == size && IsNative(type);
+  if (type.kind() != kind || type.itemsize() != size) return false;
+  RequireNative(argument, type);
+  return true;
 }
 
 // A vector of one value a row is small: a copy gives it the alignment and stride that the C++ API reads.
@@ -50,16 +76,19 @@ inline py::array Contiguous(const py::array& array) {
 }
 
 inline LogitsType LogitsTypeOf(const Argument& argument, const py::array& logits) {
-  if (IsType(logits, 'f', 4)) return LogitsType::kFloat32;
-  if (IsType(logits, 'f', 2)) return LogitsType::kFloat16;
+  if (IsType(argument, logits, 'f', 4)) return LogitsType::kFloat32;
+  if (IsType(argument, logits, 'f', 2)) return LogitsType::kFloat16;
   // NumPy has no bfloat16 of its own; ml_dtypes, and whoever else registers one, gives it this name.
   const py::dtype type = logits.dtype();
-  const bool is_bfloat16 = type.itemsize() == 2 && std::string(py::str(type.attr("name"))) == "bfloat16";
-  if (is_bfloat16 && IsNative(type)) return LogitsType::kBFloat16;
+  if (type.itemsize() == 2 && std::string(py::str(type.attr("name"))) == "bfloat16") {
+    RequireNative(argument, type);
+    return LogitsType::kBFloat16;
+  }
   argument.RefuseType("has dtype " + DtypeName(logits) + ", expected float32, bfloat16 or float16");
 }
 
-// The arguments that every function shares. It owns what `batch` points to.
+// The arguments that every function shares. It owns what `batch` points to. Logits of shape [V] are a batch of one row,
+// whose other arguments and results may do without their first dimension too.
 class BatchArguments {
  public:
   BatchArguments(const char* function, const py::object& logits, const py::object& step, const py::object& records,
@@ -78,11 +107,17 @@ class BatchArguments {
   // An array of signed integers of `size` bytes, one a row of the logits.
   py::array RequireOneARow(const Argument& argument, const py::object& value, py::ssize_t size) const {
     const py::array array = RequireArray(argument, value);
-    if (!IsType(array, 'i', size))
+    if (!IsType(argument, array, 'i', size))
       argument.RefuseType("has dtype " + DtypeName(array) + ", expected int" + std::to_string(8 * size));
-    if (array.ndim() != 1 || array.shape(0) != batch_.rows)
+    const bool alone = is_single_row_ && array.ndim() == 0;
+    if (!alone && (array.ndim() != 1 || array.shape(0) != batch_.rows))
       argument.Refuse("has shape " + ShapeName(array) + ", expected [" + Rows() + "], one a row of logits");
     return Contiguous(array);
+  }
+
+  // What a function returns of `result`, which has one entry a row: of a single row, that entry.
+  py::object Result(const py::array& result) const {
+    return is_single_row_ ? py::object(result.attr("__getitem__")(0)) : py::object(result);
   }
 
  private:
@@ -91,18 +126,21 @@ class BatchArguments {
   void SetLogits(const Argument& argument, const py::object& value) {
     logits_ = RequireArray(argument, value);
     batch_.logits_type = LogitsTypeOf(argument, logits_);
-    if (logits_.ndim() != 2) argument.Refuse("has shape " + ShapeName(logits_) + ", expected [R, V]");
+    if (logits_.ndim() != 1 && logits_.ndim() != 2)
+      argument.Refuse("has shape " + ShapeName(logits_) + ", expected [R, V], or [V] for a single row");
+    is_single_row_ = logits_.ndim() == 1;
     batch_.logits = logits_.data();
-    batch_.rows = logits_.shape(0);
-    batch_.vocabulary = logits_.shape(1);
+    batch_.rows = is_single_row_ ? 1 : logits_.shape(0);
+    batch_.vocabulary = logits_.shape(logits_.ndim() - 1);
     if (batch_.vocabulary < 1 || batch_.vocabulary > kMaxVocabulary)
       argument.Refuse("has shape " + ShapeName(logits_) +
                       ", expected [R, V] with 1 <= V <= " + std::to_string(kMaxVocabulary));
     const py::ssize_t size = logits_.itemsize();
     // NumPy gives an empty array strides of 0.
-    if (batch_.rows > 0 && batch_.vocabulary > 1 && logits_.strides(1) != size)
-      argument.Refuse("has a stride of " + std::to_string(logits_.strides(1)) + " bytes along V, expected " +
-                      std::to_string(size) + " (call numpy.ascontiguousarray(logits) first)");
+    const py::ssize_t stride = logits_.strides(logits_.ndim() - 1);
+    if (batch_.rows > 0 && batch_.vocabulary > 1 && stride != size)
+      argument.Refuse("has a stride of " + std::to_string(stride) + " bytes along V, expected " + std::to_string(size) +
+                      " (call numpy.ascontiguousarray(logits) first)");
     const py::ssize_t row_bytes = batch_.rows > 1 ? logits_.strides(0) : 0;
     if (row_bytes % size != 0)
       argument.Refuse("has a row stride of " + std::to_string(row_bytes) + " bytes, expected a multiple of " +
@@ -112,7 +150,7 @@ class BatchArguments {
 
   void SetStep(const Argument& argument, const py::object& value) {
     step_ = RequireArray(argument, value);
-    if (!IsType(step_, 'i', 4) && !IsType(step_, 'i', 8))
+    if (!IsType(argument, step_, 'i', 4) && !IsType(argument, step_, 'i', 8))
       argument.RefuseType("has dtype " + DtypeName(step_) + ", expected int32 or int64");
     if (step_.ndim() != 0 && (step_.ndim() != 1 || step_.shape(0) != batch_.rows))
       argument.Refuse("has shape " + ShapeName(step_) + ", expected [" + Rows() +
@@ -125,7 +163,7 @@ class BatchArguments {
 
   void SetRecords(const Argument& argument, const py::object& value, bool with_slot) {
     records_ = RequireArray(argument, value);
-    if (!IsType(records_, 'u', 4) && !IsType(records_, 'i', 4))
+    if (!IsType(argument, records_, 'u', 4) && !IsType(argument, records_, 'i', 4))
       argument.RefuseType("has dtype " + DtypeName(records_) + ", expected uint32 or int32");
     if (records_.ndim() != 2 || records_.shape(1) != kRecordWords)
       argument.Refuse("has shape " + ShapeName(records_) + ", expected [S, " + std::to_string(kRecordWords) +
@@ -142,6 +180,7 @@ class BatchArguments {
   }
 
   py::array logits_, step_, records_, slot_;
+  bool is_single_row_ = false;
   Batch batch_;
 };
 

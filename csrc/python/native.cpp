@@ -1,6 +1,9 @@
 // The module `fire_sampling._native`: the C++ API over NumPy arrays, without torch. `fire_sampling.numpy`
 // documents the functions; here each is: check, allocate, release the GIL, call.
+#include <unistd.h>
+
 #include <cstring>
+#include <exception>
 
 #include "fire/config.h"
 #include "fire/sampling.h"
@@ -10,21 +13,38 @@
 namespace fire::python {
 namespace {
 
+// Takes the GIL again. Once Python is ending, a daemon thread cannot have it: CPython then ends the thread by unwinding
+// its stack, which would run destructors that touch Python objects, or abort in one that may not throw. It waits for
+// the end of the process instead.
+void TakeGil(PyThreadState* state) {
+  try {
+    PyEval_RestoreThread(state);
+  } catch (...) {
+    for (;;) pause();
+  }
+}
+
 // Runs `call` while other Python threads may run; it must not touch a Python object.
 template <typename Call>
 void WithoutGil(const Call& call) {
-  py::gil_scoped_release release;
-  call();
+  PyThreadState* const state = PyEval_SaveThread();
+  std::exception_ptr failure;
+  try {
+    call();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  TakeGil(state);
+  if (failure) std::rethrow_exception(failure);
 }
 
-py::array_t<int64_t> Sample(const py::object& logits, const py::object& step, const py::object& records,
-                            const py::object& slot) {
+py::object Sample(const py::object& logits, const py::object& step, const py::object& records, const py::object& slot) {
   const BatchArguments arguments("sample", logits, step, records, slot);
   py::array_t<int64_t> token(arguments.batch().rows);
   SampleOutputs outputs;
   outputs.token = token.mutable_data();
   WithoutGil([&] { SampleCpu(arguments.batch(), outputs); });
-  return token;
+  return arguments.Result(token);
 }
 
 py::tuple SampleWithLogprobs(const py::object& logits, const py::object& step, const py::object& records,
@@ -43,28 +63,30 @@ py::tuple SampleWithLogprobs(const py::object& logits, const py::object& step, c
   outputs.status = status.mutable_data();
   outputs.reference = reference;
   WithoutGil([&] { SampleCpu(arguments.batch(), outputs); });
-  return py::make_tuple(token, logprob, ref_logprob, rank, kept, status);
+  const auto result = [&](const py::array& output) { return arguments.Result(output); };
+  return py::make_tuple(result(token), result(logprob), result(ref_logprob), result(rank), result(kept),
+                        result(status));
 }
 
-py::array_t<float> ProcessLogits(const py::object& logits, const py::object& step, const py::object& records,
-                                 const py::object& slot) {
+py::object ProcessLogits(const py::object& logits, const py::object& step, const py::object& records,
+                         const py::object& slot) {
   const BatchArguments arguments("process_logits", logits, step, records, slot);
   const Batch& batch = arguments.batch();
   py::array_t<float> processed({batch.rows, batch.vocabulary});
   float* out = processed.mutable_data();
   WithoutGil([&] { ProcessLogitsCpu(batch, out, batch.vocabulary); });
-  return processed;
+  return arguments.Result(processed);
 }
 
-py::array_t<float> LogProb(const py::object& logits, const py::object& token, const py::object& step,
-                           const py::object& records, const py::object& slot) {
+py::object LogProb(const py::object& logits, const py::object& token, const py::object& step, const py::object& records,
+                   const py::object& slot) {
   const BatchArguments arguments("log_prob", logits, step, records, slot);
   const py::array tokens = arguments.RequireOneARow({"log_prob", "token"}, token, 8);
   py::array_t<float> logprob(arguments.batch().rows);
   const auto* ids = static_cast<const int64_t*>(tokens.data());
   float* out = logprob.mutable_data();
   WithoutGil([&] { LogProbCpu(arguments.batch(), ids, 1, out); });
-  return logprob;
+  return arguments.Result(logprob);
 }
 
 py::array_t<uint32_t> SpreadRecords(const py::array_t<uint32_t, py::array::c_style>& record, int64_t rows,

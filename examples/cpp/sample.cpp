@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "fire/sampling.h"
+#include "fire/sampling_config.h"
 
 int main() {
   constexpr int64_t kRows = 4;
@@ -14,19 +15,17 @@ int main() {
   std::vector<float> logits(kVocabulary);
   for (int64_t id = 0; id < kVocabulary; ++id) logits[id] = 18.0f - 2.2f * std::log(1.0f + static_cast<float>(id));
 
-  fire::Record record = {};
-  record.temperature = 0.7f;
-  record.top_k = 50;
-  record.top_p = 0.95f;
-  record.hot_temperature = 30.0f;  // step 0 only: hot_begin is 0 and hot_steps 1
-  record.hot_top_k = 16;
-  record.hot_top_p = 1.0f;
-  record.hot_steps = 1;
-  record.seed_low = 7;
+  fire::SamplingConfig config;
+  config.temperature = 0.7f;
+  config.top_k = 50;
+  config.top_p = 0.95f;
+  config.hot_temperature = 30.0f;  // step 0 only: hot_begin is 0 and hot_steps 1
+  config.hot_top_k = 16;
+  config.hot_top_p = 1.0f;
+  config.seed = 7;
 
   // One configuration for four sequences: each gets a seed of its own.
-  std::vector<fire::Record> records;
-  for (uint64_t row = 0; row < kRows; ++row) records.push_back(fire::SpreadRecord(record, row));
+  const std::vector<fire::Record> records = fire::Pack(config, kRows);
 
   int64_t step = 0;
   fire::Batch batch;

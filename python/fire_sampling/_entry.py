@@ -71,7 +71,7 @@ class Entry:
                     f"{name}: slot comes with a single SamplingConfig, expected a sequence of them or the "
                     f"records that {self.module}.pack makes to choose from"
                 )
-            return self.pack(config, logits.shape[0] if logits.ndim > 0 else 0, logits)
+            return self.pack(config, logits.shape[0] if logits.ndim > 1 else 1, logits)
         if hasattr(config, "dtype"):
             raise TypeError(
                 f"{name}: config {came(config)}, records of the other entry; use {self.module}.pack, which "

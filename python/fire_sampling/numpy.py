@@ -2,6 +2,9 @@
 
 The functions are those of `fire_sampling` of the same names; said here is what differs.
 
+Logits of a single row may be [V] instead of [1, V]: every result is then that of the row, without the first
+dimension (a token is a NumPy int64, not an array).
+
 The rows of a call are spread over a small pool of threads; the environment variable FIRE_NUM_THREADS sets its
 size.
 """
@@ -15,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fire_sampling import _native
-from fire_sampling._checks import came
+from fire_sampling._checks import came, integer
 from fire_sampling._entry import Entry
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import pack_records
@@ -28,7 +31,7 @@ Slot: TypeAlias = npt.NDArray[np.int32] | None
 
 
 class SampleWithLogprobs(NamedTuple):
-    """`fire_sampling.SampleWithLogprobs` of arrays; every member has one value a row."""
+    """`fire_sampling.SampleWithLogprobs` of arrays; every member has one value a row, or is that value."""
 
     token: npt.NDArray[np.int64]
     logprob: npt.NDArray[np.float32]
@@ -72,17 +75,17 @@ def sample(logits: Logits, step: Step, config: Config, slot: Slot = None) -> npt
     """Draws one token a row.
 
     Args:
-        logits: float32, float16 or bfloat16 (of ml_dtypes) [R, V]; rows consecutive in memory, row stride
-            free.
+        logits: float32, float16 or bfloat16 (of ml_dtypes) [R, V], or [V]; rows consecutive in memory, row
+            stride free.
         step: int32 or int64 [R] or 0-d, or an integer of Python or NumPy.
         config: As for `fire_sampling.sample`; records are those of `pack`, uint32 or int32.
         slot: int32 [R], the record of each row.
 
     Returns:
-        int64 [R], each in [0, V).
+        int64 [R], each in [0, V); of logits [V] a single int64.
 
     Raises:
-        TypeError: An argument of none of the types above.
+        TypeError: An argument of none of the types above, in a foreign byte order, or a masked array.
         ValueError: An array of a wrong shape or stride; `step` is an integer beyond 64 bits; `slot` with a
             single config.
     """
@@ -98,7 +101,7 @@ def sample_with_logprobs(
 
 
 def process_logits(logits: Logits, step: Step, config: Config, slot: Slot = None) -> npt.NDArray[np.float32]:
-    """float32 [R, V]: what `fire_sampling.process_logits` returns, with the arguments of `sample`."""
+    """float32 [R, V], or [V]: what `fire_sampling.process_logits` returns, with the arguments of `sample`."""
     return _native.process_logits(*_ENTRY.arguments("process_logits", logits, step, config, slot))
 
 
@@ -106,9 +109,13 @@ def log_prob(
     logits: Logits, token: npt.NDArray[np.int64], step: Step, config: Config, slot: Slot = None
 ) -> npt.NDArray[np.float32]:
     """float32 [R]: ln of the probability with which `sample` draws `token`, int64 [R]; -inf where it never
-    does. There is no gradient.
+    does. For logits [V] an integer, and a single float32. There is no gradient.
     """
     logits, step_array, records, slot = _ENTRY.arguments("log_prob", logits, step, config, slot)
+    if logits.ndim == 1 and not isinstance(token, np.ndarray):
+        expected = "an integer of 64 bits, the token of the row"
+        name = "fire_sampling.numpy.log_prob"
+        token = np.array(integer(name, "token", token, -(2**63), 2**63 - 1, expected))
     return _native.log_prob(logits, token, step_array, records, slot)
 
 

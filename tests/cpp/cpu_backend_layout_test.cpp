@@ -165,7 +165,7 @@ TEST(CpuLayout, ABatchThatCannotBeReadIsRefusedByName) {
   Batch batch = fixture.ToBatch();
   batch.record_count = 1;
   EXPECT_EQ(message(batch),
-            "Batch::record_count is 1, expected 4, one record a row (SpreadRecord makes them), or a slot for each row");
+            "Batch::record_count is 1, expected 4, one record a row (fire::Pack makes them), or a slot for each row");
   const int32_t slot[4] = {};
   batch.slot = slot;
   batch.record_count = 0;

@@ -48,6 +48,46 @@ TEST(SamplingApi, StepsMayBeInt32OrInt64StridedOrOneForAllAndNegative) {
   }
 }
 
+TEST(SamplingApi, ABatchThatNamesNoRowStrideReadsEachRowAndNotTheFirstForAll) {
+  const BatchRows rows(9, kVocabulary);
+  Batch batch = rows.ToBatch();
+  batch.row_stride = Batch().row_stride;
+  EXPECT_EQ(Tokens(batch), rows.ExpectedTokens());
+
+  std::vector<float> heated = rows.logits;
+  batch.logits = heated.data();
+  HeatLogitsCpu(batch, heated.data());
+  for (int64_t row = 0; row < 9; ++row) {
+    const std::vector<float> expected = rows.Reference(row).HeatedLogits(rows.logits.data() + row * kVocabulary);
+    EXPECT_TRUE(std::equal(expected.begin(), expected.end(), heated.begin() + row * kVocabulary)) << row;
+  }
+}
+
+TEST(SamplingApi, ARowAloneNeedsNoRowStrideAndMayHaveAny) {
+  const BatchRows rows(1, kVocabulary);
+  Batch batch = rows.ToBatch();
+  for (const int64_t stride : {Batch().row_stride, int64_t{0}, int64_t{-7}, kVocabulary}) {
+    batch.row_stride = stride;
+    EXPECT_EQ(Tokens(batch), rows.ExpectedTokens()) << stride;
+  }
+}
+
+TEST(SamplingApi, StepsThatNameNoStrideAreOneARow) {
+  const BatchRows rows(9, kVocabulary);
+  Batch batch = rows.ToBatch();
+  batch.step_stride = Batch().step_stride;
+  batch.step_is_int64 = Batch().step_is_int64;
+  batch.logits_type = Batch().logits_type;
+  EXPECT_EQ(Tokens(batch), rows.ExpectedTokens());
+}
+
+TEST(SamplingApi, ABatchThatForgotItsRecordCountIsRefusedByName) {
+  const BatchRows rows(3, kVocabulary);
+  Batch batch = rows.ToBatch();
+  batch.record_count = Batch().record_count;
+  EXPECT_THROW(Tokens(batch), std::invalid_argument);
+}
+
 TEST(SamplingApi, SlotsChooseTheRecordAndThoseOutOfRangeAreClampedAndReported) {
   const BatchRows rows(7, kVocabulary);
   const int32_t slots[] = {5, 0, 0, -1, 7, 2147483647, 2};

@@ -56,9 +56,9 @@ class Random {
 
 // T = 1, no filter, never hot.
 inline Record PlainRecord(uint64_t seed = 0) {
-  Record record = {};
-  record.temperature = record.hot_temperature = 1.0f;
-  record.top_p = record.hot_top_p = 1.0f;
+  Record record;
+  record.hot_temperature = 1.0f;
+  record.hot_top_k = record.hot_steps = 0;
   record.seed_low = static_cast<uint32_t>(seed);
   record.seed_high = static_cast<uint32_t>(seed >> 32);
   return record;

@@ -31,10 +31,16 @@ def bad_calls() -> list[tuple[str, dict[str, Any], type[Exception], str]]:
             "logits",
             dict(logits=logits.astype(">f4")),
             TypeError,
-            "has dtype >f4, expected float32, bfloat16 or float16",
+            "has dtype >f4, float32 in a foreign byte order, expected this machine's",
         ),
         ("logits", dict(logits=logits.view(np.uint32)), TypeError, "has dtype uint32, expected float32"),
-        ("logits", dict(logits=logits[0]), ValueError, "has shape [517], expected [R, V]"),
+        (
+            "logits",
+            dict(logits=logits[None]),
+            ValueError,
+            "has shape [1, 6, 517], expected [R, V], or [V] for a single row",
+        ),
+        ("step", dict(logits=logits[0]), ValueError, "has shape [6], expected [1], one a row of logits, or"),
         (
             "logits",
             dict(logits=logits[:, :0]),

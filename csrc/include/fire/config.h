@@ -1,7 +1,8 @@
 // The packed configuration of one sequence: sixteen 32-bit words, plain data.
 //
 // A record may hold any bit pattern: every field has a meaning for every value, so no record can make
-// a backend fault. docs/semantics.md explains the fields; `fire_sampling.pack` writes them from Python.
+// a backend fault. docs/semantics.md explains the fields; `fire_sampling.pack` writes them from Python, and RecordOf
+// and Pack of fire/sampling_config.h from C++.
 #pragma once
 
 #include <cstdint>
@@ -22,23 +23,25 @@ enum class Ties : uint32_t {
   kKeep = 2       // top-k and top-p both do
 };
 
+// What is left out is off, and step 0 is hot: Record() is what Python's SamplingConfig(seed=0) packs to. Its hot fields
+// are plain words and do not follow the regular ones; SamplingConfig's do.
 struct Record {
-  float temperature;
-  int32_t top_k;
-  float top_p;
-  float min_p;
-  float hot_temperature;
-  int32_t hot_top_k;
-  float hot_top_p;
-  float hot_min_p;
-  int32_t hot_begin;
-  int32_t hot_steps;
-  uint32_t flags;
-  uint32_t stream;
-  uint32_t seed_low;
-  uint32_t seed_high;
-  float ref_temperature;
-  uint32_t reserved;
+  float temperature = 1.0f;  // 0: greedy
+  int32_t top_k = 0;         // 0: off
+  float top_p = 1.0f;        // 1: off
+  float min_p = 0.0f;        // 0: off
+  float hot_temperature = 30.0f;
+  int32_t hot_top_k = 16;
+  float hot_top_p = 1.0f;
+  float hot_min_p = 0.0f;
+  int32_t hot_begin = 0;  // the first hot step
+  int32_t hot_steps = 1;  // 0: never hot
+  uint32_t flags = 0;     // layout below
+  uint32_t stream = 0;
+  uint32_t seed_low = 0;
+  uint32_t seed_high = 0;
+  float ref_temperature = 0.0f;  // read where the flags say that it is given
+  uint32_t reserved = 0;
 };
 
 inline constexpr int kRecordWords = 16;

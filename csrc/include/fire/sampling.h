@@ -16,15 +16,19 @@ namespace fire {
 
 inline constexpr int64_t kMaxVocabulary = int64_t{1} << 21;
 
+// A row stride of so much as the vocabulary: rows one behind the other.
+inline constexpr int64_t kContiguous = INT64_MIN;
+
 enum class LogitsType : int32_t { kFloat32, kBFloat16, kFloat16 };
 
-// A batch of rows and what to do with each. Strides count elements; 0 repeats the first.
+// A batch of rows and what to do with each. Strides count elements; 0 repeats the first. Left out, they are those of
+// arrays without gaps.
 struct Batch {
   const void* logits = nullptr;  // row r begins at r · row_stride; consecutive along the vocabulary
   LogitsType logits_type = LogitsType::kFloat32;
   int64_t rows = 0;
   int64_t vocabulary = 0;  // 1 … kMaxVocabulary
-  int64_t row_stride = 0;
+  int64_t row_stride = kContiguous;
 
   const void* step = nullptr;  // tokens each sequence has generated so far
   bool step_is_int64 = true;   // else int32
@@ -71,7 +75,8 @@ void LogProbBackwardCpu(const Batch& batch, const int64_t* token, int64_t token_
                         int64_t grad_stride, void* grad_logits, int64_t grad_logits_stride,
                         const ParallelFor& parallel_for = {});
 
-// The record of sequence `index` when one configuration is spread over many sequences: its seed differs.
+// The record of sequence `index` when one configuration is spread over many sequences: its seed differs. Pack of
+// fire/sampling_config.h makes a batch's.
 Record SpreadRecord(const Record& record, uint64_t index);
 
 // "baseline", "avx2" or "avx512": what the CPU backend runs with here. FIRE_CPU=… forces a lesser one.

@@ -30,14 +30,12 @@ at::Tensor MakeLogits(int64_t rows, int64_t vocabulary) {
 
 // Sequence r: seed r, temperature 0.8, nucleus 0.95, and the defaults of a hot first step.
 at::Tensor MakeRecords(int64_t rows) {
-  at::Tensor records = at::zeros({rows, fire::kRecordWords}, at::kInt);
+  at::Tensor records = at::empty({rows, fire::kRecordWords}, at::kInt);
   auto* record = reinterpret_cast<fire::Record*>(records.data_ptr<int32_t>());
   for (int64_t row = 0; row < rows; ++row) {
+    record[row] = fire::Record();
     record[row].temperature = 0.8f;
     record[row].top_p = record[row].hot_top_p = 0.95f;
-    record[row].hot_temperature = 30.0f;
-    record[row].hot_top_k = 16;
-    record[row].hot_steps = 1;
     record[row].seed_low = static_cast<uint32_t>(row);
   }
   return records;
