@@ -21,7 +21,7 @@ ENGINES = {
     "verl": "tests/rollouts",
     "openrlhf": "tests/rollouts",
     "openai": "tests/engines",
-    "llama_cpp": "tests/rollouts",
+    "llama_cpp": "tests/python",
 }
 _TORCH = {"torch", "transformers", "fire_sampling", "peft", "datasets"}
 _FENCED = re.compile(r"^```([^`\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

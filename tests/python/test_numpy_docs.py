@@ -1,4 +1,4 @@
-"""docs/numpy.md and examples/llama_cpp_numpy.py run as they stand, in processes of their own, without torch.
+"""What is documented with llama.cpp runs as it stands: the example, and the block of docs/numpy.md.
 
 llama.cpp itself is compiled from source where it is installed, so a stand-in takes its place: the few
 functions that are called, over logits in memory of C's own, reached through a pointer.
@@ -10,9 +10,10 @@ import os
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from conftest import RunPython
-from pages import blocks
+from pages import Block, complete
 
 from fire_sampling import SamplingConfig
 from fire_sampling import numpy as fire
@@ -51,7 +52,7 @@ def llama_cpp(tmp_path: Path) -> str:
     return os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
 
 
-def continuation(prompt: bytes, record: np.ndarray, count: int) -> list[int]:
+def continuation(prompt: bytes, record: npt.NDArray[np.uint32], count: int) -> list[int]:
     """What the example is to draw after `prompt`: the stand-in's logits, in plain NumPy."""
     history, drawn = list(prompt), list[int]()
     for step in range(count):
@@ -83,17 +84,15 @@ def test_the_example_begins_with_the_command_that_starts_it() -> None:
     assert first.startswith("# python examples/llama_cpp_numpy.py ")
 
 
-@pytest.mark.parametrize("block", range(len(blocks("docs/numpy.md", "python"))))
-def test_every_block_of_the_page_runs_alone_and_without_torch(
-    run_python: RunPython, llama_cpp: str, block: int
+@pytest.mark.parametrize("block", complete("python", environment="llama_cpp"), ids=str)
+def test_a_block_with_llama_cpp_runs_alone_and_draws_from_its_logits(
+    run_python: RunPython, llama_cpp: str, block: Block
 ) -> None:
-    program = blocks("docs/numpy.md", "python")[block]
-    child = run_python(program, torch=False, PYTHONPATH=llama_cpp)
+    child = run_python(block.code, torch=False, PYTHONPATH=llama_cpp)
     assert (child.returncode, child.stderr) == (0, "")
-    if "llama_cpp" in program:
-        record = fire.pack(SamplingConfig(temperature=0.8, top_k=50, seed=7), rows=1)
-        history = list(b"Once upon a time")
-        for step in range(32):
-            logits = 3 * np.random.default_rng(history).standard_normal((1, VOCABULARY), dtype=np.float32)
-            history.append(int(fire.sample(logits, step, record)[0]))
-        assert child.stdout == "".join(map(str, history[-32:]))
+    record = fire.pack(SamplingConfig(temperature=0.8, top_k=50, seed=7), rows=1)
+    history = list(b"Once upon a time")
+    for step in range(32):
+        logits = 3 * np.random.default_rng(history).standard_normal((1, VOCABULARY), dtype=np.float32)
+        history.append(int(fire.sample(logits, step, record)[0]))
+    assert child.stdout == "".join(map(str, history[-32:]))
