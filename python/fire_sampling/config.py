@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from fire_sampling import _native
-from fire_sampling._checks import came, is_integer, shown
+from fire_sampling._checks import is_integer, shown
 
 Order = Literal["hf", "vllm", "joint"]
 Ties = Literal["exact", "keep_top_k", "keep"]
@@ -42,8 +42,6 @@ _REAL_FIELDS = (
 _DEFAULT_HOT_TEMPERATURE = 30.0
 _DEFAULT_HOT_TOP_K = 16
 
-# What `generate` of transformers uses for a field that neither the model nor the caller sets.
-_TRANSFORMERS_DEFAULTS = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0}
 _Value = TypeVar("_Value")
 
 
@@ -151,37 +149,6 @@ class SamplingConfig:
         begin, count = full.hot_begin or 0, full.hot_steps or 0
         return range(begin, begin + count)
 
-    @classmethod
-    def from_generation_config(cls, generation_config: Any) -> SamplingConfig:
-        """What `generate` of transformers would sample with, given its `GenerationConfig`.
-
-        Fields that it leaves None become transformers' own defaults (top_k is 50 there), without `do_sample`
-        the config is greedy, and order and ties are those of its warpers. What edits the logits before that,
-        such as repetition_penalty, is not read.
-
-        Raises:
-            TypeError: It is no `GenerationConfig`; a dict of its fields is not one.
-            ValueError: The configuration turns on a decoding mode, or a processor behind the filters, that no
-                field expresses: beam or contrastive search, typical_p, a watermark.
-        """
-        if not hasattr(generation_config, "do_sample"):
-            raise TypeError(
-                f"generation_config {came(generation_config)}, expected transformers' GenerationConfig"
-            )
-        for name, on in _options_without_a_field(generation_config):
-            if on:
-                value = getattr(generation_config, name)
-                raise ValueError(
-                    f"{name}: got {value!r}, expected it unset: SamplingConfig cannot express it"
-                )
-        if not generation_config.do_sample:
-            return cls(temperature=0.0, order="hf", ties="keep_top_k")
-        fields: dict[str, Any] = {
-            name: _given(getattr(generation_config, name, None), default)
-            for name, default in _TRANSFORMERS_DEFAULTS.items()
-        }
-        return cls(**fields, order="hf", ties="keep_top_k")
-
     @functools.cached_property
     def _record_without_seed(self) -> bytes:
         """The packed record, its seed 0: what does not change from one `pack` of this config to the next."""
@@ -243,28 +210,6 @@ class SamplingConfig:
         # A string first: the comparison of an array is an array.
         if value is not None and not (isinstance(value, str) and value in choices):
             raise ValueError(f"{name}: got {shown(value)}, expected one of {', '.join(map(repr, choices))}")
-
-
-def _options_without_a_field(generation_config: Any) -> tuple[tuple[str, bool], ...]:
-    """Options of a `GenerationConfig`, each with whether `generate` of transformers would heed it."""
-
-    def option(name: str, default: Any = None) -> Any:
-        return _given(getattr(generation_config, name, None), default)
-
-    sampling = bool(option("do_sample"))
-    contrastive = option("penalty_alpha", 0.0) > 0 and option("top_k", _TRANSFORMERS_DEFAULTS["top_k"]) > 1
-    return (
-        ("num_beams", option("num_beams", 1) != 1),
-        ("constraints", option("constraints") is not None),
-        ("force_words_ids", option("force_words_ids") is not None),
-        ("penalty_alpha", not sampling and contrastive),
-        ("dola_layers", option("dola_layers") is not None),
-        ("top_h", sampling and option("top_h") is not None),
-        ("typical_p", sampling and option("typical_p", 1.0) < 1),
-        ("epsilon_cutoff", sampling and 0 < option("epsilon_cutoff", 0.0) < 1),
-        ("eta_cutoff", sampling and 0 < option("eta_cutoff", 0.0) < 1),
-        ("watermarking_config", option("watermarking_config") is not None),
-    )
 
 
 def _given(value: _Value | None, default: _Value) -> _Value:

@@ -1,4 +1,4 @@
-"""`SamplingConfig.from_generation_config` against what `generate` makes of the same `GenerationConfig`."""
+"""`from_generation_config` against what `generate` makes of the same `GenerationConfig`."""
 
 from typing import Any
 
@@ -18,6 +18,7 @@ from transformers.generation.logits_process import (
 )
 
 from fire_sampling import SamplingConfig
+from fire_sampling.integrations.transformers import from_generation_config
 
 
 def generation_config(**fields: Any) -> GenerationConfig:
@@ -25,14 +26,14 @@ def generation_config(**fields: Any) -> GenerationConfig:
 
 
 def test_a_generation_config_without_do_sample_is_greedy() -> None:
-    config = SamplingConfig.from_generation_config(generation_config(temperature=0.7, top_k=5))
+    config = from_generation_config(generation_config(temperature=0.7, top_k=5))
     assert config == SamplingConfig(temperature=0.0, order="hf", ties="keep_top_k")
     assert config.resolve().hot_steps == 0
 
 
 def test_what_a_generation_config_leaves_unset_is_what_generate_itself_would_use() -> None:
     defaults = GenerationConfig._get_default_generation_params()
-    config = SamplingConfig.from_generation_config(generation_config(do_sample=True))
+    config = from_generation_config(generation_config(do_sample=True))
     assert (config.temperature, config.top_k, config.top_p) == tuple(
         defaults[name] for name in ("temperature", "top_k", "top_p")
     )
@@ -42,7 +43,7 @@ def test_what_a_generation_config_leaves_unset_is_what_generate_itself_would_use
 
 def test_the_fields_of_a_generation_config_are_taken_over() -> None:
     source = generation_config(do_sample=True, temperature=0.7, top_k=0, top_p=0.9, min_p=0.02)
-    assert SamplingConfig.from_generation_config(source) == SamplingConfig(
+    assert from_generation_config(source) == SamplingConfig(
         temperature=0.7, top_k=0, top_p=0.9, min_p=0.02, order="hf", ties="keep_top_k"
     )
 
@@ -110,17 +111,17 @@ def test_an_option_without_a_field_is_refused_by_name_rather_than_dropped(
 ) -> None:
     assert transformers_does_something_else(fields)
     with pytest.raises(ValueError, match=f"^{name}: got .*expected it unset"):
-        SamplingConfig.from_generation_config(generation_config(**fields))
+        from_generation_config(generation_config(**fields))
 
 
 @pytest.mark.parametrize("fields", OFF, ids=str)
 def test_an_option_that_transformers_itself_ignores_is_not_refused(fields: dict[str, Any]) -> None:
     assert not transformers_does_something_else(fields)
-    SamplingConfig.from_generation_config(generation_config(**fields))
+    from_generation_config(generation_config(**fields))
 
 
 @pytest.mark.parametrize("name", ["typical_p", "epsilon_cutoff", "eta_cutoff", "top_h"])
 def test_a_filter_of_sampling_is_not_refused_when_decoding_is_greedy(name: str) -> None:
     assert not transformers_does_something_else({**GREEDY, name: 0.5})
-    config = SamplingConfig.from_generation_config(generation_config(**GREEDY, **{name: 0.5}))
+    config = from_generation_config(generation_config(**GREEDY, **{name: 0.5}))
     assert config.temperature == 0.0

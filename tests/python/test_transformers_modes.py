@@ -17,7 +17,7 @@ from transformers.generation.logits_process import (
 )
 
 import fire_sampling as fire
-from fire_sampling.integrations.transformers import fire_generate
+from fire_sampling.integrations.transformers import fire_generate, from_generation_config
 
 CONFIG = fire.SamplingConfig(hot_top_k=16)
 COLD = fire.SamplingConfig(hot_steps=0)
@@ -70,7 +70,7 @@ def test_the_config_read_from_a_generation_config_is_accepted_with_that_generati
         model,
         **settings,
         do_sample=do_sample,
-        fire_config=fire.SamplingConfig.from_generation_config(generation_config),
+        fire_config=from_generation_config(generation_config),
     )
 
 

@@ -16,6 +16,7 @@ from fire_sampling.config import SEED_WORDS, SamplingConfig
 from fire_sampling.integrations.hot_keys import token_ids
 from fire_sampling.integrations.transformers.carry import carrying
 from fire_sampling.integrations.transformers.draw import Draw, ScoresInPlace, hot_window, warn_if_never_hot
+from fire_sampling.integrations.transformers.generation_config import reject_other_modes
 from fire_sampling.integrations.transformers.warpers import merge, take_apart
 from fire_sampling.integrations.transformers.windows import Windows
 from fire_sampling.packing import pack
@@ -123,7 +124,7 @@ def decode(
     streamer = request.carried.get("streamer")
     if streamer is not None and request.streamer is not None:
         raise ValueError("fire_generate: got streamer and fire_streamer, expected one of them")
-    _reject_other_modes(generation_config)
+    reject_other_modes(generation_config)
     processors = take_apart(logits_processor, generation_config)
     asked = request.config or SamplingConfig()
     config = merge(asked, processors.regular)
@@ -219,36 +220,6 @@ def _integer(plain: Any) -> int:
     if not -(2**63) <= integer < 2**64:
         raise ValueError(f"fire_generate: fire_seed: got {integer}, expected -2^63 to 2^64 - 1")
     return integer
-
-
-_ASSISTED = "assisted generation verifies several tokens a step"
-_BEAMS = "beam search ranks sequences instead of drawing them"
-
-# What asks generate for another decoding loop: option, when it does, why it cannot be combined.
-_OTHER_MODES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
-    ("num_beams", lambda value: value > 1, _BEAMS),
-    ("num_beam_groups", lambda value: value > 1, _BEAMS),
-    ("constraints", bool, _BEAMS),
-    ("force_words_ids", bool, _BEAMS),
-    ("penalty_alpha", lambda value: value > 0, "contrastive search chooses its tokens by another rule"),
-    ("dola_layers", lambda value: True, "DoLa replaces the logits in a loop of its own"),
-    ("prompt_lookup_num_tokens", bool, _ASSISTED),
-    ("assistant_early_exit", bool, _ASSISTED),
-    ("use_mtp", bool, _ASSISTED),
-)
-
-
-def _reject_other_modes(config: GenerationConfig) -> None:
-    for option, asked_for, why in _OTHER_MODES:
-        value = getattr(config, option, None)
-        if value is not None and asked_for(value):
-            raise ValueError(f"fire_generate: {option}={value!r} is not supported: {why}. Leave it out")
-    if config.do_sample and config.top_h is not None:
-        raise ValueError(
-            f"fire_generate: top_h={config.top_h!r} is not supported: it filters between temperature and "
-            "top-k, which are one pass here. Leave it out, or pass a TopHLogitsWarper in logits_processor: "
-            "it then sees the logits before the temperature"
-        )
 
 
 def _synced_gpus(model: Any) -> bool:
