@@ -90,14 +90,10 @@ def test_the_defaults_on_the_page_are_ones_that_the_engines_take(
     }
     name, _, text = shlex.split(line)[1].partition("=")
     monkeypatch.setenv(name, text)
-    if name == sglang_requests.DEFAULT_VARIABLE:
-        phase = sglang_requests.default_phase()
-    else:
-        settings = vllm_requests.default_settings()
-        assert settings is not None
-        phase = settings.phase
-    assert phase is not None
-    assert (phase.hot_temperature, phase.hot_top_k) == (30.0, 16)
+    (keys,) = (each.HOT_KEYS for each in (vllm_requests, sglang_requests) if each.HOT_KEYS.variable == name)
+    settings = keys.default()
+    assert settings is not None
+    assert (settings.phase.hot_temperature, settings.phase.hot_top_k) == (30.0, 16)
 
 
 def test_the_flags_of_openrlhf_on_the_page_exist() -> None:
@@ -202,7 +198,7 @@ def test_the_agent_on_the_page_asks_for_a_hot_first_token_and_fetches_the_reward
     openrlhf_engine: Engine,
 ) -> None:
     (params,) = openrlhf_engine.asked
-    settings = vllm_requests.read_settings(params.extra_args)
+    settings = vllm_requests.HOT_KEYS.read(params.extra_args)
     assert settings is not None
     assert (settings.phase.hot_temperature, settings.phase.hot_top_k) == (30.0, 16)
     assert openrlhf_engine.answer["reward"] == [3.0]
