@@ -1,9 +1,11 @@
 """Builds the compiled parts of the package with CMake. Settings come from the environment:
 
-FIRE_TORCH          auto (default): the torch operators are built where torch 2.10 or newer is found; on:
-                    without it the build fails; off: they are left out.
+FIRE_TORCH          on (default): the torch operators are built, against torch 2.10 or newer, and without one
+                    the build fails: pip and uv show what a build says only when it fails. off: they are left
+                    out; the NumPy and C++ entries are complete without them.
 FIRE_TORCH_INCLUDE  torch's include folder (site-packages/torch/include), which must then serve; by default
-                    that of the environment that called pip. torch is never downloaded for the build.
+                    that of the environment that pip or uv installs into. torch is never downloaded for the
+                    build.
 FIRE_CUDA           auto (default): the CUDA kernels are built where nvcc is found and torch is a CUDA build,
                     which alone can load them; on: without nvcc the build fails; off: they are left out.
 FIRE_CUDA_ARCHITECTURES  Compute capabilities to build for, by default "80;90;100;120"; native: this
@@ -13,6 +15,7 @@ CMAKE_ARGS          More arguments for CMake.
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shlex
@@ -26,21 +29,63 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 OLDEST_TORCH = (2, 10)
-NO_OPERATORS = """
-  fire_sampling: {reason}, so torch.ops.fire.* and all that needs it are LEFT OUT of this build. The NumPy
-  entry is complete. To have the torch operators, install torch (2.10 or newer) into the environment that
-  calls pip, or set FIRE_TORCH_INCLUDE to the site-packages/torch/include of another one, and install again.
+NO_TORCH = """
+fire_sampling: {reason}; the torch operators cannot be built. One of these works:
+  pip install "torch>=2.10"              into the environment that fire_sampling goes to, then this again
+  FIRE_TORCH_INCLUDE=FOLDER              FOLDER: the site-packages/torch/include of another environment
+  FIRE_TORCH=off                         no torch.ops.fire, and nothing that needs it: NumPy and C++ alone{uv}
 """
+UV = """
+  uv pip install --no-build-isolation .  with torch, setuptools and pybind11 installed beforehand
+  for `uv sync` and `uv add`, in pyproject.toml, so that torch is there first:
+    [tool.uv.extra-build-dependencies]
+    fire-sampling = [{ requirement = "torch", match-runtime = true }]"""
+
+
+def uv_interpreter() -> str | None:
+    """The interpreter of the environment that uv installs into, if it is uv that builds.
+
+    uv points VIRTUAL_ENV at the environment of the build and hands down nothing of the other one. What it was
+    called with stands in /proc, and `uv python find`, called likewise, finds what it found.
+    """
+    uv, caller = os.environ.get("UV", ""), Path("/proc", str(os.getppid()))
+    try:
+        if not os.path.samefile(uv, caller / "exe"):
+            return None
+        environment = dict(os.fsdecode(item).split("=", 1) for item in nul_separated(caller / "environ"))
+        called_with = [os.fsdecode(argument) for argument in nul_separated(caller / "cmdline")[1:]]
+        folder = os.readlink(caller / "cwd")
+    except OSError:
+        return None
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--python", "-p", default=environment.get("UV_PYTHON"))
+    parser.add_argument("--project")
+    parser.add_argument("--system", action="store_true")
+    given, others = parser.parse_known_args(called_with)
+    if (
+        "pip" not in others
+    ):  # `uv sync` and its like install into the project's environment, not the active one
+        environment.pop("VIRTUAL_ENV", None)
+    find = [uv, "python", "find", *(["--system"] if given.system else [])]
+    find += [f"--project={given.project}"] if given.project else []
+    find += ["--", given.python] if given.python else []
+    found = subprocess.run(find, env=environment, cwd=folder, capture_output=True, text=True)
+    return str(Path(folder, found.stdout.strip())) if found.returncode == 0 else None
+
+
+def nul_separated(path: Path) -> list[bytes]:
+    """The items of a file that ends each with a zero byte."""
+    return path.read_bytes().split(b"\0")[:-1]
 
 
 def environment_interpreters() -> list[str]:
-    """Interpreters of the environment that called pip, which build isolation hides from this process."""
-    candidates = [sys.executable]
+    """Interpreters of the environment installed into, which build isolation hides from this process."""
+    candidates = [sys.executable, uv_interpreter()]
     for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
         if os.environ.get(variable):
             candidates.append(str(Path(os.environ[variable], "bin", "python")))
     candidates.append(getattr(sys, "_base_executable", sys.executable))
-    return [path for path in dict.fromkeys(candidates) if Path(path).exists()]
+    return [path for path in dict.fromkeys(candidates) if path and Path(path).exists()]
 
 
 def torch_include() -> str | None:
@@ -72,10 +117,10 @@ def torch_version(include: str) -> tuple[int, ...] | None:
 
 
 def torch_arguments() -> list[str]:
-    """CMake's settings of the torch operators; says which torch they are for, or why there are none."""
-    wish = os.environ.get("FIRE_TORCH", "auto")
-    if wish not in ("auto", "on", "off"):
-        sys.exit(f"FIRE_TORCH={wish}: expected auto, on or off")
+    """CMake's settings of the torch operators; says which torch they are for, or why they cannot be."""
+    wish = os.environ.get("FIRE_TORCH", "on")
+    if wish not in ("on", "off"):
+        sys.exit(f"FIRE_TORCH={wish}: expected on or off")
     if wish == "off":
         return ["-DFIRE_TORCH=OFF"]
     include = torch_include()
@@ -90,10 +135,7 @@ def torch_arguments() -> list[str]:
         reason = f"{include} holds no headers of torch"
     else:
         reason = f"torch {'.'.join(map(str, version))} at {include} is older than 2.10"
-    if wish == "on" or os.environ.get("FIRE_TORCH_INCLUDE"):
-        sys.exit(f"fire_sampling: {reason}; FIRE_TORCH=off builds without the torch operators")
-    print(NO_OPERATORS.format(reason=reason), file=sys.stderr, flush=True)
-    return ["-DFIRE_TORCH=OFF"]
+    sys.exit(NO_TORCH.format(reason=reason, uv=UV if "UV" in os.environ else ""))
 
 
 def torch_has_cuda(include: str) -> bool:

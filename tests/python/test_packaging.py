@@ -64,18 +64,21 @@ def environment_without_torch(tmp_path: Path) -> Path:
     return folder / "bin/python"
 
 
-def test_pip_install_beside_no_torch_gives_a_numpy_entry_and_says_why_the_operators_are_missing(
+def test_pip_install_beside_no_torch_is_refused_where_pip_shows_it_and_with_torch_off_is_the_numpy_entry(
     source: Path, environment_without_torch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "FIRE_TORCH", "FIRE_TORCH_INCLUDE"):
         monkeypatch.delenv(variable, raising=False)
     interpreter = str(environment_without_torch)
-    pip = [sys.executable, "-m", "pip", "--python", interpreter, "install", "-v", "--no-index"]
-    log = run([*pip, "--no-build-isolation", "--no-deps", str(source)])
-    assert (
-        "no torch was found, so torch.ops.fire.* and all that needs it are LEFT OUT"
-        in log.stdout + log.stderr
-    )
+    pip = [sys.executable, "-m", "pip", "--python", interpreter, "install", "--no-index"]
+    install = [*pip, "--no-build-isolation", "--no-deps", str(source)]
+    refused = subprocess.run(install, capture_output=True, text=True)
+    assert refused.returncode != 0
+    shown = refused.stdout + refused.stderr
+    assert "fire_sampling: no torch was found; the torch operators cannot be built" in shown
+    assert "FIRE_TORCH=off" in shown
+    assert "uv" not in shown.replace(str(source), "")
+    run(install, FIRE_TORCH="off")
     info = run([interpreter, "-m", "fire_sampling", "info"], cwd=environment_without_torch.parent).stdout
     assert "torch            not installed\n" in info
     assert "torch operators  missing: torch is not installed\n" in info
@@ -109,20 +112,26 @@ def setup_script(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("version", "reason"), [("2.9.1", "torch 2.9.1 at .* is older than 2.10"), (None, "no torch was found")]
 )
-def test_a_torch_that_does_not_serve_leaves_the_operators_out_unless_they_are_wished_for(
+def test_a_torch_that_does_not_serve_is_an_error_that_says_how_to_go_on(
     setup_script: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
     tmp_path: Path,
     version: str | None,
     reason: str,
 ) -> None:
     include = None if version is None else str(headers_of(tmp_path, version))
     monkeypatch.setitem(setup_script["torch_arguments"].__globals__, "torch_include", lambda: include)
+    with pytest.raises(SystemExit, match=f"fire_sampling: {reason}; the torch operators cannot be built"):
+        setup_script["torch_arguments"]()
+    monkeypatch.setenv("FIRE_TORCH", "off")
     assert setup_script["torch_arguments"]() == ["-DFIRE_TORCH=OFF"]
-    assert re.search(f"{reason}, so .* LEFT OUT of this build", " ".join(capfd.readouterr().err.split()))
-    monkeypatch.setenv("FIRE_TORCH", "on")
-    with pytest.raises(SystemExit, match=f"{reason}; FIRE_TORCH=off builds without the torch operators"):
+
+
+def test_a_setting_of_the_operators_that_there_is_not_is_an_error_that_names_those_there_are(
+    setup_script: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRE_TORCH", "auto")
+    with pytest.raises(SystemExit, match="FIRE_TORCH=auto: expected on or off"):
         setup_script["torch_arguments"]()
 
 
@@ -130,7 +139,7 @@ def test_an_include_folder_that_was_named_and_does_not_serve_is_an_error(
     setup_script: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("FIRE_TORCH_INCLUDE", str(tmp_path))
-    with pytest.raises(SystemExit, match=r"holds no headers of torch; FIRE_TORCH=off builds without"):
+    with pytest.raises(SystemExit, match="holds no headers of torch; the torch operators cannot be built"):
         setup_script["torch_arguments"]()
 
 
