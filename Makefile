@@ -1,5 +1,6 @@
-# From a clean clone: `make demo` runs the main job, `make test` every check. Each installs what it needs: missing
-# Debian packages (needs root or sudo), and Python packages into .venv. A second run finds them there.
+# `make help` lists the targets. From a clean clone, `make demo` runs the main job, `make test` every check. Each
+# installs what it needs: missing Debian packages (needs root or sudo), and Python packages into .venv. A second run
+# finds them there.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -33,8 +34,31 @@ ifndef FIRE_CUDA_ARCHITECTURES
 export FIRE_CUDA_ARCHITECTURES := $(if $(findstring GPU 0,$(shell nvidia-smi -L 2>/dev/null)),native)
 endif
 
-.PHONY: demo test check build-tests test-cpp test-counts test-cuda test-gates test-sanitize test-python test-simulated \
+.PHONY: help demo test check build-tests test-cpp test-counts test-cuda test-gates test-sanitize test-python test-simulated \
   test-engines test-vllm test-vllm-planted test-rollouts format clean debian-demo debian-test
+
+define HELP
+make demo            a real language model, plain beside FIRE: a table and a picture
+make test            every check that needs no engine: those below, as far as test-simulated
+make check           formatting, ruff, mypy
+make test-cpp        the definition, the CPU backend, the C++ API
+make test-counts     the instructions of a sampled row on a CPU
+make test-cuda       the CUDA kernels on the simulated device
+make test-gates      the kernels' machine code
+make test-sanitize   the C++ tests under the address and undefined-behaviour sanitizers
+make test-python     the package
+make test-simulated  the operators' tests, with the CUDA kernels on the simulated device
+make test-engines    test-vllm and test-rollouts: vLLM, SGLang and trainers, which install 5 GB
+make format          formats C++ and Python
+make clean           removes build folders and environments
+
+To use the package: pip install .   (README.md)
+endef
+export HELP
+
+# What a bare `make` does.
+help:
+	@echo "$$HELP"
 
 demo: $(STAMPS)/package
 	$(BIN)/python -m examples.demo

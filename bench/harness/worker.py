@@ -132,7 +132,7 @@ class Worker:
         import fire_sampling
 
         rows = Rotation(case, self._pool).batches[0][:1]
-        records = fire_sampling.pack(configuration(case.sampled_with.of_row(0)))
+        records = fire_sampling.pack(configuration(case.sampled_with.of_row(0)), rows=1)
         return int(torch.ops.fire.sample_with_logprobs(rows, torch.tensor(0), records, reference=False)[4])
 
     def peak_extra_bytes(self, case: Case, name: str) -> int:

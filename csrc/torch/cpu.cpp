@@ -1,14 +1,27 @@
 // The operators' schemas, for every backend, and their CPU kernels. Plain torch dispatch, no Python, so that a
 // C++ program with libtorch loads this object and samples; python/fire_sampling/_ops.py adds what only Python can.
+#include <pthread.h>
 #include <torch/csrc/stable/ops.h>
+
+#include <atomic>
 
 #include "torch/operators.h"
 
 namespace fire::operators {
 namespace {
 
-// torch's own threads, as many as torch.set_num_threads allows.
+// fork copies torch's pool without its threads, and a child that uses the copy waits for them for ever.
+std::atomic<bool> pool_is_used{false};
+std::atomic<bool> pool_is_lost{false};
+const int fork_is_watched = pthread_atfork(nullptr, nullptr, [] { pool_is_lost = pool_is_used.load(); });
+
+// torch's own threads, as many as torch.set_num_threads allows; one in a child whose parent had used them.
 void TorchParallelFor(int64_t count, const ParallelForBody& body) {
+  if (count <= 1 || pool_is_lost) {
+    if (count > 0) body(0, count);
+    return;
+  }
+  pool_is_used = true;
   torch::stable::parallel_for(0, count, /*grain_size=*/1, body);
 }
 

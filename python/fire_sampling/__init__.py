@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING
 
+from fire_sampling import _compiled as _compiled
 from fire_sampling.config import SamplingConfig
 from fire_sampling.functional import (
     SampleWithLogprobs,
@@ -22,6 +24,11 @@ from fire_sampling.functional import (
 )
 from fire_sampling.packing import pack
 from fire_sampling.status import Status
+
+if TYPE_CHECKING:
+    from fire_sampling import integrations as integrations
+    from fire_sampling import numpy as numpy
+    from fire_sampling import rl as rl
 
 __version__ = "0.1.0"
 

@@ -62,7 +62,10 @@ def _load_cuda(library: Path) -> str | None:
 
 _load(LIBRARY)
 cuda_unavailable = _load_cuda(CUDA_LIBRARY)
-_library = torch.library.Library("fire", "IMPL")  # type: ignore[no-untyped-call]
+# torch hands C++ the file name of the caller, and fails on one that the locale cannot encode; this is ASCII.
+_library: torch.library.Library = eval(
+    compile('torch.library.Library("fire", "IMPL")', "fire_sampling/_ops.py", "eval")
+)
 _fire = torch.ops.fire
 
 
@@ -168,6 +171,25 @@ def _refuse_negative(logits: Tensor, *args: Any, **kwargs: Any) -> None:
 
 
 _library.impl("heat_logits_", _refuse_negative, "Negative")  # type: ignore[no-untyped-call]
+
+
+# ---- torch.vmap ----
+
+
+def _heat_each(info: Any, in_dims: tuple[int | None, ...], *args: Tensor | None) -> tuple[None, None]:
+    """torch.vmap loops by itself over operators that return values, and over none that writes in place."""
+    if in_dims[0] is None:
+        raise RuntimeError(
+            "fire::heat_logits_: logits is one tensor for the whole batch of torch.vmap, expected a batch of "
+            "them where another argument is one (they are written in place)"
+        )
+    for index in range(info.batch_size):
+        items = zip(args, in_dims, strict=True)
+        _fire.heat_logits_.default(*(a if a is None or d is None else a.select(d, index) for a, d in items))
+    return None, None
+
+
+torch.library.register_vmap("fire::heat_logits_", _heat_each, lib=_library)
 
 
 def _save_log_prob(ctx: Any, inputs: tuple[Tensor | None, ...], output: Tensor) -> None:

@@ -107,7 +107,20 @@ class SamplingConfig:
     def __repr__(self) -> str:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         given = ", ".join(f"{name}={value!r}" for name, value in fields.items() if value is not None)
-        return f"SamplingConfig({given})"
+        return f"SamplingConfig({given}{'; ' if given else ''}{self._hot_phase()})"
+
+    def _hot_phase(self) -> str:
+        """The hot phase in words, its defaults filled in: what a reader else overlooks."""
+        full = self.resolve()
+        begin, count = full.hot_begin or 0, full.hot_steps or 0
+        if count == 0:
+            return "no step is hot"
+        steps = f"step {begin} is" if count == 1 else f"steps {begin} to {begin + count - 1} are"
+        names = ("temperature", "top_k", "top_p", "min_p")
+        values = {name: getattr(full, f"hot_{name}") for name in names}
+        off = {"top_k": (0, -1), "top_p": (1.0,), "min_p": (0.0,)}
+        shown = [f"{name} {value:g}" for name, value in values.items() if value not in off.get(name, ())]
+        return f"{steps} hot: {', '.join(shown)}"
 
     def replace(self, **changes: Any) -> SamplingConfig:
         """A copy with the given fields changed; `None` returns a field to its default."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from fire_sampling._checks import why_no_torch
 from fire_sampling._entry import Entry
@@ -56,7 +57,8 @@ def sample(logits: Tensor, step: Tensor | int, config: Config, slot: Tensor | No
 
     Args:
         logits: float32, bfloat16 or float16 [R, V], rows consecutive in memory, row stride free.
-        step: int32 or int64 [R] or 0-d, or an int: the tokens that each sequence has generated so far.
+        step: int32 or int64 [R] or 0-d, or an int: the tokens that each sequence has generated so far. A
+            loop that does not count it up draws step 0, the hot one, for ever.
         config: A `SamplingConfig`, packed here for the R rows (one without a seed draws a new one at each
             call); a sequence of R of them, each with its own seed as it is (equal seeds draw alike); or
             records from `pack`, int32 [R, 16] (any number of records with `slot`).
@@ -67,7 +69,7 @@ def sample(logits: Tensor, step: Tensor | int, config: Config, slot: Tensor | No
 
     Raises:
         ImportError: torch or the operators are missing.
-        TypeError: An argument of none of the types above.
+        TypeError: An argument of none of the types above; a DTensor.
         ValueError: `step` is an int beyond 64 bits; `slot` comes with a single config, which would be one
             record for every row.
         RuntimeError: A tensor of a wrong type, shape or device.
@@ -126,20 +128,38 @@ def log_prob(
     Differentiable in `logits`, once, the kept set taken as constant. Arguments and errors are those of
     `sample`.
     """
-    logits, steps, records, slot = _arguments("log_prob", logits, step, config, slot)
+    logits, steps, records, slot = _arguments("log_prob", logits, step, config, slot, token)
     _ENTRY.require_array("log_prob", "token", token)
     value: Tensor = torch.ops.fire.log_prob(logits, token, steps, records, slot)
     return value
 
 
 def _arguments(
-    name: str, logits: Tensor, step: Tensor | int, config: Config, slot: Tensor | None
+    name: str,
+    logits: Tensor,
+    step: Tensor | int,
+    config: Config,
+    slot: Tensor | None,
+    token: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     if _unavailable is not None:
         raise ImportError(f"fire_sampling.{name}: {_unavailable}") from _unavailable
+    if (tensor := sys.modules.get("torch.distributed.tensor")) is not None:
+        named = {"logits": logits, "step": step, "config": config, "slot": slot, "token": token}
+        _refuse_sharded(name, tensor.DTensor, named)
     if isinstance(step, torch.SymInt):  # an integer that a trace leaves open
         step = _step_tensor(step, logits)
     return _ENTRY.arguments(name, logits, step, config, slot)
+
+
+def _refuse_sharded(name: str, kind: type[Any], arguments: dict[str, Any]) -> None:
+    """Raises a TypeError for a tensor that is spread over processes: a row is filtered as a whole."""
+    for argument, value in arguments.items():
+        if isinstance(value, kind):
+            raise TypeError(
+                f"fire_sampling.{name}: {argument} is a DTensor, expected a plain tensor (call "
+                f"{argument}.full_tensor() first, or {argument}.to_local() where each process has whole rows)"
+            )
 
 
 def _step_tensor(step: int | torch.SymInt, logits: Tensor) -> Tensor:

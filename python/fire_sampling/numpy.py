@@ -54,7 +54,7 @@ def pack(
 
     Raises:
         TypeError: `config` is neither a config nor a sequence of configs; `rng` is no generator; `rows` or
-            `first_row` is no integer.
+            `first_row` is no integer; `rows` is missing beside one config.
         ValueError: `rows` or `first_row` is negative, or comes with a sequence of configs.
     """
 

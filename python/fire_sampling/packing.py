@@ -34,7 +34,8 @@ def pack(
 
     Args:
         config: One config, or one for each record.
-        rows: The number of records for one config, 1 by default. Not for a sequence of configs.
+        rows: The number of records for one config, which has none by default: a record that many sequences
+            share would have them draw alike. Not for a sequence of configs.
         first_row: The index of the first of them. Not for a sequence of configs.
         device: Where the records shall lie; the CPU by default.
 
@@ -44,7 +45,7 @@ def pack(
     Raises:
         ImportError: torch is missing or broken; `fire_sampling.numpy.pack` needs none.
         TypeError: `config` is neither a config nor a sequence of configs; `rows` or `first_row` is no
-            integer.
+            integer; `rows` is missing beside one config.
         ValueError: `rows` or `first_row` is negative, or comes with a sequence of configs.
     """
     try:
@@ -74,7 +75,12 @@ def pack_records(
     called only if a seed is missing.
     """
     if isinstance(config, SamplingConfig):
-        rows = 1 if rows is None else _count(name, "rows", rows)
+        if rows is None:
+            raise TypeError(
+                f"{name}: rows is missing, expected the number of sequences that draw by this config (rows=1 "
+                "for one), each of which gets a record with a seed of its own"
+            )
+        rows = _count(name, "rows", rows)
         first_row = _count(name, "first_row", first_row)
         return _native.spread_records(_unspread([config], draw_seeds)[0], rows, first_row)
     require_configs(name, config, "a SamplingConfig or a sequence of them")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +130,68 @@ def test_a_build_without_operators_says_how_to_get_them(run_python: RunPython, t
     assert child.returncode == 0, child.stderr
     assert "built without its torch operators" in child.stdout
     assert "FIRE_TORCH_INCLUDE" in child.stdout
+
+
+@pytest.mark.parametrize("instruction_set", [None, "baseline"])
+def test_the_self_test_fails_where_torch_is_installed_and_the_operators_are_missing(
+    run_python: RunPython, tmp_path: Path, instruction_set: str | None
+) -> None:
+    ignored = shutil.ignore_patterns("libfire_sampling_torch*", "__pycache__")
+    shutil.copytree(Path(fire_sampling.__file__).parent, tmp_path / "fire_sampling", ignore=ignored)
+    chosen = {} if instruction_set is None else {"FIRE_CPU": instruction_set}
+    child = run_python("-m", "fire_sampling", "selftest", PYTHONPATH=str(tmp_path), **chosen)
+    assert child.returncode == 1, child.stderr
+    assert re.search(r"^baseline: torch: FAILED: .*built without its torch operators", child.stdout, re.M)
+    assert "selftest: passed" not in child.stdout
+
+
+def test_the_self_test_without_torch_passes_and_says_that_it_compared_numpy_alone(
+    run_python: RunPython,
+) -> None:
+    program = (
+        "sys.argv = ['fire_sampling', 'selftest']; runpy.run_module('fire_sampling', run_name='__main__')"
+    )
+    child = run_python(program, torch=False, FIRE_CPU="baseline")
+    assert child.returncode == 0, child.stderr
+    assert "baseline: torch: not compared: torch is not installed\n" in child.stdout
+
+
+def test_an_instruction_set_that_this_processor_lacks_does_not_read_like_an_error_of_the_self_test(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(command: list[str], env: dict[str, str], **options: Any) -> subprocess.CompletedProcess[str]:
+        lacks = env["FIRE_CPU"] == "avx512"
+        out = (
+            "FIRE_CPU is 'avx512'; expected one that runs here: baseline, avx2\n" if lacks else "all equal\n"
+        )
+        return subprocess.CompletedProcess(command, UNAVAILABLE if lacks else 0, stdout=out)
+
+    monkeypatch.delenv("FIRE_CPU", raising=False)
+    monkeypatch.setattr(subprocess, "run", run)
+    assert main(["selftest"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        *("all equal", "all equal", "avx512: not compared, this processor does not have it"),
+        "selftest: passed",
+    ]
+
+
+def test_the_version_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out == f"fire_sampling {fire_sampling.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", ["info", "selftest --answers", "plan --rows 1 --vocabulary 9"])
+def test_a_reader_that_stops_reading_gets_no_traceback(arguments: str) -> None:
+    command = [sys.executable, "-m", "fire_sampling", *arguments.split()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        assert child.stderr.read() == b""
+        assert child.wait() == -signal.SIGPIPE
 
 
 def test_the_self_test_passes_for_every_instruction_set_through_both_entries(run_python: RunPython) -> None:

@@ -107,7 +107,7 @@ def test_a_batch_beyond_2_to_the_32_elements_reads_and_writes_the_right_rows() -
 def test_rows_beyond_2_to_the_24_are_all_drawn() -> None:
     rows = 2**24 + 3
     logits = torch.zeros(1, 2, device="cuda").expand(rows, 2)
-    records = fire.pack(fire.SamplingConfig(hot_steps=0, seed=4), device="cuda")
+    records = fire.pack([fire.SamplingConfig(hot_steps=0, seed=4)], device="cuda")
     slot = torch.zeros(1, dtype=torch.int32, device="cuda").expand(rows)
     step = torch.arange(rows, device="cuda")
     token = torch.ops.fire.sample(logits, step, records, slot)

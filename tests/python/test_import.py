@@ -69,6 +69,36 @@ def test_operators_that_do_not_load_are_warned_of_once_at_import_where_the_user_
     assert "fire_sampling.numpy works without them" in child.stderr
 
 
+def test_a_source_tree_without_compiled_parts_says_so_instead_of_a_circular_import(
+    run_python: RunPython, tmp_path: Path
+) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "fire_sampling", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    child = run_python("-c", "import fire_sampling.numpy", PYTHONPATH=str(tmp_path))
+    assert child.returncode == 1
+    folder = tmp_path / "fire_sampling"
+    assert (
+        f"\nImportError: fire_sampling: {folder} has no compiled part. Where that is the source"
+        in child.stderr
+    )
+    assert "pip install --no-build-isolation -e ." in child.stderr
+    other = folder / "_native.cpython-39-x86_64-linux-gnu.so"
+    other.touch()
+    child = run_python("-m", "fire_sampling", "info", PYTHONPATH=str(tmp_path))
+    assert f"{folder} has the compiled part {other.name}, which Python " in child.stderr
+
+
+def test_a_locale_that_cannot_encode_the_folder_of_the_installation_keeps_the_operators(
+    run_python: RunPython, tmp_path: Path
+) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "Feuer-für-é/fire_sampling")
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    program = "import fire_sampling, torch; print(ascii(fire_sampling.__file__), torch.ops.fire.sample)"
+    child = run_python("-W", "error", "-c", program, PYTHONPATH=str(tmp_path / "Feuer-für-é"), **locale)
+    assert child.returncode == 0, child.stderr
+    assert r"Feuer-f\udcc3\udcbcr" in child.stdout
+    assert "fire.sample" in child.stdout
+
+
 def test_where_torch_is_absent_importing_says_nothing(run_python: RunPython) -> None:
     child = run_python("import fire_sampling", torch=False)
     assert (child.returncode, child.stdout, child.stderr) == (0, "", "")

@@ -160,7 +160,7 @@ def test_a_config_is_packed_for_the_rows_of_the_call() -> None:
 def test_a_generator_reproduces_the_seeds_that_a_config_leaves_open() -> None:
     first, again = (fire.pack(SamplingConfig(), rows=3, rng=np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(first, again)
-    assert not np.array_equal(fire.pack(SamplingConfig()), fire.pack(SamplingConfig()))
+    assert not np.array_equal(fire.pack(SamplingConfig(), 3), fire.pack(SamplingConfig(), 3))
 
 
 def test_no_rows_give_empty_outputs_and_a_vocabulary_of_one_gives_zeros() -> None:

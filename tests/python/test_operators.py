@@ -20,7 +20,6 @@ from operator_inputs import (
     assert_as_on_the_cpu,
     assert_same_bits,
     make_inputs,
-    operator,
     results_of,
 )
 
@@ -247,13 +246,6 @@ def test_meta_tensors_give_the_results_layout(name: str) -> None:
             assert result.device.type == "meta"
             assert (result.shape, result.dtype) == (expected.shape, expected.dtype)
             assert result.stride() == expected.stride()
-
-
-def test_vmap_equals_a_loop() -> None:
-    logits, step, cfg = make_inputs()
-    batches = torch.stack([logits, logits.roll(1, dims=1), logits + 1])
-    mapped = torch.vmap(lambda batch: operator("sample")(batch, step, cfg))(batches)
-    assert_same_bits(tuple(mapped), tuple(operator("sample")(batch, step, cfg) for batch in batches))
 
 
 # The library's own pool is told to be large, so that a single use of it would show.

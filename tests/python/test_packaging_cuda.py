@@ -94,9 +94,9 @@ def test_a_call_for_the_gpu_without_cuda_kernels_says_why_there_are_none(name: s
     operator = getattr(torch.ops.fire, name).default
     logits, token = torch.zeros(1, 9), torch.zeros(1, dtype=torch.int64)
     arguments = {
-        "log_prob": (logits, token, token, fire.pack(fire.SamplingConfig())),
-        "log_prob_backward": (logits[0, :1], logits, token, token, fire.pack(fire.SamplingConfig())),
-    }.get(name, (logits, token, fire.pack(fire.SamplingConfig())))
+        "log_prob": (logits, token, token, fire.pack([fire.SamplingConfig()])),
+        "log_prob_backward": (logits[0, :1], logits, token, token, fire.pack([fire.SamplingConfig()])),
+    }.get(name, (logits, token, fire.pack([fire.SamplingConfig()])))
     with pytest.raises(NotImplementedError) as caught:
         operator.redispatch(cuda, *arguments)
     assert str(caught.value) == f"fire::{name}: logits is on a GPU, but {_ops.cuda_unavailable}"

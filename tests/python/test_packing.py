@@ -82,11 +82,6 @@ def test_a_batch_split_in_two_keeps_the_seed_of_every_row() -> None:
     assert torch.equal(whole, torch.cat(parts))
 
 
-def test_one_config_without_rows_is_the_first_row() -> None:
-    config = SamplingConfig(seed=123)
-    assert torch.equal(fire.pack(config), fire.pack(config, rows=1))
-
-
 def test_rows_of_one_config_draw_different_numbers() -> None:
     logits = torch.zeros(1, 2**20).expand(64, -1)
     token = torch.ops.fire.sample(logits, torch.tensor(1), fire.pack(SamplingConfig(seed=1), rows=64))
@@ -148,7 +143,7 @@ def test_records_may_be_written_in_place_as_engines_do() -> None:
     records = fire.pack([config])
     records[0, 8] = 40
     assert fire.pack([config])[0, 8] == 0
-    assert fire.pack(config)[0, 8] == 0
+    assert fire.pack(config, rows=1)[0, 8] == 0
 
 
 BAD_CALLS: list[tuple[dict[str, Any], type[Exception], str]] = [
@@ -168,6 +163,11 @@ BAD_CALLS: list[tuple[dict[str, Any], type[Exception], str]] = [
         dict(config=SamplingConfig(), rows=-1),
         ValueError,
         "fire_sampling.pack: rows is -1, expected an integer from 0 to 2^63 - 1",
+    ),
+    (
+        dict(config=SamplingConfig()),
+        TypeError,
+        "fire_sampling.pack: rows is missing, expected the number of sequences that draw by this config",
     ),
     (dict(config=SamplingConfig(), rows=2.0), TypeError, "fire_sampling.pack: rows is 2.0, expected"),
     (dict(config=SamplingConfig(), rows=True), TypeError, "fire_sampling.pack: rows is True, expected"),
@@ -217,7 +217,7 @@ def test_a_generator_of_the_wrong_kind_is_a_type_error_and_no_attribute_error(
 ) -> None:
     expected = r"^fire_sampling\.numpy\.pack: rng is .*, expected a numpy\.random\.Generator"
     with pytest.raises(TypeError, match=expected):
-        fire_numpy.pack(config, rng=rng)
+        fire_numpy.pack(config, 1, rng=rng)
 
 
 def test_a_torch_that_cannot_be_imported_is_named_by_pack(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,8 +48,27 @@ def test_a_dict_is_not_taken_for_a_greedy_generation_config() -> None:
         from_generation_config({"do_sample": True, "top_p": 0.9})  # type: ignore[arg-type]
 
 
-def test_a_config_prints_what_was_given() -> None:
-    assert repr(fire.SamplingConfig(top_k=5, order="vllm")) == "SamplingConfig(top_k=5, order='vllm')"
+@pytest.mark.parametrize(
+    ("config", "shown"),
+    [
+        (fire.SamplingConfig(), "SamplingConfig(step 0 is hot: temperature 30, top_k 16)"),
+        (
+            fire.SamplingConfig(top_k=5, order="vllm"),
+            "SamplingConfig(top_k=5, order='vllm'; step 0 is hot: temperature 30, top_k 5)",
+        ),
+        (
+            fire.SamplingConfig(hot_begin=2, hot_steps=3, hot_top_p=0.5, hot_top_k=0),
+            "SamplingConfig(hot_top_k=0, hot_top_p=0.5, hot_begin=2, hot_steps=3; steps 2 to 4 are hot: "
+            "temperature 30, top_p 0.5)",
+        ),
+        (fire.SamplingConfig(hot_steps=0), "SamplingConfig(hot_steps=0; no step is hot)"),
+        (fire.SamplingConfig(temperature=0), "SamplingConfig(temperature=0.0; no step is hot)"),
+    ],
+)
+def test_a_config_prints_what_was_given_and_the_hot_phase_that_comes_of_it(
+    config: fire.SamplingConfig, shown: str
+) -> None:
+    assert repr(config) == shown
 
 
 def test_forgetting_do_sample_does_not_put_the_fire_out_silently() -> None:

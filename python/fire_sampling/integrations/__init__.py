@@ -2,8 +2,14 @@
 
 import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-_INTEGRATIONS = ("transformers", "vllm")
+if TYPE_CHECKING:
+    from fire_sampling.integrations import sglang as sglang
+    from fire_sampling.integrations import transformers as transformers
+    from fire_sampling.integrations import vllm as vllm
+
+_INTEGRATIONS = ("sglang", "transformers", "vllm")
 
 __all__ = list(_INTEGRATIONS)
 

@@ -110,7 +110,7 @@ class FireProcessorList(ContinuousBatchingLogitsProcessorList):
         else:
             # Of the id alone: neither the order of arrival nor the batch decides what a request draws with.
             digest = hashlib.blake2b(state.request_id.encode(), digest_size=8).digest()
-            records = fire_sampling.numpy.pack(config, first_row=int.from_bytes(digest, "little") >> 1)
+            records = fire_sampling.numpy.pack(config, 1, first_row=int.from_bytes(digest, "little") >> 1)
         words: npt.NDArray[np.int32] = records[0].view(np.int32)
         return words
 
