@@ -4,6 +4,7 @@
 import contextlib
 import copy
 import sys
+import warnings
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -163,11 +164,22 @@ def test_an_end_of_sequence_as_hot_first_token_ends_the_sequence(model: Any) -> 
         assert (len(output.generated_tokens) == 1) == ended
 
 
-def test_a_default_config_leaves_greedy_generation_as_it_is(model: Any) -> None:
+def test_a_default_config_leaves_greedy_generation_as_it_is_and_says_so(model: Any) -> None:
     plain = generate_batch(model, prompts(4, 9), do_sample=False)
-    with install(model, fire.SamplingConfig(hot_temperature=30.0, hot_top_k=16)):
+    with (
+        install(model, fire.SamplingConfig(hot_temperature=30.0, hot_top_k=16)),
+        pytest.warns(UserWarning, match="init_continuous_batching: do_sample=False makes every step greedy"),
+    ):
         installed = generate_batch(model, prompts(4, 9), do_sample=False)
     assert [o.generated_tokens for o in installed] == [o.generated_tokens for o in plain]
+
+
+def test_a_greedy_request_with_hot_fields_of_its_own_warns_that_nothing_is_hot(model: Any) -> None:
+    with install(model, HOT), running(model) as manager, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        manager.add_request(prompts(1, 9)[0].tolist(), "greedy", temperature=0.0, hot_temperature=5.0)
+        results(manager, 1)
+    assert any("add_request: temperature=0 makes every step greedy" in str(each.message) for each in said)
 
 
 def test_a_request_draws_the_same_tokens_alone_and_in_any_batch(model: Any) -> None:
