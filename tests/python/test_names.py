@@ -10,6 +10,7 @@ import pytest
 from pages import ROOT
 
 import fire_sampling as fire
+from fire_sampling.integrations.hot_keys import FIELDS, HotKeys
 from fire_sampling.integrations.sglang import requests as sglang
 from fire_sampling.integrations.transformers import fire_generate
 from fire_sampling.integrations.vllm import requests as vllm
@@ -45,13 +46,11 @@ def test_the_arguments_of_generate_are_arguments_of_fire_generate() -> None:
     named = {name for name in column(2) if name.startswith("fire_")}
     assert named <= arguments
     # The others are no settings of a token.
-    assert arguments - named == {"fire_first_row", "fire_streamer", "fire_synced_gpus"}
+    assert arguments - named == {"fire_carried", "fire_first_row", "fire_streamer", "fire_synced_gpus"}
 
 
-@pytest.mark.parametrize(("index", "module"), [(3, vllm), (4, sglang)])
-def test_a_key_of_an_engine_stands_beside_the_field_that_it_sets(index: int, module: object) -> None:
-    fields: dict[str, str] = module._FIELDS  # type: ignore[attr-defined]
-    rows = {row[index][0]: row[0][0] for row in ROWS if row[0] and row[index] and row[index][0] in fields}
-    assert rows == fields
-    keys = getattr(module, "KEYS", tuple(fields))
-    assert {name for name in column(index) if name.startswith("fire_")} == set(keys)
+@pytest.mark.parametrize(("index", "keys"), [(3, vllm.HOT_KEYS), (4, sglang.HOT_KEYS)])
+def test_a_key_of_an_engine_stands_beside_the_field_that_it_sets(index: int, keys: HotKeys) -> None:
+    rows = {row[index][0]: row[0][0] for row in ROWS if row[0] and row[index] and row[index][0] in FIELDS}
+    assert rows == FIELDS
+    assert {name for name in column(index) if name.startswith("fire_")} == set(keys.names)
