@@ -13,30 +13,20 @@ import functools
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import peers
-from harness import extras, loops, machine, results_file
-from harness.cases import DEFAULT, DTYPES, FULL, KINDS, ROWS, VOCABULARIES, Selection, Slice, by_pool
+import contenders
+from harness import axes, extras, loops, machine, results_file
+from harness.cases import DEFAULT, FULL, Slice, by_pool, cases_of, pool_of
+from harness.processes import INSTRUCTION_SETS, CpuSession, Remote
 from harness.rows import ROTATION
-from harness.schema import OUTPUTS, PLACES, SCHEMA, Run, check
-from harness.session import INSTRUCTION_SETS, Remote, Session
+from harness.schema import SCHEMA, Run, check
 from harness.settings import SETTINGS
 
 RESULTS = Path(__file__).resolve().parent / "results" / "cpu.json"
 SECTIONS = ("calls", "cells", "threads", "memory")
-AXES = {
-    "vocabularies": VOCABULARIES,
-    "dtypes": DTYPES,
-    "settings": tuple(SETTINGS),
-    "kinds": KINDS,
-    "rows": ROWS,
-    "places": PLACES,
-    "outputs": OUTPUTS,
-}
-_ANY_NUMBER = ("vocabularies", "rows")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -44,44 +34,30 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--full", action="store_true", help="all slices of harness/cases.py")
-    for axis, known in AXES.items():
-        more = ", or any other" if axis in _ANY_NUMBER else ""
-        parser.add_argument(f"--{axis}", default="", help=f"of {', '.join(map(str, known))}{more}")
+    axes.add(parser, without=("launches",))
     parser.add_argument(
         "--isa", default="", help="all, or a list of baseline, avx2, avx512; the machine's best and avx2"
     )
-    parser.add_argument("--peers", default=",".join(peers.PEERS), help="default: %(default)s")
+    parser.add_argument("--peers", default=",".join(contenders.CPU_PEERS), help="default: %(default)s")
     parser.add_argument("--sections", default=",".join(SECTIONS), help="default: %(default)s")
     parser.add_argument("--budget", type=float, default=0.1, help="seconds of timing per contender and cell")
     parser.add_argument("--out", type=Path, default=RESULTS, help="default: bench/results/cpu.json")
     return parser.parse_args(arguments)
 
 
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def selection_of(options: argparse.Namespace) -> Selection:
+def slices_of(options: argparse.Namespace) -> tuple[Slice, ...]:
     """The chosen cells. ValueError: a name that the table does not have."""
-    checked = {axis: known for axis, known in AXES.items() if axis not in _ANY_NUMBER}
-    for field, known in {**checked, "peers": peers.PEERS, "sections": SECTIONS}.items():
-        for name in _list(getattr(options, field)):
-            if name not in known:
-                raise ValueError(f"--{field}: got {name!r}, expected of {known}")
-    chosen = {axis: _list(getattr(options, axis)) for axis in AXES if _list(getattr(options, axis))}
-    if not chosen:
-        return Selection(FULL if options.full else DEFAULT)
-    numbers = {axis: tuple(map(int, chosen.pop(axis))) for axis in _ANY_NUMBER if axis in chosen}
-    return Selection((Slice(**chosen, **numbers),))  # type: ignore[arg-type]
+    chosen = axes.chosen(options)
+    return (Slice(**chosen),) if chosen else FULL if options.full else DEFAULT
 
 
 def instruction_sets(asked: str, folder: Path) -> list[str]:
     """Those to measure, the best first: by default the machine's best and avx2."""
-    probe = Remote({"FIRE_CPU": ""}, "baseline", folder, 0)
+    probe = Remote({"FIRE_CPU": ""}, contenders.load, "baseline", folder, 0)
     best = probe.ask("instruction_set")
     probe.close()
     here = INSTRUCTION_SETS[: INSTRUCTION_SETS.index(best) + 1]
-    wanted = here if asked == "all" else _list(asked) or (best, "avx2")
+    wanted = here if asked == "all" else axes.listed([asked]) or (best, "avx2")
     unknown = set(wanted) - set(here)
     if unknown and asked:
         raise ValueError(f"--isa: got {', '.join(sorted(unknown))}, expected of {', '.join(here)}")
@@ -90,39 +66,43 @@ def instruction_sets(asked: str, folder: Path) -> list[str]:
 
 def measure(options: argparse.Namespace, save: Callable[[Run], None]) -> Run:
     """Runs what the options choose; saves what there is after every cell, for a full run takes hours."""
-    selection, sections, begin = selection_of(options), _list(options.sections), time.monotonic()
-    cache_bytes = machine.last_level_cache()
+    slices, sections = slices_of(options), axes.names("sections", [options.sections], SECTIONS)
+    peers = axes.names("peers", [options.peers], contenders.CPU_PEERS)
+    settings = list(dict.fromkeys(name for one in slices for name in one.settings))
+    dtypes = list(dict.fromkeys(name for one in slices for name in one.dtypes))
+    begin, cache_bytes = time.monotonic(), machine.last_level_cache()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sets = instruction_sets(options.isa, folder)
-        session = Session(folder, cache_bytes, sets, list(_list(options.peers)), options.budget)
-        run = _new_run(session, selection, cache_bytes)
+        ours = (contenders.OURS, contenders.READ)
+        session = CpuSession(folder, cache_bytes, sets, contenders.load, ours, peers, options.budget)
+        run = _new_run(session, settings, cache_bytes)
         if "calls" in sections:
-            run["calls"], run["packs"] = extras.call_costs(session, selection)
+            run["calls"], run["packs"] = extras.call_costs(session, settings, dtypes)
         if "cells" in sections:
-            cases = selection.cases(cache_bytes)
-            for pool, group in by_pool(cases).items():
-                session.use_pool(pool, group)
+            cases = sorted(cases_of(slices, cache_bytes), key=pool_of)
+            for group in by_pool(cases).values():
+                session.use(group)
                 for case in group:
                     progress = f"{len(run['cells']) + 1}/{len(cases)} {time.monotonic() - begin:.0f} s"
                     print(f"{progress}: {case}", file=sys.stderr)
-                    run["cells"].append(session.measure(case))
+                    run["cells"].append(session.measure(case))  # type: ignore[arg-type]
                     save(run)
             if loops.COUNTED_SET in sets:
                 peak = session.workers[loops.COUNTED_SET].ask("instructions_per_ns")
                 run["loops"], run["roofs"] = loops.loops(run), loops.roofs(run, peak)
         if "threads" in sections:
-            for pool, group in by_pool(extras.thread_cases(selection)).items():
-                session.use_pool(pool, group)
-                run["threads"] += [extras.threads(session, case) for case in group]
+            for group in by_pool(extras.thread_cases(settings)).values():
+                session.use(group)
+                run["threads"] += [extras.threads(session, case) for case in group]  # type: ignore[misc]
         if "memory" in sections:
-            run["memory"] = list(extras.memory(session, selection))
+            run["memory"] = list(extras.memory(session, settings))
         session.close()
     run["seconds"] = round(time.monotonic() - begin)
     return check(run)
 
 
-def _new_run(session: Session, selection: Selection, cache_bytes: int) -> Run:
+def _new_run(session: CpuSession, settings: Sequence[str], cache_bytes: int) -> Run:
     return {
         "schema": SCHEMA,
         "device": "cpu",
@@ -131,7 +111,7 @@ def _new_run(session: Session, selection: Selection, cache_bytes: int) -> Run:
             f"Out of cache: a rotation over {ROTATION} × {cache_bytes >> 20} MiB of rows.",
             "One thread unless said.",
         ],
-        "settings": {name: str(SETTINGS[name]) for name in selection.settings()},
+        "settings": {name: str(SETTINGS[name]) for name in settings},
         "contenders": session.contenders(),
         "left_out": session.left_out,
         "calls": [],

@@ -24,13 +24,11 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for examples.demo, which loads the model and times the sampling
 
-from gpu import machine as gpu_machine  # noqa: E402
 from harness import machine, models, results_file  # noqa: E402
 from harness.kept_set import Drawn, KeptSets  # noqa: E402
 from harness.schema import SCHEMA, Contender, EndToEnd, Generation, Run, check  # noqa: E402
 from harness.settings import SETTINGS, Filters  # noqa: E402
 from harness.summary import quantile  # noqa: E402
-from peers.fire import configuration  # noqa: E402
 
 import fire_sampling  # noqa: E402
 from examples.demo.clock import SamplingClock  # noqa: E402
@@ -128,11 +126,15 @@ class Bench:
         tokens = tokens[:checked]
         logits = [step[:checked].float().cpu().numpy() for step in output.logits]
         if key == "fire":
-            records = fire_numpy.pack(configuration(filters, seed), rows=batch)
+            config = fire_sampling.SamplingConfig(**filters.arguments(seed))
+            records = fire_numpy.pack(config, rows=batch)
             drawn = [fire_numpy.sample(rows, step, records) for step, rows in enumerate(logits)]
             return tokens.size, int((np.stack(drawn, axis=1) != tokens).sum())
         kept = Filters(temperature=0.0) if key == "argmax" else filters
-        wrong = (KeptSets([kept]).wrong(rows, 0, Drawn(tokens[:, step])) for step, rows in enumerate(logits))
+        wrong = (
+            KeptSets(torch.from_numpy(rows)).wrong(Drawn(torch.from_numpy(drawn)), 0, [kept])
+            for rows, drawn in zip(logits, tokens.T, strict=True)
+        )
         return tokens.size, sum(wrong)
 
     def measure(self, setting: str, batch: int, runs: int, rehearse: bool) -> dict[str, Generation]:
@@ -213,7 +215,7 @@ def measure(options: argparse.Namespace) -> Run:
         {
             "schema": SCHEMA,
             "device": options.device,
-            "machine": gpu_machine.describe(torch.device("cuda")) if cuda else machine.describe(),
+            "machine": machine.describe(cuda),
             "about": [
                 f"{options.prompt_tokens} prompt tokens, {options.new_tokens} new ones.",
                 f"Whole generate() calls: the median of {options.runs}, in turns.",

@@ -24,44 +24,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gpu import loops, machine, operators, trace, tracing
-from gpu.contenders import ADAPTERS, LIMIT, OURS, load
-from gpu.contenders.compiled import Compiled
-from gpu.promises import promises
-from gpu.selection import (
-    DEFAULT,
-    DTYPES,
-    FULL,
-    GOALS,
-    KINDS,
+from contenders import COPY, GPU, OURS, load
+from contenders.compiled import Compiled
+from harness import axes, loops, machine, operators, results_file, trace, tracing
+from harness.cases import (
+    GPU_DEFAULT,
+    GPU_FULL,
+    GPU_GOALS,
     REHEARSED,
     REHEARSED_VOCABULARY,
     ROWS,
-    VOCABULARIES,
-    Cell,
+    Case,
+    GpuSlice,
     Slice,
-    call_cells,
-    cells_of,
+    call_cases,
+    cases_of,
 )
-from gpu.session import Session, clocks_of
-from gpu.table import kernels_table
-from harness import results_file
-from harness.schema import LAUNCHES, OUTPUTS, PLACES, SCHEMA
+from harness.device import GpuSession, clocks_of
+from harness.goals import promises
+from harness.schema import LAUNCHES, SCHEMA, Machine
 from harness.settings import SETTINGS
+from views.kernels_table import kernels_table
 
 LIMIT_S = 240.0
 COMPILING_S = 120
 REHEARSED_CACHE = 1 << 16
-AXES: dict[str, tuple[type, Sequence[Any]]] = {
-    "vocabularies": (int, VOCABULARIES),
-    "dtypes": (str, DTYPES),
-    "settings": (str, tuple(SETTINGS)),
-    "kinds": (str, KINDS),
-    "rows": (int, ROWS),
-    "outputs": (str, OUTPUTS),
-    "places": (str, PLACES),
-    "launches": (str, LAUNCHES),
-}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -70,10 +57,8 @@ def parser() -> argparse.ArgumentParser:
     chosen.add_argument("--full", action="store_true", help="every cell")
     chosen.add_argument("--goals", action="store_true", help="the cells that have goals, ours and the limit")
     found.add_argument("--rehearse", action="store_true", help="on the CPU, on short rows; no times")
-    found.add_argument("--contenders", nargs="+", choices=tuple(ADAPTERS), help="just these")
-    for axis, (kind, known) in AXES.items():
-        allowed = None if kind is int else known
-        found.add_argument(f"--{axis}", nargs="+", type=kind, choices=allowed, help=f"of {known}")
+    found.add_argument("--contenders", nargs="+", choices=GPU, help="just these")
+    axes.add(found)
     found.add_argument(
         "--limit-s", type=float, help=f"ends the run after it ({LIMIT_S:.0f}; none if full or rehearsed)"
     )
@@ -90,6 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begin = time.monotonic()
     chosen = parser().parse_args(arguments)
     device = torch.device("cpu" if chosen.rehearse else "cuda:0")
+    try:
+        wanted = slices(chosen)
+    except ValueError as error:
+        parser().error(str(error))
     if device.type == "cuda" and not torch.cuda.is_available():
         sys.exit("bench/kernels.py: torch sees no GPU; --rehearse makes the same calls on the CPU")
     if chosen.full or chosen.settings:
@@ -98,12 +87,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cache = (
         torch.cuda.get_device_properties(device).L2_cache_size if device.type == "cuda" else REHEARSED_CACHE
     )
-    names = chosen.contenders or ([OURS, LIMIT] if chosen.goals else list(ADAPTERS))
-    session = Session(device, cache, clocks_of(device), names)
-    cells = cells_of(slices(chosen), cache)
+    names = chosen.contenders or ([OURS, COPY] if chosen.goals else list(GPU))
+    session = GpuSession(device, cache, clocks_of(device), load, names)
+    cells = cases_of(wanted, cache)
     if chosen.calls or chosen.profile:
         return watch(session, cells, chosen.calls, chosen.profile)
-    calls = [] if chosen.goals else call_cells(chosen.settings or list(SETTINGS))
+    settings = axes.listed(chosen.settings) or tuple(SETTINGS)
+    calls = [] if chosen.goals else call_cases(settings, launches=LAUNCHES)
     if device.type == "cuda":
         compile_ahead(session, cells, chosen.operators)
     limit_s = chosen.limit_s or (float("inf") if chosen.full or chosen.rehearse else LIMIT_S)
@@ -118,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if wrong or OURS in run["left_out"] or (chosen.goals and missed) else 0
 
 
-def compile_ahead(session: Session, cells: Sequence[Cell], folder: Path | None) -> None:
+def compile_ahead(session: GpuSession, cells: Sequence[Case], folder: Path | None) -> None:
     """Lets contenders that compile fill their caches on the disk, each setting in a process of its own: on
     the many cores of a GPU's host that takes as long as one of them would.
     """
@@ -140,7 +130,7 @@ def compile_ahead(session: Session, cells: Sequence[Cell], folder: Path | None) 
                 done.result()
 
 
-def watch(session: Session, cells: list[Cell], count: int | None, table: Path | None) -> int:
+def watch(session: GpuSession, cells: list[Case], count: int | None, table: Path | None) -> int:
     """A few calls of every cell in ranges that profilers see; with torch's own profiler, a table of them."""
     if table is None:
         tracing.call_all(session, cells, count or tracing.CALLS)
@@ -155,23 +145,24 @@ def watch(session: Session, cells: list[Cell], count: int | None, table: Path | 
 
 def slices(chosen: argparse.Namespace) -> Sequence[Slice]:
     """The run's own cells; where axes are named, the product of those and a default for the others."""
-    named = {axis: tuple(getattr(chosen, axis)) for axis in AXES if getattr(chosen, axis)}
+    named = axes.chosen(chosen)
     if not named:
-        return REHEARSED if chosen.rehearse else FULL if chosen.full else GOALS if chosen.goals else DEFAULT
+        whole = GPU_FULL if chosen.full else GPU_GOALS if chosen.goals else GPU_DEFAULT
+        return REHEARSED if chosen.rehearse else whole
     if chosen.rehearse:
         named = {"vocabularies": (REHEARSED_VOCABULARY,), "rows": (1, 8)} | named
-    return [Slice(**named)]
+    return [GpuSlice(**named)]
 
 
 def measure(
-    session: Session, cells: list[Cell], calls: list[Cell], end: float, out: Path | None
+    session: GpuSession, cells: list[Case], calls: list[Case], end: float, out: Path | None
 ) -> dict[str, Any]:
     """Until time.monotonic() is `end`."""
     begin = time.monotonic()
     run: dict[str, Any] = {
         "schema": SCHEMA,
         "device": "cuda",
-        "machine": machine.describe(session.device),
+        "machine": described_machine(session.device),
         "about": about(session),
         "settings": {name: str(SETTINGS[name]) for name in SETTINGS},
         "contenders": {},
@@ -197,15 +188,20 @@ def measure(
     return run
 
 
+def described_machine(device: torch.device) -> Machine:
+    found = machine.describe(cuda=device.type == "cuda")
+    return found if device.type == "cuda" else {**found, "name": "no GPU: a rehearsal"}
+
+
 def add_roofline(run: dict[str, Any]) -> None:
     """Where the largest batches stand under what the device copies and issues."""
     ghz = machine.highest_ghz(run["machine"]["facts"])
     if ghz is not None:
-        run["loops"] = loops.loops(run)
-        run["roofs"] = loops.roofs(run, int(run["machine"]["facts"]["multiprocessors"]), ghz)
+        run["loops"] = loops.gpu_loops(run)
+        run["roofs"] = loops.gpu_roofs(run, int(run["machine"]["facts"]["multiprocessors"]), ghz)
 
 
-def about(session: Session) -> list[str]:
+def about(session: GpuSession) -> list[str]:
     if session.device.type != "cuda":
         return ["A rehearsal: the calls were made on a CPU, on short rows, and nothing was timed."]
     return [
@@ -219,9 +215,9 @@ def about(session: Session) -> list[str]:
     ]
 
 
-def save(run: dict[str, Any], session: Session, begin: float, out: Path | None) -> None:
+def save(run: dict[str, Any], session: GpuSession, begin: float, out: Path | None) -> None:
     measured = {name for cell in (*run["cells"], *run["calls"]) for name in cell["results"]}
-    run["contenders"] = {name: described(name) for name in ADAPTERS if name in measured}
+    run["contenders"] = {name: described(name) for name in GPU if name in measured}
     run["about"] = about(session)
     run["seconds"] = round(time.monotonic() - begin)
     if out is not None:
@@ -230,7 +226,7 @@ def save(run: dict[str, Any], session: Session, begin: float, out: Path | None) 
 
 def described(name: str) -> dict[str, str]:
     adapter = load(name)
-    limit = {"limit": LIMIT} if adapter.role == "ours" else {}
+    limit = {"limit": COPY} if adapter.role == "ours" else {}
     return {"title": adapter.title, "notes": adapter.notes, "role": adapter.role, **limit}
 
 

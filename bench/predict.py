@@ -6,8 +6,8 @@ python bench/predict.py --build build/tests --write  counts the rows' work first
 
 Nothing here is measured on a GPU. A row's time comes from the bytes it reads, the instructions it issues,
 the barriers it waits at and the launch: geometry from the plan, slots of the hot loops from the machine
-code (tests/gates/resources.json), the rest of a row's work from row_work.json, which bench/count_rows.py
-counts.
+code (tests/gates/resources.json), the rest of a row's work from row_work.json beside it, which count_rows.py
+there counts.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu import goals, row_work
-from gpu.cells import ROWS, SETTINGS, VOCABULARY, Cell
-from gpu.row_work import COUNTED, Work
-
-from fire_sampling import _native
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "gates"))
+
+import row_work  # noqa: E402
+from harness import goals  # noqa: E402
+from harness.cases import ELEMENT_BYTES, GPU_VOCABULARY, Case  # noqa: E402
+from row_work import COUNTED, ROWS, Work  # noqa: E402
+
+from fire_sampling import _native  # noqa: E402
+
 DOCS = ROOT / "docs" / "kernels_predicted.md"
 RESOURCES = ROOT / "tests" / "gates" / "resources.json"
 MULTIPROCESSORS = 132
 SCHEDULERS = 4  # of a multiprocessor: each issues an instruction of a warp a clock
 WARP = 32
 TYPE_NAMES = {"bfloat16": "BFloat16", "float32": "Float32"}
-ELEMENT_BYTES = {"bfloat16": 2, "float32": 4}
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Passes:
 
 @dataclass(frozen=True)
 class Prediction:
-    cell: Cell
+    case: Case
     plan: _native.Plan
     work: Work
     best: float  # microseconds
@@ -79,33 +81,34 @@ def loop_cycles() -> dict[tuple[str, str], float]:
     return {(row["kernel"], row["loop"]): row["cycles"] for row in json.loads(RESOURCES.read_text())["loops"]}
 
 
-def plan_of(cell: Cell) -> _native.Plan:
-    task = "sample_with_reference" if cell.setting.outputs == "reference" else "sample"
-    return _native.plan(task, cell.rows, cell.vocabulary, cell.dtype)
+def plan_of(case: Case) -> _native.Plan:
+    task = "sample_with_reference" if case.outputs == "reference" else "sample"
+    return _native.plan(task, case.rows, case.vocabulary, case.dtype)
 
 
-def passes_of(cell: Cell, plan: _native.Plan, cycles: dict[tuple[str, str], float]) -> Passes:
+def passes_of(case: Case, plan: _native.Plan, cycles: dict[tuple[str, str], float]) -> Passes:
     resident = str(plan["resident"]).lower()
-    kernel = f"SampleRows<{TYPE_NAMES[cell.dtype]}, {resident}>"
+    kernel = f"SampleRows<{TYPE_NAMES[case.dtype]}, {resident}>"
     maximum = cycles[kernel, f"MaximumPass<true, {resident}>"]
     append = cycles[kernel, f"AppendPass<{resident}>"]
     mass = cycles[kernel, f"FastMassPass<false, {resident}>"]
-    filters = cell.setting.top_k > 0 or cell.setting.min_p > 0 or cell.setting.top_p < 1
-    needs_mass = cell.setting.outputs == "reference" or (cell.setting.top_k == 0 and cell.setting.min_p == 0)
+    one = case.sampled_with.of_rows[0]
+    filters = one.top_k > 0 or one.min_p > 0 or one.top_p < 1
+    needs_mass = case.outputs == "reference" or (one.top_k == 0 and one.min_p == 0)
     if not needs_mass and plan["pilot_shift"]:
         return Passes(maximum / (1 << plan["pilot_shift"]) + append, 0.0)
     return Passes(maximum, append * filters + mass * needs_mass)
 
 
-def predict(cell: Cell, machine: Machine, plan: _native.Plan, passes: Passes, work: Work) -> float:
+def predict(case: Case, machine: Machine, plan: _native.Plan, passes: Passes, work: Work) -> float:
     """Microseconds of a call."""
     blocks = plan["cluster"]
     clock = 1e3 * machine.ghz  # of a microsecond
     slots = SCHEDULERS * clock * machine.issue  # of a multiprocessor and microsecond
-    row_bytes = cell.vocabulary * ELEMENT_BYTES[cell.dtype]
-    one_wave = cell.rows * blocks <= MULTIPROCESSORS
+    row_bytes = case.vocabulary * ELEMENT_BYTES[case.dtype]
+    one_wave = case.rows * blocks <= MULTIPROCESSORS
     load = max(
-        cell.rows * row_bytes / (1e6 * machine.tb_s),
+        case.rows * row_bytes / (1e6 * machine.tb_s),
         row_bytes / (blocks * machine.sm_bytes_a_clock * clock),
     )
     start = machine.launch_us + machine.load_us
@@ -114,12 +117,12 @@ def predict(cell: Cell, machine: Machine, plan: _native.Plan, passes: Passes, wo
     )
     if one_wave:
         # A part of a row a multiprocessor; nothing else is there to run while its block waits.
-        of_block = cell.vocabulary / blocks / WARP
+        of_block = case.vocabulary / blocks / WARP
         first, second = of_block * passes.first / slots, of_block * passes.second / slots
         record = machine.l2_us  # the record; its slot came with the row
         return start + record + max(load, first) + second + work.busiest / slots + barriers
-    loops = cell.vocabulary / WARP * (passes.first + passes.second)
-    issue = cell.rows * (loops + work.all) / (MULTIPROCESSORS * slots)
+    loops = case.vocabulary / WARP * (passes.first + passes.second)
+    issue = case.rows * (loops + work.all) / (MULTIPROCESSORS * slots)
     # Two blocks of a multiprocessor take turns at loading and computing; a resident one is alone.
     overlap = 0.0 if plan["resident"] else machine.overlap
     last = work.busiest / slots + barriers  # what remains when the last row has been read
@@ -133,33 +136,41 @@ def verdict(best: float, plain: float, goal: float | None) -> str:
 
 
 def predictions() -> Iterator[Prediction]:
-    works = {(work.setting, work.dtype, rows): work for work in row_work.read_table() for rows in work.rows}
+    works = {
+        (work.setting, work.outputs, work.dtype, rows): work
+        for work in row_work.read_table()
+        for rows in work.rows
+    }
     cycles = loop_cycles()
     for dtype in TYPE_NAMES:
-        for setting in (one for one in SETTINGS if one.name in COUNTED):
+        for setting, outputs in COUNTED:
             for rows in ROWS:
-                cell = Cell(setting, dtype, rows, VOCABULARY)
-                plan, work = plan_of(cell), works[setting.name, dtype, rows]
+                case = Case(GPU_VOCABULARY, rows, dtype, setting, outputs=outputs, launch="graph")
+                plan, work = plan_of(case), works[setting, outputs, dtype, rows]
                 if work.cluster != plan["cluster"]:
                     sys.exit(
-                        f"{setting.name}, {dtype}, {rows} rows: {row_work.TABLE.name} was counted with"
+                        f"{title(case)}, {dtype}, {rows} rows: {row_work.TABLE.name} was counted with"
                         f" {work.cluster} blocks a row, the installed package plans {plan['cluster']}:"
                         " install this tree's package, or count anew with --build"
                     )
-                passes = passes_of(cell, plan, cycles)
-                best, plain = (predict(cell, one, plan, passes, work) for one in (BEST, PLAIN))
-                yield Prediction(cell, plan, work, best, plain)
+                passes = passes_of(case, plan, cycles)
+                best, plain = (predict(case, one, plan, passes, work) for one in (BEST, PLAIN))
+                yield Prediction(case, plan, work, best, plain)
+
+
+def title(case: Case) -> str:
+    return case.setting + ("" if case.outputs == "token" else f" + {case.outputs}")
 
 
 def line(found: Prediction) -> str:
-    cell, plan, work = found.cell, found.plan, found.work
-    goal = goals.goal_us(cell)
+    case, plan, work = found.case, found.plan, found.work
+    goal = goals.goal_us(case)
     columns = (
-        cell.setting.name,
-        cell.dtype,
-        str(cell.rows),
+        title(case),
+        case.dtype,
+        str(case.rows),
         f"{plan['cluster']} × {plan['threads']}{' resident' if plan['resident'] else ''}",
-        f"{goals.floor_us(cell):.1f}",
+        f"{goals.floor_us(case):.1f}",
         "—" if goal is None else f"{goal:.0f}",
         f"{found.best:.1f} – {found.plain:.1f}",
         verdict(found.best, found.plain, goal),
@@ -175,13 +186,14 @@ def page(found: Sequence[Prediction]) -> str:
 
 
 def figures(found: Sequence[Prediction]) -> str:
-    """What bench/gpu/goals.py reads: a line for each cell."""
+    """What bench/harness/goals.py reads: a line for each cell."""
     rows = [
         json.dumps(
             {
-                "setting": one.cell.setting.name,
-                "dtype": one.cell.dtype,
-                "rows": one.cell.rows,
+                "setting": one.case.setting,
+                "outputs": one.case.outputs,
+                "dtype": one.case.dtype,
+                "rows": one.case.rows,
                 "best_us": round(one.best, 1),
                 "plain_us": round(one.plain, 1),
             }
@@ -205,12 +217,12 @@ HEADER = (
 )
 TEXT = f"""# Predicted times of the kernels
 
-**Predicted, not measured.** µs on an H200, V = {VOCABULARY:,}: the model's best and plain case, from bytes,
-instructions, barriers and the launch. `python bench/predict.py --write` writes this page; the constants and
-their sources are in that file. "10³ slots" are the warp instructions of a row, all blocks together, outside
-the loops that read it; "barriers" are those of the row's busiest block, and of its cluster. Both come from
-bench/row_work.json, which the simulated device counted; with `--build build/tests`, the same command counts
-them anew. The floor reads each logit once at 4.3 TB/s.
+**Predicted, not measured.** µs on an H200, V = {GPU_VOCABULARY:,}: the model's best and plain case, from
+bytes, instructions, barriers and the launch. `python bench/predict.py --write` writes this page; the
+constants and their sources are in that file. "10³ slots" are the warp instructions of a row, all blocks
+together, outside the loops that read it; "barriers" are those of the row's busiest block, and of its cluster.
+Both come from tests/gates/row_work.json, which the simulated device counted; with `--build build/tests`, the
+same command counts them anew. The floor reads each logit once at 4.3 TB/s.
 """
 
 
@@ -226,7 +238,7 @@ def main() -> int:
     )
     chosen = parser.parse_args()
     if chosen.build is not None and not chosen.write:
-        parser.error("--build goes with --write; bench/count_rows.py only counts")
+        parser.error("--build goes with --write; tests/gates/count_rows.py only counts")
     if chosen.build is not None:
         works = row_work.count(row_work.program_of(chosen.build))
         row_work.TABLE.write_text(row_work.table_text(works))

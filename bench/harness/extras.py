@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from .cases import SHOWN_VOCABULARY, Case, Selection, by_pool, pool_of
+import torch
+
+from .cases import CPU_VOCABULARY, Case, by_pool, call_cases, pool_of
 from .memory import MALLOC_ENVIRONMENT
-from .rows import write_pool
-from .schema import Cell, Pack, Peak
-from .session import Remote, Seat, Session
+from .processes import CpuSession, Seat
+from .rows import make_pool
+from .schema import Pack, Peak
 from .settings import SETTINGS
 from .summary import Summary
 
@@ -20,11 +22,13 @@ MEMORY_ROWS = (1, 64)
 _WARM_VOCABULARY = 4096  # the code's own pages are touched on shorter rows first
 
 
-def call_costs(session: Session, selection: Selection) -> tuple[list[Cell], list[Pack]]:
+def call_costs(
+    session: CpuSession, settings: Sequence[str], dtypes: Sequence[str]
+) -> tuple[list[Any], list[Pack]]:
     """Cells at V = 32, and the cost of `pack`."""
-    cells: list[Cell] = []
-    for pool, cases in by_pool(selection.call_cases()).items():
-        session.use_pool(pool, cases)
+    cells: list[Any] = []
+    for cases in by_pool(call_cases(settings, dtypes)).values():
+        session.use(cases)
         if not cells:
             session.measure(cases[0])  # the first calls of all find their code cold
         cells += [session.measure(case) for case in cases]
@@ -36,29 +40,29 @@ def call_costs(session: Session, selection: Selection) -> tuple[list[Cell], list
     return cells, packs
 
 
-def thread_cases(selection: Selection) -> list[Case]:
+def thread_cases(settings: Sequence[str]) -> list[Case]:
     return [
-        Case(SHOWN_VOCABULARY, "bfloat16", name, kind, THREAD_ROWS, "out of cache")
-        for name in selection.settings()
+        Case(CPU_VOCABULARY, THREAD_ROWS, "bfloat16", name, kind)
+        for name in settings
         for kind in SETTINGS[name].kinds
     ]
 
 
-def threads(session: Session, case: Case) -> Cell:
+def threads(session: CpuSession, case: Case) -> dict[str, Any]:
     """One cell of our own with one thread and with two, in turns."""
     best = session.instruction_sets[0]
-    return session.measure(case, [Seat(best, "fire"), Seat(best, "fire", THREADS)])
+    return session.measure(case, session.placed(case, [Seat(best, "fire"), Seat(best, "fire", THREADS)]))
 
 
-def memory(session: Session, selection: Selection) -> Iterator[Peak]:
+def memory(session: CpuSession, settings: Sequence[str]) -> Iterator[Peak]:
     """Peak extra memory of one call, per contender, setting and number of rows."""
     best = session.instruction_sets[0]
     names = ["fire"] + [seat.contender for seat in session.seats if seat.worker == "peers"]
     cases = sorted(
         (
-            Case(vocabulary, "bfloat16", name, kind, rows, "in cache")
-            for vocabulary in (_WARM_VOCABULARY, SHOWN_VOCABULARY)
-            for name in selection.settings()
+            Case(vocabulary, rows, "bfloat16", name, kind, place="in cache")
+            for vocabulary in (_WARM_VOCABULARY, CPU_VOCABULARY)
+            for name in settings
             if not SETTINGS[name].mixed
             for kind in SETTINGS[name].kinds
             for rows in MEMORY_ROWS
@@ -66,18 +70,18 @@ def memory(session: Session, selection: Selection) -> Iterator[Peak]:
         key=pool_of,
     )
     pools = by_pool(cases)
-    paths = {pool: session.folder / f"memory-{pool[0]}-{pool[2]}.npy" for pool in pools}
+    paths = {pool: session.folder / f"memory-{pool[0]}-{pool[2]}.pt" for pool in pools}
     for pool, path in paths.items():
-        write_pool(path, pool, cache_bytes=0, largest=max(MEMORY_ROWS))
+        torch.save(make_pool(pools[pool], cache_bytes=0), path)
     for name in names:
-        worker = Remote({**MALLOC_ENVIRONMENT, "FIRE_CPU": best}, best, session.folder, 0)
+        worker = session.worker(best, **MALLOC_ENVIRONMENT)
         for pool, group in pools.items():
             worker.ask("load_pool", paths[pool])
             for case in group:
                 if name != "fire" and case.rows > 1:
                     continue
                 peak = worker.ask("peak_extra_bytes", case, name)
-                if case.vocabulary == SHOWN_VOCABULARY:
+                if case.vocabulary == CPU_VOCABULARY:
                     key = f"fire/{best}" if name == "fire" else name
                     found: Any = {**case.as_dict(), "contender": key, "peak_bytes": peak}
                     yield found

@@ -1,13 +1,16 @@
-"""The CPU goals, as data, and how a run stands to them."""
+"""The goals, as data, and how a run stands to them."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from .cases import CALL_VOCABULARY, SHOWN_VOCABULARY
+from .cases import CALL_VOCABULARY, CPU_VOCABULARY, GPU_VOCABULARY, Case
 from .schema import Run
 
 Results = Mapping[str, Any]
@@ -60,8 +63,67 @@ GOALS = (
     Goal("k ≤ 1000", 3.0, "reads", ("k=1000 p=0.95",), "out of cache"),
     Goal("peaked top-p alone, or no filter", 3.0, "reads", _WHOLE_ROW, "out of cache"),
     Goal("peaked top-p alone, or no filter", 9.0, "reads", _WHOLE_ROW, "in cache"),
-    Goal("flat top-p", 1.5, "ms", ("p=0.9",), kind="flat", vocabulary=SHOWN_VOCABULARY),
+    Goal("flat top-p", 1.5, "ms", ("p=0.9",), kind="flat", vocabulary=CPU_VOCABULARY),
 )
+
+
+# Of the kernels: microseconds on an H200 by number of rows, of a call among others in a graph, out of cache.
+GPU_GOALS = {
+    ("k=50 p=0.9", "bfloat16"): {1: 6, 32: 8, 64: 10, 128: 14, 512: 42, 1024: 78},
+    ("no filter", "bfloat16"): {1: 8, 32: 11, 64: 15, 128: 22, 512: 55, 1024: 95},
+    ("k=50 p=0.9", "float32"): {1: 7, 32: 10, 64: 14, 128: 22, 512: 75, 1024: 145},
+    ("no filter", "float32"): {1: 8, 32: 13, 64: 19, 128: 28, 512: 85, 1024: 150},
+}
+# A row whose whole mass is wanted costs what an unfiltered one does, and its reference outputs 2 µs more.
+REFERENCE_US = 2
+# Top-p alone filters once more than no filter: 5 µs at 1,024 rows.
+TOP_P_US_A_ROW = 5 / 1024
+MEASURED_COPY_BYTES_A_US = 4.3e6  # of an H200: the floor is a read of every logit at that rate
+PREDICTIONS = Path(__file__).parents[1] / "predictions.json"  # bench/predict.py writes it
+
+
+def floor_us(case: Case) -> float:
+    return case.bytes / MEASURED_COPY_BYTES_A_US
+
+
+def _is_promised(case: Case) -> bool:
+    shape = (case.vocabulary, case.kind, case.place, case.launch)
+    return shape == (GPU_VOCABULARY, "peaked", "out of cache", "graph")
+
+
+def goal_us(case: Case) -> float | None:
+    """None where nothing is promised."""
+    more = {
+        ("k=50 p=0.9", "token"): ("k=50 p=0.9", 0.0),
+        ("no filter", "token"): ("no filter", 0.0),
+        ("k=50 p=0.9", "reference"): ("no filter", REFERENCE_US),
+        ("p=0.9", "token"): ("no filter", TOP_P_US_A_ROW * case.rows),
+    }.get((case.setting, case.outputs))
+    if more is None or not _is_promised(case):
+        return None
+    goal = GPU_GOALS[more[0], case.dtype].get(case.rows)
+    return None if goal is None else goal + more[1]
+
+
+@cache
+def _predictions() -> dict[tuple[str, str, str, int], tuple[float, float]]:
+    return {
+        (row["setting"], row["outputs"], row["dtype"], row["rows"]): (row["best_us"], row["plain_us"])
+        for row in json.loads(PREDICTIONS.read_text())
+    }
+
+
+def predicted_us(case: Case) -> tuple[float, float] | None:
+    """A model's best and plain case; None where nothing is predicted."""
+    key = (case.setting, case.outputs, case.dtype, case.rows)
+    return _predictions().get(key) if _is_promised(case) else None
+
+
+def promises(case: Case) -> dict[str, Any]:
+    """goal_us and predicted_us of a results file's cell; each is absent where there is none."""
+    goal, predicted = goal_us(case), predicted_us(case)
+    found: dict[str, Any] = {} if goal is None else {"goal_us": goal}
+    return found | ({} if predicted is None else {"predicted_us": list(predicted)})
 
 
 @dataclass(frozen=True)

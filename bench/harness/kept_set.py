@@ -1,4 +1,7 @@
-"""Could a token have been drawn, and how probably? Within tolerances that a wrong adapter exceeds."""
+"""Could a token have been drawn, and how probably? Within tolerances that a wrong adapter exceeds.
+
+For whole batches, on the device of their logits.
+"""
 
 from __future__ import annotations
 
@@ -7,141 +10,168 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from .settings import Filters
 
 MASS_TOLERANCE = 2e-3  # of top-p: what float32 cumulative sums over a vocabulary lose
 LOGIT_TOLERANCE = 1e-3  # of min-p, in units of the temperature
 LOGPROB_TOLERANCE = 1e-3  # of what float32 sums of exponentials lose, on top of the kept set's own bounds
-
-Row = npt.NDArray[np.float32]
-Tokens = npt.NDArray[np.int64]
-Logprobs = npt.NDArray[np.float64]
+_CHUNK = 1 << 23  # logits that are looked at together
 
 
 class Drawn(NamedTuple):
     """What a call drew for each row: the token and, where the case asks for it, its log-probabilities."""
 
-    tokens: Tokens
-    logprob: Logprobs | None = None  # in the distribution it was drawn from
-    reference: Logprobs | None = None  # in the whole softmax
+    tokens: Tensor
+    logprob: Tensor | None = None  # in the distribution it was drawn from
+    reference: Tensor | None = None  # in the whole softmax
+
+
+def joined(draws: Sequence[Drawn]) -> Drawn:
+    """The draws of several calls as of one."""
+    columns = zip(*draws, strict=True)
+    return Drawn(*(None if column[0] is None else torch.cat(column) for column in columns))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Order:
-    """How a contender's filters follow each other; otherwise top-k, top-p, min-p, at the temperature."""
+    """How a contender's filters follow each other; otherwise top-k, top-p, min-p, at the temperature, each
+    of which counts what the one before has left."""
 
     before_temperature: bool = False  # top-p's mass and min-p's ratio are those of temperature 1
     min_p_first: bool = False  # top-p counts the mass that min-p leaves
+    joint: bool = False  # each looks at the whole row
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """Of what a correct sampler keeps of a row, ties and rounding included."""
+class Bounds(NamedTuple):
+    """Of what a correct sampler keeps of each row, ties and rounding included: float64 [rows] each."""
 
-    lowest: float  # the smallest logit that may be drawn
-    least_mass: float  # of the kept set, in units of the largest logit's weight
-    most_mass: float
+    lowest: Tensor  # the smallest logit that may be drawn
+    least_mass: Tensor  # of the kept set, in units of the largest logit's weight
+    most_mass: Tensor
 
 
-def bounds(row: Row, filters: Filters, order: Order = Order()) -> Bounds:
-    """The bounds of one float32 row."""
-    largest = float(row.max())
+def bounds(rows: Tensor, filters: Filters, order: Order = Order()) -> Bounds:
+    """The bounds of [rows, vocabulary] logits."""
+    largest = rows.amax(-1, keepdim=True).double()
     if filters.greedy:
-        return Bounds(largest, 1.0, 1.0)
-    least = most = row[row > -math.inf]
-    if 0 < filters.top_k < least.size:
-        least = np.partition(least, least.size - filters.top_k)[-filters.top_k :]
-        most = most[most >= least.min()]
-    steps = [_nucleus, _min_p]
-    for step in reversed(steps) if order.min_p_first else steps:
-        scale = 1.0 if order.before_temperature else filters.temperature
-        least, most = step(least, most, filters, scale)
-    mass = [float(_weights(kept, largest, filters.temperature).sum()) for kept in (least, most)]
-    return Bounds(float(most.min()), *mass)
+        one = torch.ones_like(largest[:, 0])
+        return Bounds(largest[:, 0], one, one)
+    return _Prefixes(rows, largest, filters, order).bounds()
 
 
-def _weights(logits: Row, largest: float, scale: float) -> Logprobs:
-    return np.exp((logits.astype(np.float64) - largest) / scale)
+class _Prefixes:
+    """Rows in descending order, as far down as can matter. A kept set is a prefix of that: `_least`, `_most`
+    are the lengths, int64 [rows, 1], of the smallest and the largest that a correct sampler may keep."""
 
+    def __init__(self, rows: Tensor, largest: Tensor, filters: Filters, order: Order) -> None:
+        self._filters, self._order, self._largest = filters, order, largest
+        self._scale = 1.0 if order.before_temperature else filters.temperature
+        top_k = filters.top_k if 0 < filters.top_k < rows.shape[-1] else 0
+        lowest = torch.full_like(largest, -math.inf)
+        # What top-p counts the mass of must all be there; otherwise nothing below a bound matters.
+        if top_k and not (order.joint and filters.top_p < 1):
+            lowest = rows.topk(top_k, dim=-1).values[:, -1:].double()
+        if filters.min_p > 0 and (filters.top_p >= 1 or order.min_p_first):
+            lowest = torch.maximum(lowest, self._cut(-LOGIT_TOLERANCE))
+        reaching = int((rows >= lowest).sum(-1).max())
+        self._ordered = rows.topk(reaching, dim=-1).values.double()
+        self._whole = (self._ordered > -math.inf).sum(-1, keepdim=True)
+        self._least = self._most = self._whole
+        if top_k:
+            least = self._whole.clamp(max=top_k)
+            self._keep(least, self._reaching(self._ordered.gather(1, least - 1)))
 
-def _nucleus(least: Row, most: Row, filters: Filters, scale: float) -> tuple[Row, Row]:
-    if filters.top_p >= 1:
-        return least, most
-    tight = _Ordered(least, scale)
-    loose = tight if most is least else _Ordered(most, scale)
-    last = loose.prefix(filters.top_p + MASS_TOLERANCE)[-1]
-    return tight.prefix(filters.top_p - MASS_TOLERANCE), most[most >= last]
+    def bounds(self) -> Bounds:
+        steps = [self._nucleus, self._min_p]
+        for step in reversed(steps) if self._order.min_p_first else steps:
+            step()
+        mass = self._weights(self._filters.temperature).cumsum(-1)
+        columns = (self._ordered, self._most), (mass, self._least), (mass, self._most)
+        return Bounds(*(values.gather(1, length - 1)[:, 0] for values, length in columns))
 
+    def _keep(self, least: Tensor, most: Tensor) -> None:
+        self._least, self._most = torch.minimum(self._least, least), torch.minimum(self._most, most)
 
-def _min_p(least: Row, most: Row, filters: Filters, scale: float) -> tuple[Row, Row]:
-    if filters.min_p <= 0:
-        return least, most
-    cut = float(most.max()) + scale * math.log(filters.min_p)
-    return least[least >= cut + scale * LOGIT_TOLERANCE], most[most >= cut - scale * LOGIT_TOLERANCE]
+    def _reaching(self, bound: Tensor) -> Tensor:
+        return (self._ordered >= bound).sum(-1, keepdim=True)
 
+    def _cut(self, tolerance: float) -> Tensor:
+        return self._largest + self._scale * (math.log(self._filters.min_p) + tolerance)
 
-class _Ordered:
-    """Logits from the most probable on, with their running mass."""
+    def _weights(self, scale: float) -> Tensor:
+        return ((self._ordered - self._largest) / scale).exp_()
 
-    def __init__(self, logits: Row, scale: float) -> None:
-        self._logits = np.sort(logits)[::-1]
-        self._mass = np.cumsum(_weights(self._logits, float(self._logits[0]), scale))
+    def _nucleus(self) -> None:
+        if self._filters.top_p >= 1:
+            return
+        mass = self._weights(self._scale).cumsum(-1)
+        tight, loose = (self._whole, self._whole) if self._order.joint else (self._least, self._most)
+        least = self._prefix(mass, tight, self._filters.top_p - MASS_TOLERANCE)
+        last = self._prefix(mass, loose, self._filters.top_p + MASS_TOLERANCE)
+        self._keep(least, self._reaching(self._ordered.gather(1, last - 1)))
 
-    def prefix(self, share: float) -> Row:
-        """The fewest that together have this share of the mass."""
-        return self._logits[: int(np.searchsorted(self._mass, min(1.0, share) * self._mass[-1])) + 1]
+    def _prefix(self, mass: Tensor, length: Tensor, share: float) -> Tensor:
+        """The fewest of the first `length` that together have this share of their mass."""
+        return torch.searchsorted(mass, min(1.0, share) * mass.gather(1, length - 1)) + 1
+
+    def _min_p(self) -> None:
+        if self._filters.min_p > 0:
+            self._keep(
+                self._reaching(self._cut(LOGIT_TOLERANCE)), self._reaching(self._cut(-LOGIT_TOLERANCE))
+            )
 
 
 class KeptSets:
-    """Counts the draws of a case that no correct sampler makes; each row is looked at once.
+    """Counts the draws from a pool of logits that no correct sampler makes; what a row's bounds are is worked
+    out once, however many contenders drew from it."""
 
-    of_rows: the filters of a batch's rows, in turn. reference_temperature: of the contender's own reference.
-    """
+    def __init__(self, logits: Tensor) -> None:
+        self._logits = logits
+        self._bounds: dict[tuple[Filters, Order], Tensor] = {}  # float64 [pool, 3], NaN where not known yet
+        self._log_sums = logits.new_full((logits.shape[0],), math.nan, dtype=torch.float64)
 
-    def __init__(
-        self, of_rows: Sequence[Filters], order: Order = Order(), reference_temperature: float = 1.0
-    ) -> None:
-        self._of_rows = of_rows
-        self._order = order
-        self._reference_temperature = reference_temperature
-        self._bounds: dict[tuple[int, Filters], Bounds] = {}
-        self._log_sums: dict[int, float] = {}
+    def wrong(self, drawn: Drawn, first_row: int, of_rows: Sequence[Filters], order: Order = Order()) -> int:
+        """How many of the draws are wrong; the first was made from row `first_row` of the pool.
 
-    def wrong(self, rows: Row, first_row: int, drawn: Drawn) -> int:
-        """`rows`: float32 [rows, vocabulary] of one batch, the first being `first_row` of the pool."""
-        return sum(
-            not self._holds(row, first_row + place, self._of_rows[place % len(self._of_rows)], drawn, place)
-            for place, row in enumerate(rows)
-        )
-
-    def _holds(self, row: Row, number: int, filters: Filters, drawn: Drawn, place: int) -> bool:
-        token = int(drawn.tokens[place])
-        if not 0 <= token < row.size:
-            return False
-        key = (number, filters)
-        if key not in self._bounds:
-            self._bounds[key] = bounds(row, filters, self._order)
-        found = self._bounds[key]
-        if not row[token] >= found.lowest:
-            return False
-        if (
-            drawn.logprob is not None and not filters.greedy
-        ):  # samplers differ in what they call a greedy one's
-            weight = (float(row[token]) - float(row.max())) / filters.temperature
-            most, least = weight - math.log(found.least_mass), weight - math.log(found.most_mass)
-            if not least - LOGPROB_TOLERANCE <= drawn.logprob[place] <= most + LOGPROB_TOLERANCE:
-                return False
+        of_rows: the filters of a batch's rows, in turn.
+        """
+        tokens = drawn.tokens.to(self._logits.device).long()
+        places = torch.arange(len(tokens), device=tokens.device)
+        rows = places + first_row
+        ids = tokens.clamp(0, self._logits.shape[-1] - 1)
+        logit = self._logits[rows, ids].double()
+        holds = (ids == tokens) & (logit > -math.inf)
+        for filters in dict.fromkeys(of_rows):
+            same = torch.tensor([one == filters for one in of_rows], device=tokens.device)
+            here = same[places % len(of_rows)]
+            lowest, least_mass, most_mass = self._known(rows[here], filters, order).unbind(-1)
+            holds[here] &= logit[here] >= lowest  # a NaN is below every bound
+            # Samplers differ in what they call the log-probability of a greedy token.
+            if drawn.logprob is not None and not filters.greedy:
+                given = drawn.logprob.to(tokens.device).double()[here]
+                weight = (logit[here] - self._logits[rows[here]].amax(-1).double()) / filters.temperature
+                holds[here] &= given >= weight - most_mass.log() - LOGPROB_TOLERANCE
+                holds[here] &= given <= weight - least_mass.log() + LOGPROB_TOLERANCE
         if drawn.reference is not None:
-            expected = float(row[token]) / self._reference_temperature - self._log_sum(row, number)
-            return bool(abs(drawn.reference[place] - expected) <= LOGPROB_TOLERANCE)
-        return True
+            given = drawn.reference.to(tokens.device).double()
+            holds &= (given - (logit - self._log_sum(rows))).abs() <= LOGPROB_TOLERANCE
+        return int((~holds).sum())
 
-    def _log_sum(self, row: Row, number: int) -> float:
-        if number not in self._log_sums:
-            scaled = row.astype(np.float64) / self._reference_temperature
-            largest = float(scaled.max())
-            self._log_sums[number] = largest + math.log(float(np.exp(scaled - largest).sum()))
-        return self._log_sums[number]
+    def _known(self, rows: Tensor, filters: Filters, order: Order) -> Tensor:
+        if (filters, order) not in self._bounds:
+            self._bounds[filters, order] = self._log_sums.new_full((len(self._log_sums), 3), math.nan)
+        known = self._bounds[filters, order]
+        for part in self._parts(rows[known[rows, 0].isnan()]):
+            known[part] = torch.stack(bounds(self._logits[part], filters, order), dim=-1)
+        return known[rows]
+
+    def _log_sum(self, rows: Tensor) -> Tensor:
+        for part in self._parts(rows[self._log_sums[rows].isnan()]):
+            self._log_sums[part] = self._logits[part].double().logsumexp(-1)
+        return self._log_sums[rows]
+
+    def _parts(self, rows: Tensor) -> Sequence[Tensor]:
+        return rows.split(max(1, _CHUNK // self._logits.shape[-1])) if len(rows) else ()

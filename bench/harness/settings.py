@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,14 @@ class Filters:
     @property
     def greedy(self) -> bool:
         return self.temperature == 0
+
+    def arguments(self, seed: int = 3) -> dict[str, Any]:
+        """Those of a SamplingConfig: of the hot phase, at every step, where the filters are hot ones."""
+        phase = {"top_k": self.top_k, "top_p": self.top_p, "min_p": self.min_p}
+        if self.hot:
+            hot = {f"hot_{name}": value for name, value in {"temperature": self.temperature, **phase}.items()}
+            return {"temperature": 1.0, "top_k": 0, **hot, "hot_steps": 2**31 - 1, "seed": seed}
+        return {"temperature": self.temperature, **phase, "hot_steps": 0, "seed": seed}
 
     def __str__(self) -> str:
         named = {"T": self.temperature, "top-k": self.top_k, "top-p": self.top_p, "min-p": self.min_p}
@@ -69,34 +78,3 @@ SETTINGS = {
         ),
     ),
 }
-
-
-class Axes:
-    """What follows from the axes that a cell of every benchmark has."""
-
-    vocabulary: int
-    rows: int
-    dtype: str
-    setting: str
-    place: str
-
-    @property
-    def sampled_with(self) -> Setting:
-        return SETTINGS[self.setting]
-
-    @property
-    def row_bytes(self) -> int:
-        return self.vocabulary * (4 if self.dtype == "float32" else 2)
-
-    @property
-    def bytes(self) -> int:
-        """What must be read: every logit once."""
-        return self.rows * self.row_bytes
-
-    @property
-    def out_of_cache(self) -> bool:
-        return self.place == "out of cache"
-
-    def fits(self, cache_bytes: int) -> bool:
-        """Whether the place is possible: half of the last-level cache holds a batch that is to stay there."""
-        return self.out_of_cache or self.bytes <= cache_bytes // 2

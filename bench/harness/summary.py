@@ -20,13 +20,20 @@ def quantile(ordered: Sequence[float], fraction: float) -> float:
 class Summary:
     """Microseconds of one call: median, first and last decile, and how many calls were timed."""
 
-    median: float
-    p10: float
-    p90: float
+    median: float | None
+    p10: float | None
+    p90: float | None
     calls: int
 
     @classmethod
     def of_nanoseconds(cls, times: Sequence[int]) -> Summary:
-        ordered = sorted(time / 1000 for time in times)
+        return cls.of_turns([time / 1000 for time in times], len(times))
+
+    @classmethod
+    def of_turns(cls, microseconds: Sequence[float], calls: int) -> Summary:
+        """Of turns that made so many `calls` in all. None of them: a rehearsal, which times nothing."""
+        ordered = sorted(microseconds)
+        if not ordered:
+            return cls(None, None, None, 0)
         median, p10, p90 = (round(quantile(ordered, fraction), 3) for fraction in (0.5, 0.1, 0.9))
-        return cls(median, p10, p90, len(ordered))
+        return cls(median, p10, p90, calls)

@@ -58,7 +58,7 @@ VLLM_FILES = (
 BUILD = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from gpu.contenders import packed
+from contenders import packed
 packed.flashinfer_sampling()
 from flashinfer.jit.sampling import gen_sampling_module
 from flashinfer.jit.topk import gen_topk_module

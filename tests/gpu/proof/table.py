@@ -15,7 +15,7 @@ FIGURES = ("benchmark", "unit", "value", "low", "high")
 def write(context: Context) -> None:
     report = json.loads((context.out / "report.json").read_text())
     sys.path.insert(0, str(ROOT / "bench"))
-    from gpu.table import kernels_table
+    from views.kernels_table import kernels_table
 
     parts = [_heading(report)]
     parts += [_unknown(name, _result(report, f"measure-{name}").get("results", [])) for name in UNKNOWNS]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from bench_runs import BENCH  # noqa: F401 (finds the next ones)
-from gpu import clocks
+from harness import clocks
 
 
 class RecordedCuda:

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import torch
 from bench_runs import BENCH  # noqa: F401 (finds the next ones)
-from gpu.contenders import RefusalError, packed
-from gpu.contenders.flashinfer import FlashInfer, FlashInferJoint, FlashInferProbs
-from gpu.contenders.vllm_triton import VllmTriton
-from gpu.kept import KeptSets
-from gpu.logits import make_logits
-from gpu.selection import Cell
+from contenders import RefusalError, packed
+from contenders.flashinfer import FlashInfer, FlashInferJoint, FlashInferProbs
+from contenders.vllm_triton import VllmTriton
 from gpu_harness import PROOF  # noqa: F401 (finds the next ones)
+from harness.cases import Case
+from harness.kept_set import KeptSets
+from harness.rows import make_rows
 from harness.settings import SETTINGS
 from proof import peers
 from proof.context import StageError
@@ -123,8 +123,8 @@ def documented(monkeypatch: pytest.MonkeyPatch) -> Documented:
 def test_flashinfer_is_asked_for_what_the_setting_means(
     documented: Documented, adapter: type[FlashInfer], setting: str, outputs: str
 ) -> None:
-    cell = Cell(VOCABULARY, ROWS, "bfloat16", setting, outputs=outputs)
-    logits = make_logits("gaussian", ROWS, VOCABULARY, "bfloat16", CPU)
+    cell = Case(VOCABULARY, ROWS, "bfloat16", setting, outputs=outputs)
+    logits = make_rows("gaussian", ROWS, VOCABULARY, "bfloat16")
     try:
         contender = adapter(cell, CPU)
     except RefusalError:
@@ -132,9 +132,9 @@ def test_flashinfer_is_asked_for_what_the_setting_means(
         return
     kept = KeptSets(logits)
     for _ in range(20):
-        result = contender.call(logits)
-        assert kept.wrong(contender.tokens(result), 0, contender.of_rows, contender.order) == 0
-    assert (contender.reference(result) is not None) == (outputs == "reference")
+        drawn = contender.drawn(contender.call(logits))
+        assert kept.wrong(drawn, 0, contender.of_rows, contender.order) == 0
+    assert (drawn.reference is not None) == (outputs == "reference")
     assert documented.called
 
 
@@ -150,8 +150,8 @@ def test_flashinfer_is_asked_for_what_the_setting_means(
 def test_flashinfer_is_called_by_its_shortest_way(
     documented: Documented, setting: str, called: list[str]
 ) -> None:
-    contender = FlashInfer(Cell(VOCABULARY, ROWS, "float32", setting), CPU)
-    contender.call(make_logits("gaussian", ROWS, VOCABULARY, "float32", CPU))
+    contender = FlashInfer(Case(VOCABULARY, ROWS, "float32", setting), CPU)
+    contender.call(make_rows("gaussian", ROWS, VOCABULARY))
     assert documented.called == called
 
 
@@ -160,12 +160,12 @@ def test_a_temperature_that_flashinfer_was_not_given_would_be_noticed(
 ) -> None:
     # Colder tokens are of a smaller nucleus, and never wrong; hotter ones are.
     monkeypatch.setattr(FlashInfer, "_heated", lambda self, logits: logits.float() / 9)
-    cell = Cell(VOCABULARY, ROWS, "float32", "k=50 p=0.95 T=0.7")
-    logits = make_logits("flat", ROWS, VOCABULARY, "float32", CPU)
+    cell = Case(VOCABULARY, ROWS, "float32", "k=50 p=0.95 T=0.7")
+    logits = make_rows("flat", ROWS, VOCABULARY)
     contender = FlashInfer(cell, CPU)
     kept = KeptSets(logits)
-    drawn = [contender.tokens(contender.call(logits)) for _ in range(50)]
-    assert sum(kept.wrong(tokens, 0, contender.of_rows, contender.order) for tokens in drawn) > 0
+    drawn = [contender.drawn(contender.call(logits)) for _ in range(50)]
+    assert sum(kept.wrong(one, 0, contender.of_rows, contender.order) for one in drawn) > 0
 
 
 # ---- loading ----
@@ -217,7 +217,7 @@ def test_a_peer_that_was_not_packed_is_an_import_error_that_says_how_to(
 
 def test_vllm_is_refused_what_it_does_not_return() -> None:
     with pytest.raises(RefusalError, match="raw logits"):
-        VllmTriton(Cell(VOCABULARY, 1, "float32", "no filter", outputs="logprobs"), CPU)
+        VllmTriton(Case(VOCABULARY, 1, "float32", "no filter", outputs="logprobs"), CPU)
 
 
 # ---- gathering ----

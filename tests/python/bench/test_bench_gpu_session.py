@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import torch
 from bench_runs import BENCH
-from gpu import contenders, operators
-from gpu.contenders.fire import Fire
-from gpu.contenders.hugging_face import HuggingFace
-from gpu.selection import REHEARSED, Cell, call_cells, cells_of
-from gpu.session import Session, clocks_of
-from harness.schema import check
+
+import contenders  # isort: skip
+from contenders.fire import Fire
+from contenders.hugging_face import HuggingFace
+from harness import operators
+from harness.cases import REHEARSED, Case, call_cases, cases_of
+from harness.device import GpuSession, clocks_of
+from harness.schema import LAUNCHES, check
 from harness.settings import SETTINGS
 from torch import Tensor
 
@@ -41,14 +43,14 @@ def test_a_rehearsed_run_makes_every_call_checks_it_and_writes_a_file_that_reade
     )
     check(run)
     assert code == 0
-    assert len(run["cells"]) == len(cells_of(REHEARSED, kernels.REHEARSED_CACHE))
-    assert len(run["calls"]) == len(call_cells(list(SETTINGS)))
+    assert len(run["cells"]) == len(cases_of(REHEARSED, kernels.REHEARSED_CACHE))
+    assert len(run["calls"]) == len(call_cases(SETTINGS, launches=LAUNCHES))
     drawn = [result for cell in run["cells"] for result in cell["results"].values()]
     assert all(result["median"] is None and result["wrong"] == 0 for result in drawn)
     assert all(cell["results"]["fire"]["checked"] >= cell["rows"] for cell in run["cells"])
     assert run["contenders"]["fire"] == {**run["contenders"]["fire"], "role": "ours", "limit": "copy"}
     mixed = next(cell for cell in run["cells"] if cell["setting"] == "mixed")
-    assert set(mixed["results"]) == {"fire", "copy"}
+    assert set(mixed["results"]) == {"fire", "copy", "hf"}
 
 
 def test_a_peer_that_is_missing_is_left_out_and_named_and_ours_may_not_be(
@@ -66,7 +68,7 @@ def test_a_peer_that_is_missing_is_left_out_and_named_and_ours_may_not_be(
 def test_wrong_tokens_end_a_run_with_1_and_are_shouted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(HuggingFace, "call", lambda self, logits: logits.argmin(-1))
+    monkeypatch.setattr(HuggingFace, "call", lambda self, logits: [logits.argmin(-1)])
     axes = ["--settings", "k=50 p=0.9", "--rows", "8", "--contenders", "fire", "hf"]
     code, run = rehearse(tmp_path, *axes)
     assert code == 1
@@ -77,7 +79,7 @@ def test_wrong_tokens_end_a_run_with_1_and_are_shouted(
 def test_a_peer_that_fails_costs_its_own_cells_and_ours_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(self: object, logits: Tensor) -> Tensor:
+    def fail(self: object, logits: Tensor, draw: int = 0) -> Tensor:
         raise RuntimeError("CUDA error: no kernel image\nand more lines")
 
     monkeypatch.setattr(HuggingFace, "call", fail)
@@ -96,16 +98,16 @@ def test_a_run_that_is_out_of_time_says_how_many_cells_it_missed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rehearse(tmp_path, "--limit-s", "1e-9", "--contenders", "fire")
-    assert f"{len(cells_of(REHEARSED, kernels.REHEARSED_CACHE)) + 18} not reached" in capsys.readouterr().out
+    assert f"{len(cases_of(REHEARSED, kernels.REHEARSED_CACHE)) + 18} not reached" in capsys.readouterr().out
 
 
 def test_what_a_contender_cannot_do_is_told(tmp_path: Path) -> None:
-    axes = ["--settings", "mixed", "--rows", "8", "--contenders", "fire", "hf"]
-    run = Session(CPU, 1 << 16, clocks_of(CPU), ["fire", "hf"])
-    cell = Cell(64, 8, "float32", "mixed")
+    axes = ["--settings", "mixed", "--rows", "8", "--contenders", "fire", "torch.compile"]
+    run = GpuSession(CPU, 1 << 16, clocks_of(CPU), contenders.load, ["fire", "torch.compile"])
+    cell = Case(64, 8, "float32", "mixed")
     run.use([cell])
     assert set(run.measure(cell)["results"]) == {"fire"}
-    assert "one setting for the whole batch" in str(run.refusals["hf"])
+    assert "one setting for the whole batch" in str(run.refusals["torch.compile"])
     assert rehearse(tmp_path, *axes)[0] == 0
 
 
@@ -120,8 +122,8 @@ def test_what_compiles_does_so_ahead_once_for_each_setting_and_type(
             raise subprocess.TimeoutExpired(words, options["timeout"])
 
     monkeypatch.setattr(kernels.subprocess, "run", run)
-    session = Session(CPU, 1 << 16, clocks_of(CPU), ["fire", "torch.compile"])
-    cells = [Cell(64, rows, "float32", name) for name in ("p=0.9", "no filter", "mixed") for rows in (1, 8)]
+    session = GpuSession(CPU, 1 << 16, clocks_of(CPU), contenders.load, ["fire", "torch.compile"])
+    cells = [Case(64, rows, "float32", name) for name in ("p=0.9", "no filter", "mixed") for rows in (1, 8)]
     kernels.compile_ahead(session, cells, tmp_path)
     assert sorted(words[words.index("--settings") + 1] for words in made) == ["no filter", "p=0.9"]
     for words in made:
@@ -149,7 +151,7 @@ def test_a_machine_with_the_operators_and_without_the_package_suffices(tmp_path:
     words = [sys.executable, "-c", program, str(BENCH / "kernels.py"), *arguments]
     ended = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    assert "2 cells, 0 not reached, 0 wrong tokens" in ended.stdout
+    assert "1 cells, 0 not reached, 0 wrong tokens" in ended.stdout
 
 
 def test_operators_that_are_nowhere_are_named_with_the_folders_looked_in(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from bench_runs import BENCH
 import cpu  # isort: skip
 import generate
 from harness import schema
-from harness.settings import SETTINGS
+from harness.settings import SETTINGS, Filters
 from views.results import Results
 from views.tables import Tables
 
@@ -59,8 +59,8 @@ def test_a_rehearsed_generation_checks_every_token_of_everybody_and_stores_no_ti
 
 
 def test_a_token_of_another_seed_is_counted_as_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = generate.configuration
-    monkeypatch.setattr(generate, "configuration", lambda filters, seed: honest(filters, seed + 1))
+    honest = Filters.arguments
+    monkeypatch.setattr(Filters, "arguments", lambda filters, seed: honest(filters, seed + 1))
     run = rehearsed("--rehearse", "--settings", "no filter")
     assert run["end_to_end"][0]["results"]["fire"]["wrong"] > 0
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 from bench_runs import BENCH  # noqa: F401 (finds the next ones)
-from gpu import trace, tracing
-from gpu.contenders.limits import Copy
-from gpu.selection import Cell
+from contenders.limits import Copy
+from harness import trace, tracing
+from harness.cases import Case
 
 import kernels
 
@@ -20,7 +20,7 @@ import profile_kernels  # isort: skip
 
 SAMPLE = "void fire::kernels::SampleRows<fire::kernels::BFloat16, true>(fire::kernels::Work, long, unsigned)"
 SORT = "void at::sort<int>(int)"
-CELL = Cell(128_256, 4, "bfloat16", "k=50 p=0.9")
+CELL = Case(128_256, 4, "bfloat16", "k=50 p=0.9")
 RANGE = tracing.range_name(CELL, "fire")
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bench_runs import BENCH  # noqa: F401 (finds the next ones)
-from harness import machine, session
+from harness import machine, processes
 from harness.summary import Summary, quantile
 from harness.turns import LEAST_ROUNDS, MOST_CALLS_A_TURN, MOST_ROUNDS, TURN, Estimate, Pace, turns
 
 
 def test_a_round_gives_everyone_with_rounds_left_one_turn_in_varying_order() -> None:
-    seats = [session.Seat("peers", name) for name in "abcdef"]
+    seats = [processes.Seat("peers", name) for name in "abcdef"]
     counts = dict(zip(seats, (3, 3, 3, 3, 3, 1), strict=True))
     order = list(turns(counts, random.Random(0)))
     assert {seat: order.count(seat) for seat in seats} == counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from types import SimpleNamespace
 from typing import Any
@@ -11,14 +12,13 @@ os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 import torch
 from harness.cases import Case
 from harness.kept_set import Drawn, Order
-from harness.native import Native
 from vllm.platforms import current_platform
 from vllm.v1.sample.logits_processor import LogitsProcessors, MinPLogitsProcessor
 from vllm.v1.sample.logits_processor.interface import BatchUpdate
 from vllm.v1.sample.metadata import SamplingMetadata
 from vllm.v1.sample.sampler import Sampler
 
-from .contender import Contender
+from .contender import Call, Contender
 
 if not current_platform.is_cpu():
     raise ImportError("vLLM found another platform than the CPU")
@@ -26,7 +26,6 @@ current_platform.import_kernels()
 
 
 class VllmCpu(Contender):
-    name = "vllm"
     title = "vLLM (CPU)"
     notes = (
         "vllm.v1.sample.sampler.Sampler with the metadata that its runner builds once for a batch: float32 "
@@ -39,28 +38,26 @@ class VllmCpu(Contender):
     outputs = frozenset({"token", "logprobs"})
     order = Order(min_p_first=True)
 
-    def __init__(self, case: Case, batches: torch.Tensor, native: Native) -> None:
-        super().__init__(case, batches, native)
+    def __init__(self, case: Case, device: torch.device) -> None:
+        super().__init__(case, device)
         self._with_logprobs = case.outputs == "logprobs"
         self._sampler = Sampler("processed_logprobs" if self._with_logprobs else "raw_logprobs")
         self._metadata = self._make_metadata()
-        self._owned = torch.empty_like(self.batches[0]) if batches.dtype == torch.float32 else None
-        self.prepare_fills_caches = self._owned is not None
-        self.prepare(0, 0)
+        self._owned = torch.empty(case.rows, case.vocabulary) if case.dtype == "float32" else None
+        self.ready_fills_caches = self._owned is not None
 
-    def prepare(self, batch: int, draw: int) -> None:
-        logits = self.batches[batch]
-        self._logits = logits if self._owned is None else self._owned.copy_(logits)
+    def ready(self, logits: torch.Tensor, draw: int) -> Call:
+        return functools.partial(self.call, logits if self._owned is None else self._owned.copy_(logits))
 
     @torch.inference_mode()
-    def call(self) -> Any:
-        return self._sampler(self._logits, self._metadata)
+    def call(self, logits: torch.Tensor) -> Any:
+        return self._sampler(logits, self._metadata)
 
     def drawn(self, result: Any) -> Drawn:
-        tokens = result.sampled_token_ids.squeeze(1).long().numpy()
+        tokens = result.sampled_token_ids.squeeze(1)
         if not self._with_logprobs:
             return Drawn(tokens)
-        return Drawn(tokens, result.logprobs_tensors.logprobs[:, 0].double().numpy())
+        return Drawn(tokens, result.logprobs_tensors.logprobs[:, 0])
 
     def _make_metadata(self) -> SamplingMetadata:
         """As InputBatch does: what no row uses is None, a filter that is off has a value that keeps all."""

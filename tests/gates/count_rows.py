@@ -1,8 +1,8 @@
 """Counts what a row costs the kernels outside their loops over the row, for bench/predict.py:
 
-python bench/count_rows.py --build build/tests          prints the table
-python bench/count_rows.py --build build/tests --write  and replaces bench/row_work.json by it
-python bench/count_rows.py --build build/tests --check  fails where bench/row_work.json differs from it
+python tests/gates/count_rows.py --build build/tests          prints the table
+python tests/gates/count_rows.py --build build/tests --write  and replaces row_work.json by it
+python tests/gates/count_rows.py --build build/tests --check  fails where row_work.json differs from it
 
 The build folder is CMake's, with the tests and the CUDA backend (`make build-tests`); it is brought up to
 date first. Needs torch, no GPU.
@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from gpu import row_work
+import row_work
 
 
 def main() -> int:

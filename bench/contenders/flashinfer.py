@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
+from harness.cases import Case
+from harness.kept_set import Order
 from torch import Tensor
 
-from ..kept import JOINT
-from ..selection import Cell
 from . import packed
 from .contender import Contender, RefusalError, log_softmax_of
 
@@ -31,25 +31,25 @@ class FlashInfer(Contender):
 
     runs_on: ClassVar[str] = "cuda"
 
-    def __init__(self, cell: Cell, device: torch.device) -> None:
-        super().__init__(cell, device)
+    def __init__(self, case: Case, device: torch.device) -> None:
+        super().__init__(case, device)
         if device.type != self.runs_on:
             raise RefusalError(f"it runs on {self.runs_on} tensors alone")
-        if cell.outputs == "logprobs":
+        if case.outputs == "logprobs":
             raise RefusalError("it returns no filtered probabilities")
         self._sampling = packed.flashinfer_sampling()
         one = self.of_rows[0]
-        if not cell.sampled_with.mixed and one.greedy:
+        if not case.sampled_with.mixed and one.greedy:
             raise RefusalError("greedy is an argmax, which it has none of")
         self._random = {
             "seed": torch.zeros(1, dtype=torch.int64, device=device),
             "offset": torch.zeros(1, dtype=torch.int64, device=device),
         }
-        if cell.sampled_with.mixed:
-            self._set_each_row(cell, device)
+        if case.sampled_with.mixed:
+            self._set_each_row(case, device)
         self.call_on = self._choose()
 
-    def _set_each_row(self, cell: Cell, device: torch.device) -> None:
+    def _set_each_row(self, case: Case, device: torch.device) -> None:
         top_k = [1 if one.greedy else k for one, k in zip(self.of_rows, self.top_k(), strict=True)]
         temperature = [1.0 if one.greedy else one.temperature for one in self.of_rows]
         self._top_k: Tensor | int = torch.tensor(top_k, dtype=torch.int32, device=device)
@@ -58,8 +58,8 @@ class FlashInfer(Contender):
         self._temperature: Tensor | float = torch.tensor(temperature, device=device)
 
     def _choose(self) -> Any:
-        """The documented function for the cell's filters."""
-        if self.cell.sampled_with.mixed:
+        """The documented function for the case's filters."""
+        if self.case.sampled_with.mixed:
             return self._renormalise
         one = self.of_rows[0]
         self._top_k = self.top_k()[0]
@@ -75,7 +75,7 @@ class FlashInfer(Contender):
 
     def call(self, logits: Tensor) -> Any:
         token = self.call_on(logits)
-        return token if self.cell.outputs == "token" else (token, log_softmax_of(logits, token))
+        return token if self.case.outputs == "token" else (token, log_softmax_of(logits, token))
 
     def _heated(self, logits: Tensor) -> Tensor:
         return logits.float() if self._temperature == 1 else logits.float().div_(self._temperature)
@@ -112,10 +112,10 @@ class FlashInferJoint(FlashInfer):
         "top_k_top_p_sampling_from_logits(filter_apply_order='joint') on float32 logits: top-p counts the "
         "mass of the whole row."
     )
-    order = JOINT
+    order = Order(joint=True)
 
     def _choose(self) -> Any:
-        if self.cell.sampled_with.mixed:
+        if self.case.sampled_with.mixed:
             raise RefusalError("shown for one setting a batch")
         one = self.of_rows[0]
         if one.top_k <= 0 or one.top_p >= 1 or one.min_p > 0:

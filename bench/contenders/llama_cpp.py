@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from harness.cases import Case
 from harness.kept_set import Drawn, Order
-from harness.native import Native
 from harness.settings import Filters
 
-from .contender import Contender
+from .contender import Call, Contender
 
 _TOKEN_DATA = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 _CHAIN = (
@@ -46,20 +45,18 @@ def _chain(filters: Filters) -> Any:
 
 
 class LlamaCpp(Contender):
-    name = "llama.cpp"
     title = "llama.cpp, array filled beforehand"
     notes = _CHAIN + " The array of 12-byte candidates that a chain works on is filled beforehand, untimed."
     outputs = frozenset({"token", "logprobs"})
     order = Order(before_temperature=True)
-    prepare_fills_caches = True
+    ready_fills_caches = True
 
-    def __init__(self, case: Case, batches: torch.Tensor, native: Native) -> None:
-        super().__init__(case, batches, native)
+    def __init__(self, case: Case, device: torch.device) -> None:
+        super().__init__(case, device)
         self._chains = {filters: _chain(filters) for filters in dict.fromkeys(self.of_rows)}
-
-        self._float_batches = batches if batches.dtype == torch.float32 else batches.float()
         data = np.zeros((case.rows, case.vocabulary), _TOKEN_DATA)
         self._data = data
+        self._floats: dict[int, torch.Tensor] = {}
         self._addresses = [row.ctypes.data for row in data]
         self._arrays = [
             llama.llama_token_data_array(
@@ -71,36 +68,42 @@ class LlamaCpp(Contender):
             (self._chains[filters], ctypes.byref(array))
             for filters, array in zip(self.of_rows, self._arrays, strict=True)
         ]
-        self._first_row = self._float_batches.data_ptr()
 
     def __del__(self, free: Callable[[Any], None] = llama.llama_sampler_free) -> None:
         """The module's names may be gone by then; a default argument is not."""
         for chain in getattr(self, "_chains", {}).values():
             free(chain)
 
-    def prepare(self, batch: int, draw: int) -> None:
-        self._locate(batch)
+    def ready(self, logits: torch.Tensor, draw: int) -> Call:
+        self._locate(logits)
         for row in range(self.case.rows):
             self._fill(row)
+        return self._apply
 
-    def call(self) -> None:
+    def call(self, logits: torch.Tensor) -> Any:
+        return self.ready(logits, 0)()
+
+    def _apply(self) -> None:
         for chain, array in self._calls:
             llama.llama_sampler_apply(chain, array)
 
     def drawn(self, result: None) -> Drawn:
         chosen = [array.data[array.selected] for array in self._arrays]
-        tokens = np.array([one.id for one in chosen], np.int64)
+        tokens = torch.tensor([one.id for one in chosen])
         if self.case.outputs == "token":
             return Drawn(tokens)
         return Drawn(
             tokens,
-            np.log([1.0 if of.greedy else one.p for of, one in zip(self.of_rows, chosen, strict=True)]),
+            torch.tensor(
+                [1.0 if of.greedy else one.p for of, one in zip(self.of_rows, chosen, strict=True)]
+            ).log(),
         )
 
-    def _locate(self, batch: int) -> None:
-        row_bytes = self.case.vocabulary * 4
-        first = self._first_row + batch * self.case.rows * row_bytes
-        self._logits = [first + row * row_bytes for row in range(self.case.rows)]
+    def _locate(self, logits: torch.Tensor) -> None:
+        """Where the float32 rows lie; each batch is widened once."""
+        if logits.data_ptr() not in self._floats:
+            self._floats[logits.data_ptr()] = logits.float()
+        self._logits = [row.data_ptr() for row in self._floats[logits.data_ptr()]]
 
     def _fill(self, row: int) -> None:
         self.native.fill_token_data(self._logits[row], self.case.vocabulary, self._addresses[row])
@@ -109,15 +112,18 @@ class LlamaCpp(Contender):
 
 
 class LlamaCppFilling(LlamaCpp):
-    name = "llama.cpp+fill"
     title = "llama.cpp, filling its array"
     notes = _CHAIN + " Filling the candidates is timed: the loop of llama_sampler_sample, in C++."
-    prepare_fills_caches = False
 
-    def prepare(self, batch: int, draw: int) -> None:
-        self._locate(batch)
+    def __init__(self, case: Case, device: torch.device) -> None:
+        super().__init__(case, device)
+        self.ready_fills_caches = case.dtype != "float32"  # by widening it
 
-    def call(self) -> None:
+    def ready(self, logits: torch.Tensor, draw: int) -> Call:
+        self._locate(logits)
+        return self._apply
+
+    def _apply(self) -> None:
         for row, (chain, array) in enumerate(self._calls):
             self._fill(row)
             llama.llama_sampler_apply(chain, array)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from harness.cases import Case
+from harness.kept_set import Order
+from harness.records import steps
 from torch import Tensor
 
-from ..kept import MIN_P_FIRST
-from ..records import steps
-from ..selection import Cell
 from . import packed
 from .contender import Contender, RefusalError, log_softmax_of
 
@@ -24,14 +24,14 @@ class VllmTriton(Contender):
         "the raw logits, which vLLM's own kernel does faster for several tokens a row."
     )
     compiles = True
-    order = MIN_P_FIRST
+    order = Order(min_p_first=True)
 
-    def __init__(self, cell: Cell, device: torch.device) -> None:
-        super().__init__(cell, device)
-        if cell.outputs == "logprobs":
+    def __init__(self, case: Case, device: torch.device) -> None:
+        super().__init__(case, device)
+        if case.outputs == "logprobs":
             raise RefusalError("by default it returns log-probabilities of the raw logits")
         self._ops = packed.vllm_ops()
-        rows, of_rows = cell.rows, self.of_rows
+        rows, of_rows = case.rows, self.of_rows
 
         def column(values: list[Any], dtype: torch.dtype) -> Tensor:
             return torch.tensor(values, dtype=dtype, device=device)
@@ -40,7 +40,7 @@ class VllmTriton(Contender):
         self._request = torch.arange(rows, dtype=torch.int32, device=device)
         self._temperature = column([one.temperature for one in of_rows], torch.float32)
         self._min_p = column([one.min_p for one in of_rows], torch.float32)
-        self._top_k = column(top_k, torch.int32) if min(top_k) < cell.vocabulary else None
+        self._top_k = column(top_k, torch.int32) if min(top_k) < case.vocabulary else None
         self._top_p = (
             column([one.top_p for one in of_rows], torch.float32)
             if any(one.top_p < 1 for one in of_rows)
@@ -49,7 +49,7 @@ class VllmTriton(Contender):
         self._heats = any(one.temperature not in (0, 1) for one in of_rows)
         self._cuts = any(one.min_p > 0 for one in of_rows)
         self._seed = torch.arange(rows, dtype=torch.int64, device=device)
-        self._position = steps(cell).to(device)
+        self._position = steps(case).to(device)
 
     def call(self, logits: Tensor) -> Any:
         processed = logits
@@ -71,6 +71,6 @@ class VllmTriton(Contender):
             apply_temperature=False,
             is_drafting=False,
         )
-        if self.cell.outputs == "token":
+        if self.case.outputs == "token":
             return token
         return token, log_softmax_of(logits, token)

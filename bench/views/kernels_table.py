@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .text import microseconds
+
 HEADER = ("setting", "R", "µs", "first – last decile", "of the limit", "goal", "predicted", "verdict")
 TITLE = ("vocabulary", "dtype", "place", "launch")  # of a table
 
@@ -47,11 +49,11 @@ def _line(cell: Mapping[str, Any], shown: list[str]) -> tuple[str, ...]:
     return (
         f"{cell['setting']}{kind}{outputs}",
         str(cell["rows"]),
-        number(time),
-        f"{number(ours.get('p10'))} – {number(ours.get('p90'))}",
-        "—" if time is None or limit is None else f"{100 * limit / time:.0f} %",
-        number(cell.get("goal_us")),
-        "—" if predicted is None else f"{number(predicted[0])} – {number(predicted[1])}",
+        microseconds(time),
+        f"{microseconds(ours.get('p10'))} – {microseconds(ours.get('p90'))}",
+        "–" if time is None or limit is None else f"{100 * limit / time:.0f} %",
+        microseconds(cell.get("goal_us")),
+        "–" if predicted is None else f"{microseconds(predicted[0])} – {microseconds(predicted[1])}",
         _verdict(cell, time),
         *(_peer(results.get(key), time) for key in shown),
     )
@@ -62,7 +64,7 @@ def _peer(result: Mapping[str, Any] | None, ours: float | None) -> str:
         return ""
     times = "" if ours is None or result["median"] is None else f" ({result['median'] / ours:.1f} ×)"
     wrong = f" {result['wrong']} WRONG" if result["wrong"] else ""
-    return number(result["median"]) + times + wrong
+    return microseconds(result["median"]) + times + wrong
 
 
 def _verdict(cell: Mapping[str, Any], ours: float | None) -> str:
@@ -73,9 +75,3 @@ def _verdict(cell: Mapping[str, Any], ours: float | None) -> str:
     if ours is None or goal is None:
         return ""
     return "met" if ours <= goal else f"{ours / goal:.2f} × the goal"
-
-
-def number(value: float | None) -> str:
-    if value is None:
-        return "—"
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"

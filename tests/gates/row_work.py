@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,10 +20,15 @@ from typing import Any
 
 import torch
 
-from .cells import DTYPES, ROWS, SETTINGS, VOCABULARY, Setting, logits, records
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
-TABLE = Path(__file__).parents[1] / "row_work.json"
-COUNTED = ("k50 p.9", "none", "top-p .9", "k50 p.9 + reference")  # settings
+from harness.cases import DTYPES, GPU_VOCABULARY, Case
+from harness.records import records
+
+TABLE = Path(__file__).with_name("row_work.json")
+VOCABULARY = GPU_VOCABULARY
+COUNTED = (("k=50 p=0.9", "token"), ("no filter", "token"), ("p=0.9", "token"), ("k=50 p=0.9", "reference"))
+ROWS = (1, 8, 32, 64, 128, 512, 1024)
 SAMPLES = 5  # rows
 GROUP = 2  # 16-byte loads of an iteration: a loop with so many reads the row
 WARP = 32
@@ -36,6 +42,7 @@ class Work:
     """
 
     setting: str
+    outputs: str
     dtype: str
     rows: tuple[int, ...]  # numbers of rows whose launch does this work for each
     cluster: int  # blocks of a row
@@ -66,15 +73,22 @@ def count(program: Path) -> list[Work]:
     return [
         work
         for dtype in DTYPES
-        for setting in SETTINGS
-        if setting.name in COUNTED
-        for work in _count_setting(program, setting, dtype)
+        for setting, outputs in COUNTED
+        for work in _count_case(program, Case(VOCABULARY, 1, dtype, setting, outputs=outputs))
     ]
 
 
-def _count_setting(program: Path, setting: Setting, dtype: str) -> list[Work]:
-    samples = logits(SAMPLES, VOCABULARY, DTYPES[dtype], setting.flat, torch.device("cpu")).split(1)
-    works = [_works_of_row(program, setting, dtype, row) for row in samples]
+def zipf_rows(dtype: str) -> torch.Tensor:
+    """[SAMPLES, VOCABULARY] of random rows whose probabilities fall with rank as Zipf has it.
+
+    In double precision, so that any machine's logarithm rounds to the same row: another row is another count.
+    """
+    rank = torch.rand(SAMPLES, VOCABULARY, generator=torch.Generator().manual_seed(1)) * VOCABULARY
+    return (18 - 2.2 * torch.log1p(rank.double())).to(getattr(torch, dtype))
+
+
+def _count_case(program: Path, case: Case) -> list[Work]:
+    works = [_works_of_row(program, case, row) for row in zipf_rows(case.dtype)]
     found: dict[Work, list[int]] = {}
     for rows, of_samples in zip(ROWS, zip(*works, strict=True), strict=True):
         median = sorted(of_samples, key=lambda work: work.busiest)[SAMPLES // 2]
@@ -82,34 +96,35 @@ def _count_setting(program: Path, setting: Setting, dtype: str) -> list[Work]:
     return [Work(**{**asdict(work), "rows": tuple(rows)}) for work, rows in found.items()]
 
 
-def _works_of_row(program: Path, setting: Setting, dtype: str, row: torch.Tensor) -> list[Work]:
+def _works_of_row(program: Path, case: Case, row: torch.Tensor) -> list[Work]:
     """For each of ROWS."""
     with tempfile.TemporaryDirectory(prefix="fire_row_work_") as folder:
         paths = {name: Path(folder) / name for name in ("logits", "record", "counts")}
         paths["logits"].write_bytes(row.view(torch.uint8).numpy().tobytes())
-        paths["record"].write_bytes(records(setting, 1).numpy().tobytes())
+        paths["record"].write_bytes(records(case).numpy().tobytes())
         subprocess.run(
-            [program, paths["logits"], paths["record"], dtype, setting.outputs, *map(str, ROWS)],
+            [program, paths["logits"], paths["record"], case.dtype, case.outputs, *map(str, ROWS)],
             env={**os.environ, "FIRE_SIMULATOR": f"capability=9.0,bounds,counts={paths['counts']}"},
             check=True,
         )
         launches = [json.loads(line) for line in paths["counts"].read_text().splitlines()]
-    return [work_of(launch, setting, dtype, row) for launch in launches]
+    return [work_of(launch, case, row) for launch in launches]
 
 
-def work_of(launch: dict[str, Any], setting: Setting, dtype: str, row: torch.Tensor) -> Work:
+def work_of(launch: dict[str, Any], case: Case, row: torch.Tensor) -> Work:
     reading = [loop for loop in launch["loops"] if loop["vector_loads"] >= GROUP]
     read = sum(loop["instructions"] // loop["length"] * loop["vector_loads"] for loop in reading)
     readings = read * WARP * VECTOR_BYTES / (row.numel() * row.element_size())
     if readings < 0.5:
         raise RuntimeError(
-            f"{setting.name}, {dtype}: of the loops of {launch['kernel']}, those with at least {GROUP} loads"
-            f" of {VECTOR_BYTES} bytes read the row {readings:.2f} times; expected about 1 or more"
+            f"{case.setting}, {case.dtype}: of the loops of {launch['kernel']}, those with at least"
+            f" {GROUP} loads of {VECTOR_BYTES} bytes read the row {readings:.2f} times; expected 1 or more"
         )
     busiest = launch["busiest"]
     return Work(
-        setting=setting.name,
-        dtype=dtype,
+        setting=case.setting,
+        outputs=case.outputs,
+        dtype=case.dtype,
         rows=(),
         cluster=launch["cluster"][0],
         busiest=busiest["instructions"] - sum(loop["of_busiest"] for loop in reading),

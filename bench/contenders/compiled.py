@@ -7,10 +7,10 @@ import math
 from typing import Any, ClassVar
 
 import torch
+from harness.cases import Case
 from harness.settings import Filters
 from torch import Tensor
 
-from ..selection import Cell
 from .contender import Contender, RefusalError, log_softmax_of
 
 
@@ -55,18 +55,18 @@ class Compiled(Contender):
     compiles = True
     settings: ClassVar[frozenset[str] | None] = frozenset({"k=50 p=0.9", "p=0.9", "no filter"})  # None: all
 
-    def __init__(self, cell: Cell, device: torch.device) -> None:
-        super().__init__(cell, device)
-        if self.settings is not None and cell.setting not in self.settings:
+    def __init__(self, case: Case, device: torch.device) -> None:
+        super().__init__(case, device)
+        if self.settings is not None and case.setting not in self.settings:
             raise RefusalError("each setting takes seconds to compile; --full and --settings bring it")
         filters = self.same_filters()
-        if filters.greedy and cell.outputs != "token":
+        if filters.greedy and case.outputs != "token":
             raise RefusalError("a greedy token has no log-probability here")
         on_gpu = device.type == "cuda"
         self._chain = (
-            compiled(filters, cell.outputs)
+            compiled(filters, case.outputs)
             if on_gpu
-            else functools.partial(chain, filters=filters, outputs=cell.outputs)
+            else functools.partial(chain, filters=filters, outputs=case.outputs)
         )
 
     def call(self, logits: Tensor) -> Any:

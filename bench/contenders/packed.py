@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 FOLDER_VARIABLE = "FIRE_BENCH_PEERS"
-DEFAULT_FOLDER = Path(__file__).resolve().parents[3] / "build" / "gpu-pack" / "peers"
+DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "build" / "gpu-pack" / "peers"
 FLASHINFER_PACKAGES = ("flashinfer", "flashinfer.jit", "flashinfer.trace", "flashinfer.trace.templates")
 VLLM_PACKAGES = (
     "vllm",

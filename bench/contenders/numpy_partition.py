@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from harness.cases import Case
 from harness.kept_set import Drawn
-from harness.native import Native
 from harness.settings import Filters
 
-from .contender import Contender
+from .contender import Call, Contender
 
 FloatRow = npt.NDArray[np.float32]
 
 
 class NumpyPartition(Contender):
-    name = "numpy"
     title = "NumPy argpartition"
     notes = (
         "Top-k by argpartition, then temperature, softmax, top-p by a sort of what is left, min-p, one "
@@ -26,23 +26,26 @@ class NumpyPartition(Contender):
 
     outputs = frozenset({"token", "logprobs"})
 
-    def __init__(self, case: Case, batches: torch.Tensor, native: Native) -> None:
-        super().__init__(case, batches, native)
+    def __init__(self, case: Case, device: torch.device) -> None:
+        super().__init__(case, device)
         self._with_logprobs = case.outputs == "logprobs"
         self._generator = np.random.default_rng(3)
-        self.prepare(0, 0)
+        self._widen = case.dtype == "bfloat16"
 
-    def prepare(self, batch: int, draw: int) -> None:
-        logits = self.batches[batch]
-        self._widen = logits.dtype == torch.bfloat16
-        self._logits = (logits.view(torch.uint16) if self._widen else logits).numpy()
+    def ready(self, logits: torch.Tensor, draw: int) -> Call:
+        rows = (logits.view(torch.uint16) if self._widen else logits).numpy()
+        return functools.partial(self._sample_rows, rows)
 
-    def call(self) -> list[tuple[int, float]]:
-        return [self._sample(row, of) for row, of in zip(self._logits, self.of_rows, strict=True)]
+    def call(self, logits: torch.Tensor) -> list[tuple[int, float]]:
+        found: list[tuple[int, float]] = self.ready(logits, 0)()
+        return found
+
+    def _sample_rows(self, rows: npt.NDArray[np.float32 | np.uint16]) -> list[tuple[int, float]]:
+        return [self._sample(row, of) for row, of in zip(rows, self.of_rows, strict=True)]
 
     def drawn(self, result: list[tuple[int, float]]) -> Drawn:
         tokens, logprobs = zip(*result, strict=True)
-        return Drawn(np.array(tokens), np.array(logprobs) if self.case.outputs == "logprobs" else None)
+        return Drawn(torch.tensor(tokens), torch.tensor(logprobs) if self._with_logprobs else None)
 
     def _sample(self, row: npt.NDArray[np.float32 | np.uint16], filters: Filters) -> tuple[int, float]:
         """The token, and the logarithm of its probability where that is asked for."""

@@ -12,17 +12,17 @@ from typing import Any
 import torch
 
 from . import trace
-from .selection import Cell
-from .session import Session
+from .cases import Case
+from .device import GpuSession
 
 CALLS = 5  # of each contender in a cell, after one that nobody watches
 
 
-def range_name(cell: Cell, contender: str) -> str:
+def range_name(case: Case, contender: str) -> str:
     """Begins with our prefix; R= is read again by trace.blocks_a_row."""
     return (
-        f"{trace.RANGE_PREFIX}{contender}, {cell.setting}, {cell.dtype}, V={cell.vocabulary}, R={cell.rows}, "
-        f"{cell.kind}, {cell.outputs}"
+        f"{trace.RANGE_PREFIX}{contender}, {case.setting}, {case.dtype}, V={case.vocabulary}, R={case.rows}, "
+        f"{case.kind}, {case.outputs}"
     )
 
 
@@ -40,29 +40,29 @@ def watched(name: str) -> Iterator[None]:
                 torch.cuda.nvtx.range_pop()
 
 
-def call_all(session: Session, cells: list[Cell], count: int) -> None:
-    session.use(cells)
-    for cell in cells:
-        for name, call in session.calls_of(cell):
+def call_all(session: GpuSession, cases: list[Case], count: int) -> None:
+    session.use(cases)
+    for case in cases:
+        for name, call in session.calls_of(case):
             try:
                 call()  # what a first call sets up belongs to no range
                 _wait(session)
             except Exception as error:  # as where calls are timed
-                session.fail(name, cell, error)
+                session.fail(name, case, error)
                 continue
-            with watched(range_name(cell, name)):
+            with watched(range_name(case, name)):
                 for _ in range(count):
                     call()
                 _wait(session)
 
 
-def profile(session: Session, cells: list[Cell], count: int) -> list[trace.Line]:
+def profile(session: GpuSession, cases: list[Case], count: int) -> list[trace.Line]:
     """The table of kernels by range; on a machine without a GPU there are none."""
     activities = [torch.profiler.ProfilerActivity.CPU]
     if session.device.type == "cuda":
         activities.append(torch.profiler.ProfilerActivity.CUDA)
     with torch.profiler.profile(activities=activities) as profiler:
-        call_all(session, cells, count)
+        call_all(session, cases, count)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "trace.json")
         profiler.export_chrome_trace(str(path))
@@ -70,6 +70,6 @@ def profile(session: Session, cells: list[Cell], count: int) -> list[trace.Line]
     return trace.lines(trace.launches(contents))
 
 
-def _wait(session: Session) -> None:
+def _wait(session: GpuSession) -> None:
     if session.device.type == "cuda":
         torch.cuda.synchronize()

@@ -8,8 +8,8 @@ from typing import Any, cast
 import torch
 from harness.cases import Case
 from harness.kept_set import Drawn
-from harness.native import Native
 from harness.settings import Filters
+from torch import Tensor
 from transformers.generation.logits_process import (
     LogitsProcessorList,
     MinPLogitsWarper,
@@ -18,7 +18,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from .contender import Contender
+from .contender import Contender, log_softmax_of
 
 
 def warpers(filters: Filters, vocabulary: int) -> LogitsProcessorList:
@@ -39,13 +39,12 @@ def warpers(filters: Filters, vocabulary: int) -> LogitsProcessorList:
 class _Group:
     """Rows that share their settings: a call of `generate` has one for all of them."""
 
-    rows: torch.Tensor | None  # None: the whole batch
+    rows: Tensor | None  # None: the whole batch
     warpers: LogitsProcessorList
     greedy: bool
 
 
 class HuggingFace(Contender):
-    name = "hf"
     title = "HF transformers"
     notes = (
         "What GenerationMixin._sample does with outputs.logits: the float32 copy of the last position, the "
@@ -54,46 +53,41 @@ class HuggingFace(Contender):
         "equal settings are sampled together. Log-probabilities: log_softmax of the warped scores, and of "
         "the logits. Left out: the concatenation of the token and the stopping criteria."
     )
-    outputs = frozenset({"token", "logprobs", "reference"})
 
-    def __init__(self, case: Case, batches: torch.Tensor, native: Native) -> None:
-        super().__init__(case, batches, native)
+    def __init__(self, case: Case, device: torch.device) -> None:
+        super().__init__(case, device)
         members: dict[Filters, list[int]] = {}
         for row, filters in enumerate(self.of_rows):
             members.setdefault(filters, []).append(row)
         self._groups = [
             _Group(
-                torch.tensor(rows) if len(members) > 1 else None,
+                torch.tensor(rows, device=device) if len(members) > 1 else None,
                 warpers(filters, case.vocabulary),
                 filters.greedy,
             )
             for filters, rows in members.items()
         ]
-        self._input_ids = cast(torch.LongTensor, torch.zeros((case.rows, 8), dtype=torch.long))
-        self.prepare(0, 0)
-
-    def prepare(self, batch: int, draw: int) -> None:
-        self._logits = self.batches[batch].unsqueeze(1)  # as a model returns them: [rows, length, vocabulary]
+        self._input_ids = cast(torch.LongTensor, torch.zeros((case.rows, 8), dtype=torch.long, device=device))
 
     @torch.no_grad()
-    def call(self) -> Any:
-        logits = self._logits[:, -1].to(copy=True, dtype=torch.float32, device=self._input_ids.device)
+    def call(self, logits: Tensor) -> Any:
+        last = logits.unsqueeze(1)[:, -1]  # of [rows, length, vocabulary], as a model returns them
+        last = last.to(copy=True, dtype=torch.float32, device=self._input_ids.device)
         if len(self._groups) == 1:
-            return self._sample(self._groups[0], logits)
+            return self._sample(self._groups[0], last)
         outputs = [
-            torch.empty(self.case.rows, dtype=torch.long if place == 0 else torch.float32)
+            torch.empty(self.case.rows, dtype=torch.long if place == 0 else torch.float32, device=self.device)
             for place in range(("token", "logprobs", "reference").index(self.case.outputs) + 1)
         ]
         for group in self._groups:
-            for output, value in zip(outputs, self._sample(group, logits[group.rows]), strict=True):
+            for output, value in zip(outputs, self._sample(group, last[group.rows]), strict=True):
                 output[group.rows] = value
         return outputs
 
     def drawn(self, result: Any) -> Drawn:
-        token, *logprobs = result
-        return Drawn(token.numpy(), *(value.double().numpy() for value in logprobs))
+        return Drawn(*result)
 
-    def _sample(self, group: _Group, logits: torch.Tensor) -> list[torch.Tensor]:
+    def _sample(self, group: _Group, logits: Tensor) -> list[Tensor]:
         scores = group.warpers(self._input_ids, cast(torch.FloatTensor, logits))
         if group.greedy:
             token = torch.argmax(scores, dim=-1)
@@ -101,5 +95,4 @@ class HuggingFace(Contender):
             probabilities = torch.nn.functional.softmax(scores, dim=-1)
             token = torch.multinomial(probabilities, num_samples=1).squeeze(1)
         values = {"token": (), "logprobs": (scores,), "reference": (scores, logits)}[self.case.outputs]
-        index = token.unsqueeze(1)
-        return [token, *(value.log_softmax(-1).gather(1, index).squeeze(1) for value in values)]
+        return [token, *(log_softmax_of(value, token) for value in values)]

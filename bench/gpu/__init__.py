@@ -1,1 +1,0 @@
-"""The parts of bench/kernels.py: cells, goals, clocks, tables."""
