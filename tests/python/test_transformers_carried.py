@@ -8,11 +8,11 @@ import pytest
 import tiny_models
 import torch
 from tiny_models import one_thread  # noqa: F401
-from transformers import StoppingCriteriaList, StopStringCriteria
+from transformers import GenerationMixin, StoppingCriteriaList, StopStringCriteria
 from transformers.generation.streamers import BaseStreamer
 
 import fire_sampling as fire
-from fire_sampling.integrations.transformers import FireLogitsProcessor, fire_generate
+from fire_sampling.integrations.transformers import FireLogitsProcessor, carry, fire_generate
 
 ARGUMENTS: dict[str, Any] = {"do_sample": True, "top_k": 5, "max_new_tokens": 40, "fire_seed": 3}
 STOPS = list("!#$%&'()*+,-./")
@@ -99,3 +99,18 @@ def test_a_processor_whose_greedy_config_makes_nothing_hot_warns() -> None:
         warnings.simplefilter("error")
         FireLogitsProcessor(fire.SamplingConfig(temperature=0))
         FireLogitsProcessor(fire.SamplingConfig(temperature=0, hot_temperature=5.0, hot_steps=1))
+
+
+def test_a_transformers_that_hands_over_its_arguments_otherwise_is_warned_of_and_does_not_end_the_import(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def renamed(self: object, kwargs: object) -> None:
+        """Without the local variable that holds what generate sets aside."""
+
+    assert carry._reader() is getattr(GenerationMixin, carry._METHOD).__code__
+    monkeypatch.setattr(GenerationMixin, carry._METHOD, renamed)
+    with pytest.warns(UserWarning, match="streamer, synced_gpus, assistant_model and tokenizer"):
+        assert carry._reader() is None
+    monkeypatch.delattr(GenerationMixin, carry._METHOD)
+    with pytest.warns(UserWarning, match="does not know how generate of transformers"):
+        assert carry._reader() is None

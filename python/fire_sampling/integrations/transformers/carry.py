@@ -8,17 +8,37 @@ generate reads it, puts what was set aside back among those keyword arguments.
 
 import inspect
 import sys
+import warnings
 from collections.abc import Callable, Mapping
-from types import FrameType, MappingProxyType
+from types import CodeType, FrameType, MappingProxyType
 from typing import Any, TypeVar
 
+import transformers
 from transformers import GenerationMixin
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-# Reads the signature, within generate. Its local variables have these names in all of transformers 5.
-_READER = GenerationMixin._extract_generation_mode_kwargs.__code__
+# The method of generate that reads the signature, and two of its local variables, as all of transformers 5
+# up to 5.23 names them.
+_METHOD = "_extract_generation_mode_kwargs"
 _KEYWORDS, _SET_ASIDE = "kwargs", "generation_mode_kwargs"
+
+
+def _reader() -> CodeType | None:
+    """The code that reads the signature within generate; None, after a warning, where it is not as known."""
+    code: CodeType | None = getattr(getattr(GenerationMixin, _METHOD, None), "__code__", None)
+    if code is not None and {_KEYWORDS, _SET_ASIDE} <= set(code.co_varnames):
+        return code
+    warnings.warn(
+        f"fire_sampling does not know how generate of transformers {transformers.__version__} hands over its "
+        "arguments: streamer, synced_gpus, assistant_model and tokenizer, given beside fire_generate or an "
+        "installed config, are lost. Pass fire_streamer and fire_synced_gpus",
+        stacklevel=2,
+    )
+    return None
+
+
+_READER = _reader()
 
 
 def carrying(function: _Function) -> _Function:
