@@ -33,12 +33,21 @@ def test_every_field_of_a_config_has_a_row_of_its_own() -> None:
     ]
 
 
+def members(header: str, struct: str) -> list[str]:
+    """The fields of a struct of the C++ API, in their order."""
+    text = (ROOT / "csrc/include/fire" / header).read_text()
+    body = re.search(rf"^struct {struct} \{{\n(.*?)^\}};", text, re.MULTILINE | re.DOTALL)
+    assert body
+    return re.findall(r"^  [\w:<>]+ (\w+)(?: = [^;]+)?;", body[1], re.MULTILINE)
+
+
 def test_every_word_of_a_record_is_named() -> None:
-    header = (ROOT / "csrc/include/fire/config.h").read_text()
-    record = re.search(r"^struct Record \{\n(.*?)^\};", header, re.MULTILINE | re.DOTALL)
-    assert record
-    fields = set(re.findall(r"^\s*(?:float|u?int32_t) (\w+)", record[1], re.MULTILINE))
-    assert column(1) == fields - {"reserved"}
+    assert column(1) == set(members("config.h", "Record")) - {"reserved"}
+
+
+def test_the_config_of_cpp_has_the_names_of_pythons() -> None:
+    python = [field.name for field in dataclasses.fields(fire.SamplingConfig)]
+    assert sorted(members("sampling_config.h", "SamplingConfig")) == sorted(python)
 
 
 def test_the_arguments_of_generate_are_arguments_of_fire_generate() -> None:
