@@ -52,7 +52,8 @@ def uv_interpreter() -> str | None:
     try:
         if not os.path.samefile(uv, caller / "exe"):
             return None
-        environment = dict(os.fsdecode(item).split("=", 1) for item in nul_separated(caller / "environ"))
+        items = (os.fsdecode(item).partition("=") for item in nul_separated(caller / "environ"))
+        environment = {name: value for name, equals, value in items if name and equals}
         called_with = [os.fsdecode(argument) for argument in nul_separated(caller / "cmdline")[1:]]
         folder = os.readlink(caller / "cwd")
     except OSError:
@@ -61,10 +62,14 @@ def uv_interpreter() -> str | None:
     parser.add_argument("--python", "-p", default=environment.get("UV_PYTHON"))
     parser.add_argument("--project")
     parser.add_argument("--system", action="store_true")
-    given, others = parser.parse_known_args(called_with)
-    if (
-        "pip" not in others
-    ):  # `uv sync` and its like install into the project's environment, not the active one
+    parser.add_argument("--active", action="store_true")
+    try:
+        given, others = parser.parse_known_args(called_with)
+    except argparse.ArgumentError:
+        return None
+    command = next((word for word in others if word in ("pip", "sync", "add", "remove", "run", "tool")), None)
+    # `uv sync` and its like install into the project's environment, not the active one, unless told to.
+    if command != "pip" and not given.active:
         environment.pop("VIRTUAL_ENV", None)
     find = [uv, "python", "find", *(["--system"] if given.system else [])]
     find += [f"--project={given.project}"] if given.project else []

@@ -88,7 +88,7 @@ inline LogitsType LogitsTypeOf(const Argument& argument, const py::array& logits
 }
 
 // The arguments that every function shares. It owns what `batch` points to. Logits of shape [V] are a batch of one row,
-// whose other arguments and results may do without their first dimension too.
+// whose step, token, slot and results may do without their first dimension too.
 class BatchArguments {
  public:
   BatchArguments(const char* function, const py::object& logits, const py::object& step, const py::object& records,

@@ -10,18 +10,17 @@
 namespace fire::operators {
 namespace {
 
-// fork copies torch's pool without its threads, and a child that uses the copy waits for them for ever.
-std::atomic<bool> pool_is_used{false};
-std::atomic<bool> pool_is_lost{false};
-const int fork_is_watched = pthread_atfork(nullptr, nullptr, [] { pool_is_lost = pool_is_used.load(); });
+// fork copies torch's pool without its threads, and a child that uses the copy waits for them for ever. Whether the
+// parent had a pool is not to be asked: any function of torch may have started it.
+std::atomic<bool> is_forked{false};
+const int fork_is_watched = pthread_atfork(nullptr, nullptr, [] { is_forked = true; });
 
-// torch's own threads, as many as torch.set_num_threads allows; one in a child whose parent had used them.
+// Runs the body on torch's own threads, as many as torch.set_num_threads allows; on one in a forked child.
 void TorchParallelFor(int64_t count, const ParallelForBody& body) {
-  if (count <= 1 || pool_is_lost) {
+  if (count <= 1 || is_forked) {
     if (count > 0) body(0, count);
     return;
   }
-  pool_is_used = true;
   torch::stable::parallel_for(0, count, /*grain_size=*/1, body);
 }
 

@@ -18,7 +18,7 @@ class Plan(TypedDict):
     resident: bool
     pilot_shift: int
 
-# The tasks that the plan table tells apart.
+# The tasks that the plan tells apart.
 TASKS: tuple[str, ...]
 # A record as fire/config.h lays it out; the bits that each order and each way with ties sets in its flags.
 RECORD: np.dtype[np.void]

@@ -32,8 +32,8 @@ def _load(library: Path) -> None:
         )
     if not library.exists():
         raise ImportError(
-            f"{library} is missing: fire_sampling was built without its torch operators. Install it again "
-            "with torch installed beside pip, or with FIRE_TORCH_INCLUDE naming torch's include folder"
+            f"{library} is missing: fire_sampling was built with FIRE_TORCH=off, without its torch "
+            "operators. Install it again without that variable, into an environment that has torch"
         )
     try:
         torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
@@ -173,6 +173,22 @@ def _refuse_negative(logits: Tensor, *args: Any, **kwargs: Any) -> None:
 _library.impl("heat_logits_", _refuse_negative, "Negative")  # type: ignore[no-untyped-call]
 
 
+def _save_log_prob(ctx: Any, inputs: tuple[Tensor | None, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _log_prob_grad(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return _fire.log_prob_backward(grad, *ctx.saved_tensors), None, None, None, None
+
+
+def _no_second_grad(ctx: Any, grad: Tensor) -> None:
+    raise RuntimeError("fire::log_prob: its gradient cannot be differentiated again (no double backward)")
+
+
+torch.library.register_autograd("fire::log_prob", _log_prob_grad, setup_context=_save_log_prob, lib=_library)
+torch.library.register_autograd("fire::log_prob_backward", _no_second_grad, lib=_library)
+
+
 # ---- torch.vmap ----
 
 
@@ -190,19 +206,3 @@ def _heat_each(info: Any, in_dims: tuple[int | None, ...], *args: Tensor | None)
 
 
 torch.library.register_vmap("fire::heat_logits_", _heat_each, lib=_library)
-
-
-def _save_log_prob(ctx: Any, inputs: tuple[Tensor | None, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
-
-
-def _log_prob_grad(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    return _fire.log_prob_backward(grad, *ctx.saved_tensors), None, None, None, None
-
-
-def _no_second_grad(ctx: Any, grad: Tensor) -> None:
-    raise RuntimeError("fire::log_prob: its gradient cannot be differentiated again (no double backward)")
-
-
-torch.library.register_autograd("fire::log_prob", _log_prob_grad, setup_context=_save_log_prob, lib=_library)
-torch.library.register_autograd("fire::log_prob_backward", _no_second_grad, lib=_library)

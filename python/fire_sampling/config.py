@@ -119,8 +119,12 @@ class SamplingConfig:
         names = ("temperature", "top_k", "top_p", "min_p")
         values = {name: getattr(full, f"hot_{name}") for name in names}
         off = {"top_k": (0, -1), "top_p": (1.0,), "min_p": (0.0,)}
-        shown = [f"{name} {value:g}" for name, value in values.items() if value not in off.get(name, ())]
-        return f"{steps} hot: {', '.join(shown)}"
+        told = [
+            f"{name} {value:{'g' if isinstance(value, float) else 'd'}}"
+            for name, value in values.items()
+            if value not in off.get(name, ())
+        ]
+        return f"{steps} hot: {', '.join(told)}"
 
     def replace(self, **changes: Any) -> SamplingConfig:
         """A copy with the given fields changed; `None` returns a field to its default."""

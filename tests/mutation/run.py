@@ -187,7 +187,8 @@ def verdict_of(builder: Builder, mutation: Mutation | None, most_checks: int | N
                 raise InvalidMutationError(finding.text)
             if finding is not None:
                 seconds = round(time.monotonic() - start)
-                return Verdict(name, True, finding.kind, finding.text, f"{check.name}: {tests}", seconds)
+                text = finding.text.replace(f"{scratch}/", "")
+                return Verdict(name, True, finding.kind, text, f"{check.name}: {tests}", seconds)
     return Verdict(name, False, "", "", "", round(time.monotonic() - start))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
+
+# Seconds that a program may take before a signal ends it: a hung one would otherwise hold the tests for ever.
+LONGEST = 300
 
 
 class Programs:
@@ -39,7 +43,9 @@ class Programs:
         assert self._server.stdout is not None
         self._server.stdin.write(json.dumps({"code": code, "name": name, "folder": str(folder)}) + "\n")
         self._server.stdin.flush()
-        result = json.loads(self._server.stdout.readline())
+        line = self._server.stdout.readline()
+        assert line, f"the server of programs ended with status {self._server.wait()} while it ran {name}"
+        result = json.loads(line)
         return result["status"], result["output"]
 
     def close(self) -> None:
@@ -61,6 +67,7 @@ def _child(program: dict[str, Any], output: int) -> NoReturn:
     try:
         os.dup2(output, 1)
         os.dup2(output, 2)
+        signal.alarm(LONGEST)
         os.chdir(program["folder"])
         warnings.simplefilter("error")
         # What tracebacks, pickles and dataclasses expect of a program.

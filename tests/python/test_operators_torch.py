@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,22 +111,34 @@ def test_what_writes_and_what_has_a_gradient_can_be_exported_too(name: str) -> N
 
 
 FORK = """
-import os, torch, fire_sampling as fire
+import os, sys, torch, fire_sampling as fire
 torch.set_num_threads(4)
 logits, records = torch.randn(64, 4096), fire.pack(fire.SamplingConfig(seed=1), rows=64)
-token, copy = torch.ops.fire.sample(logits, torch.tensor(0), records), logits.clone()
+copy, step = logits.clone(), torch.tensor(0)
+if sys.argv[1] == "sampled":
+    torch.ops.fire.sample(logits, step, records)
+else:
+    torch.exp(torch.randn(1 << 20))
 child = os.fork()
 if child == 0:
-    torch.ops.fire.heat_logits_(copy, torch.tensor(0), records)
-    os._exit(0 if torch.equal(torch.ops.fire.sample(logits, torch.tensor(0), records), token) else 1)
-print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    torch.ops.fire.heat_logits_(copy, step, records)
+    token = torch.ops.fire.sample(logits, step, records)
+    open(sys.argv[2], "wb").write(token.numpy().tobytes())
+    os._exit(0)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+token = torch.ops.fire.sample(logits, step, records)
+print(status, open(sys.argv[2], "rb").read() == token.numpy().tobytes())
 """
 
 
 @pytest.mark.cpu_only("threads over rows")
-def test_a_child_forked_after_its_parent_has_sampled_draws_the_same_tokens_and_does_not_hang() -> None:
-    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=240)
-    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+@pytest.mark.parametrize("parent", ["sampled", "ran torch"])
+def test_a_child_forked_after_its_parent_has_used_torchs_threads_draws_the_same_tokens_and_does_not_hang(
+    parent: str, tmp_path: Path
+) -> None:
+    program = [sys.executable, "-c", FORK, parent, str(tmp_path / "token")]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stdout) == (0, "0 True\n"), done.stderr
 
 
 SHARDED = """

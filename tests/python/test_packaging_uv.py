@@ -45,13 +45,31 @@ class Installation:
 
     def uv(self, *arguments: str, cwd: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Runs uv in a folder of this one, its environment free of everything that chooses a torch."""
-        chooses = ("FIRE_", "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "UV_PYTHON", "UV_PROJECT")
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(chooses)}
+        chooses = ("FIRE_", "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "UV_")
+        kept = (
+            "UV_INDEX",
+            "UV_DEFAULT_INDEX",
+            "UV_EXTRA_INDEX",
+            "UV_CACHE",
+            "UV_HTTP",
+            "UV_SSL",
+            "UV_NATIVE_TLS",
+        )
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(chooses) or name.startswith(kept)
+        }
         clean |= {"PATH": f"{self.cmake.parent}:{os.environ['PATH']}", "CMAKE_LOG": str(self.log)}
         self.log.unlink(missing_ok=True)
         (self.folder / cwd).mkdir(parents=True, exist_ok=True)
         return subprocess.run(
-            [UV, *arguments], cwd=self.folder / cwd, env=clean | environment, capture_output=True, text=True
+            [UV, *arguments],
+            cwd=self.folder / cwd,
+            env=clean | environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
         )
 
     def pip_install(

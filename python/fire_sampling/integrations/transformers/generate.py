@@ -149,7 +149,7 @@ def decode(
     if request.streamer is not None:
         put: Callable[[torch.Tensor], None] = request.streamer.put
         put(input_ids.cpu())  # generate shows the prompt to its own streamer only
-    synced_gpus = request.carried.get("synced_gpus", False) if request.carried else _synced_gpus(model)
+    synced_gpus = request.carried.get("synced_gpus") if request.carried else _synced_gpus(model)
     return type(model)._sample(
         model,
         input_ids,

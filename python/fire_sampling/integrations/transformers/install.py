@@ -20,9 +20,9 @@ def install(model: Any, config: SamplingConfig) -> "Installation":
     """Makes every `model.generate(...)` draw its tokens with `fire_sampling`, until the result's `remove()`.
 
     So does continuous batching: `generate_batch`, and every manager that the model makes. Callers go on as
-    before. A `config.seed` is spread over all sequences that the model
-    will generate, in order: no two calls share random numbers, and a new installation repeats them all.
-    Processes that generate side by side need seeds of their own.
+    before. A `config.seed` is spread over all sequences that the model will generate, in order: no two calls
+    share random numbers, and a new installation repeats them all. Processes that generate side by side need
+    seeds of their own.
 
     Args:
         model: an object with transformers' `generate`. Only this object is changed, not its class; or, where
