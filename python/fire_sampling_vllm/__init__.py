@@ -1,7 +1,8 @@
 """The plugin by which vLLM finds fire_sampling. See docs/vllm.md.
 
 A package of its own: vLLM imports every installed plugin in each of its processes, and one that is not asked
-for should load no operators and no CUDA kernels there.
+for should load no operators and no CUDA kernels there. Only to check a FIRE_VLLM_DEFAULT is fire_sampling
+imported unasked.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ def register() -> None:
 
     Where a process makes an engine, the log says what is on of FIRE. With FIRE_VLLM=1 the engine gets the
     logits processor, which reads and checks what requests ask for, and every worker's sampler is replaced
-    once its model is loaded. What goes wrong is logged, and vLLM goes on without; only a wrong
-    FIRE_VLLM_DEFAULT ends it.
+    once its model is loaded. What goes wrong is logged, and vLLM goes on without, a vLLM of another form
+    included; only a wrong FIRE_VLLM_DEFAULT ends it.
     """
     choice = os.environ.get(SWITCH, "")
     if choice not in ("", "0", "1"):
@@ -39,15 +40,23 @@ def register() -> None:
         _once_imported(_ARGUMENTS, follow_arguments)
         _once_imported(_WORKERS, follow_workers)
     elif _ARGUMENTS in sys.modules:
-        follow_arguments(sys.modules[_ARGUMENTS])
+        _follow(follow_arguments, sys.modules[_ARGUMENTS])
 
 
 def _once_imported(name: str, follow: Callable[[ModuleType], None]) -> None:
     """Calls `follow` with a module, now if it is there."""
     if name in sys.modules:
-        follow(sys.modules[name])
+        _follow(follow, sys.modules[name])
     elif not any(isinstance(finder, _WhenImported) and finder.name == name for finder in sys.meta_path):
         sys.meta_path.insert(0, _WhenImported(name, follow))
+
+
+def _follow(follow: Callable[[ModuleType], None], module: ModuleType) -> None:
+    """Calls `follow`; what it raises is logged, as it would end an import of vLLM's."""
+    try:
+        follow(module)
+    except Exception:
+        logger.exception("fire_sampling: %s is left as it is, because following it failed", module.__name__)
 
 
 class _WhenImported(importlib.abc.MetaPathFinder):
@@ -55,7 +64,7 @@ class _WhenImported(importlib.abc.MetaPathFinder):
 
     def __init__(self, name: str, follow: Callable[[ModuleType], None]) -> None:
         self.name = name
-        self._follow = follow
+        self._then = follow
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -72,4 +81,4 @@ class _WhenImported(importlib.abc.MetaPathFinder):
 
     def _execute(self, execute: Callable[[ModuleType], None], module: ModuleType) -> None:
         execute(module)
-        self._follow(module)
+        _follow(self._then, module)

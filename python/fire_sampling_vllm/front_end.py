@@ -2,21 +2,24 @@
 
 The logits processor reads and checks a request's `fire_` keys, applies the default, and heats where vLLM's
 own sampler draws, on either runner. So with FIRE_VLLM=1 it is among an engine's processors as if its user had
-named it. An engine without it says so at the first request that carries such keys.
+named it. An engine without it says so at the first request that carries such keys. vLLM's objects may be of
+another form than those known: what fails on them is logged, and the engine and its requests go on.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import inspect
+import logging
 import os
 import pkgutil
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from fire_sampling_vllm.switch import DEFAULT, SWITCH, asked, logger
+from fire_sampling_vllm.switch import DEFAULT, PROCESSOR, SWITCH, asked, logger
 
-PROCESSOR = "fire_sampling.integrations.vllm:FireLogitsProcessor"
 _BY_HAND = f"name the logits processor {PROCESSOR}"
 _REQUESTS = "vllm.v1.engine.input_processor"
 
@@ -30,7 +33,7 @@ def follow_arguments(module: ModuleType) -> None:
     arguments: Any = getattr(module, "EngineArgs", None)
     make_model = getattr(arguments, "create_model_config", None)
     make_engine = getattr(arguments, "create_engine_config", None)
-    if make_model is None or make_engine is None:
+    if not (inspect.isfunction(make_model) and inspect.isfunction(make_engine)):
         if asked():
             logger.warning(
                 "fire_sampling: this version of vLLM has no EngineArgs.create_engine_config: %s", _BY_HAND
@@ -49,7 +52,7 @@ def follow_arguments(module: ModuleType) -> None:
     @functools.wraps(make_engine)
     def make_engine_and_say(self: Any, *args: Any, **kwargs: Any) -> Any:
         config = make_engine(self, *args, **kwargs)
-        _follow_engine(config, by_hand=_is_named(self.logits_processors))
+        _follow_engine(config, self)
         return config
 
     make_engine_and_say.fire_sampling = True  # type: ignore[attr-defined]
@@ -59,49 +62,67 @@ def follow_arguments(module: ModuleType) -> None:
 
 def _name_processor(model_config: Any) -> None:
     """Puts the logits processor behind those of an engine, unless vLLM would refuse to start with it."""
-    takes = model_config.runner_type == "generate" and not getattr(
-        model_config, "return_sampling_mask", False
-    )
-    if takes and not _is_named(model_config.logits_processors):
-        model_config.logits_processors = [*(model_config.logits_processors or ()), PROCESSOR]
+    try:
+        takes = model_config.runner_type == "generate" and not getattr(
+            model_config, "return_sampling_mask", False
+        )
+        if takes and not _is_named(model_config.logits_processors):
+            model_config.logits_processors = [*(model_config.logits_processors or ()), PROCESSOR]
+    except Exception:
+        logger.exception("fire_sampling: naming the logits processor failed: %s", _BY_HAND)
 
 
-def _follow_engine(config: Any, by_hand: bool) -> None:
+def _follow_engine(config: Any, arguments: Any) -> None:
     """Says what is on of FIRE in an engine, and where none is, has its requests watched for `fire_` keys.
 
     Args:
         config: vLLM's `VllmConfig`.
-        by_hand: whether the user named the logits processor.
+        arguments: the `EngineArgs` that it was made from.
 
     Raises:
         ValueError: FIRE_VLLM_DEFAULT holds something wrong.
     """
-    model = config.model_config
-    if model.runner_type != "generate":
+    # What is no model of another kind is taken to generate: a wrong default is not to be overlooked.
+    if getattr(getattr(config, "model_config", None), "runner_type", "generate") != "generate":
         return
     default = os.environ.get(DEFAULT, "").strip()
     if default:
         _check_default()
-    on_v1 = not getattr(config, "use_v2_model_runner", False)
-    if config.speculative_config is not None and on_v1 and not by_hand:
-        # V1 would end the engine. Which runner it is cannot be known where the processor is named.
-        others = [each for each in model.logits_processors or () if each != PROCESSOR]
-        model.logits_processors = others or None
     _warn_of_unknown_variables()
-    if _is_named(model.logits_processors):
-        logger.info(
-            "fire_sampling: FIRE is on, by %s: the fire_ keys of requests are read and checked, %s",
-            f"{SWITCH}=1" if asked() else "the logits processor alone",
-            f"and {DEFAULT} heats those without: {default}" if default else "those without are not hot",
-        )
-        return
-    if asked():
-        logger.warning("fire_sampling: FIRE is off, though %s=1: %s", SWITCH, _why_off(config))
-    elif default:
-        logger.warning(
-            "fire_sampling: %s is set, and nothing reads it: set %s=1 or %s", DEFAULT, SWITCH, _BY_HAND
-        )
+    try:
+        on = _settle(config, by_hand=_is_named(getattr(arguments, "logits_processors", None)))
+        if on:
+            logger.info(
+                "fire_sampling: FIRE is on, by %s: the fire_ keys of requests are read and checked, %s",
+                f"{SWITCH}=1" if asked() else "the logits processor alone",
+                f"and {DEFAULT} heats those without: {default}" if default else "those without are not hot",
+            )
+            return
+        if asked():
+            logger.warning("fire_sampling: FIRE is off, though %s=1: %s", SWITCH, _why_off(config))
+        elif default:
+            logger.warning(
+                "fire_sampling: %s is set, and nothing reads it: set %s=1 or %s", DEFAULT, SWITCH, _BY_HAND
+            )
+    except Exception:
+        logger.exception("fire_sampling: what is on of FIRE is unknown, because looking at the engine failed")
     _watch_requests()
+
+
+def _settle(config: Any, by_hand: bool) -> bool:
+    """Takes back the logits processor that the switch named where V1 would end the engine for it.
+
+    Returns whether FIRE is among the engine's logits processors.
+    """
+    model = config.model_config
+    if not _is_named(model.logits_processors):
+        return False
+    on_v1 = not getattr(config, "use_v2_model_runner", False)
+    if by_hand or not on_v1 or config.speculative_config is None:
+        return True
+    # Which runner it is cannot be known where the processor is named.
+    model.logits_processors = [each for each in model.logits_processors if each != PROCESSOR] or None
+    return _is_named(model.logits_processors)
 
 
 def _warn_of_unknown_variables() -> None:
@@ -114,9 +135,12 @@ def _warn_of_unknown_variables() -> None:
 
 
 def _why_off(config: Any) -> str:
-    if config.speculative_config is not None:
+    on_v1 = not getattr(config, "use_v2_model_runner", False)
+    if on_v1 and getattr(config, "speculative_config", None) is not None:
         return "speculative decoding on the V1 runner takes no logits processor"
-    return "an engine that returns sampling masks takes no logits processor"
+    if getattr(config.model_config, "return_sampling_mask", False):
+        return "an engine that returns sampling masks takes no logits processor"
+    return f"the logits processor is not among the engine's: {_BY_HAND}"
 
 
 def _check_default() -> None:
@@ -146,28 +170,54 @@ def _watch_requests() -> None:
     try:
         processor: Any = importlib.import_module(_REQUESTS).InputProcessor
         take = processor.process_inputs
-    except (ImportError, AttributeError):  # of another form: there the line at the start must do
-        return
-    if hasattr(take, "fire_sampling"):
-        return
+        if hasattr(take, "fire_sampling"):
+            return
+        processor.process_inputs = _watched(take)
+    except Exception as error:
+        logger.log(
+            logging.WARNING if asked() else logging.INFO,
+            "fire_sampling: requests are not watched for fire_ keys that nothing reads: this version of vLLM "
+            "takes them in otherwise: %r",
+            error,
+        )
+
+
+def _watched(take: Callable[..., Any]) -> Callable[..., Any]:
+    """`take`, which takes in a request, behind a look at its `params`, wherever among the arguments."""
+    place = list(inspect.signature(take).parameters).index("params") - 1  # behind self
 
     @functools.wraps(take)
-    def look_and_take(self: Any, request_id: Any, prompt: Any, params: Any, *args: Any, **kwargs: Any) -> Any:
-        if getattr(params, "extra_args", None):
-            _look(self.vllm_config, params.extra_args)
-        return take(self, request_id, prompt, params, *args, **kwargs)
+    def look_and_take(self: Any, *args: Any, **kwargs: Any) -> Any:
+        params = kwargs["params"] if "params" in kwargs else next(iter(args[place:]), None)
+        refusal = _look(self, getattr(params, "extra_args", None))
+        if refusal is not None:
+            _refuse(refusal)
+        return take(self, *args, **kwargs)
 
     look_and_take.fire_sampling = True  # type: ignore[attr-defined]
-    processor.process_inputs = look_and_take
+    return look_and_take
 
 
-def _look(config: Any, extra_args: dict[str, Any]) -> None:
-    keys = [key for key in extra_args if isinstance(key, str) and key.startswith("fire_")]
-    if not keys or _is_named(config.model_config.logits_processors):
-        return
-    if asked():
-        _refuse(f"{keys[0]}: got a key of FIRE, which is off in this engine: {_why_off(config)}")
-    _warn_once()
+def _look(processor: Any, extra_args: Any) -> str | None:
+    """Why a request is refused: its `fire_` keys are for a FIRE that is asked for and off; or None."""
+    if not extra_args:
+        return None
+    try:
+        keys = [key for key in extra_args if isinstance(key, str) and key.startswith("fire_")]
+        if not keys:
+            return None
+        config = getattr(processor, "vllm_config", None)
+        if config is None:
+            _warn_once("whether anything reads the fire_ keys of requests is unknown in this version of vLLM")
+        elif not _is_named(config.model_config.logits_processors):
+            if asked():
+                return f"{keys[0]}: got a key of FIRE, which is off in this engine: {_why_off(config)}"
+            _warn_once(
+                f"FIRE is off, and nothing reads the fire_ keys of requests: set {SWITCH}=1 or {_BY_HAND}"
+            )
+    except Exception as error:
+        _warn_once(f"whether anything reads the fire_ keys of requests is unknown: {error!r}")
+    return None
 
 
 def _refuse(message: str) -> None:
@@ -180,8 +230,5 @@ def _refuse(message: str) -> None:
 
 
 @functools.cache
-def _warn_once() -> None:
-    logger.warning(
-        "fire_sampling: FIRE is off, and nothing reads the fire_ keys of requests: set %s=1 or %s",
-        *(SWITCH, _BY_HAND),
-    )
+def _warn_once(what: str) -> None:
+    logger.warning("fire_sampling: %s", what)

@@ -1,4 +1,4 @@
-"""The environment variables that switch FIRE on in vLLM, and the log that says so."""
+"""The names by which FIRE is switched on in vLLM, and the log that says so. Standard library alone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 
 SWITCH = "FIRE_VLLM"
 DEFAULT = "FIRE_VLLM_DEFAULT"
+PROCESSOR = "fire_sampling.integrations.vllm:FireLogitsProcessor"
 
-# A child of vLLM's own logger, which prints in all of its processes.
+# Below vLLM's own logger, whose handlers and level it shares, in all of its processes.
 logger = logging.getLogger("vllm.fire_sampling")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +18,7 @@ def follow_workers(module: ModuleType) -> None:
     """
     wrapper: Any = getattr(module, "WorkerWrapperBase", None)
     initialize = getattr(wrapper, "initialize_from_config", None)
-    if initialize is None:
+    if not inspect.isfunction(initialize):
         logger.warning(
             "fire_sampling: this version of vLLM has no WorkerWrapperBase.initialize_from_config; its own "
             "sampler stays"
@@ -29,19 +30,19 @@ def follow_workers(module: ModuleType) -> None:
     @functools.wraps(initialize)
     def initialize_and_install(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = initialize(self, *args, **kwargs)
-        _install(self.worker)
+        _install(self)
         return result
 
     initialize_and_install.fire_sampling = True  # type: ignore[attr-defined]
     wrapper.initialize_from_config = initialize_and_install
 
 
-def _install(worker: Any) -> None:
-    try:
+def _install(wrapper: Any) -> None:
+    try:  # all of it: a worker of another form draws on by vLLM's own sampler
         from fire_sampling.integrations.vllm import fused
 
         try:
-            fused.install(worker.model_runner)
+            fused.install(wrapper.worker.model_runner)
         except fused.UnfitError as refusal:
             logger.warning("fire_sampling: vLLM's own sampler stays: %s", refusal)
     except Exception:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import fire_sampling_vllm as plugin
 import pytest
-from fire_sampling_vllm import front_end
 
-PROCESSOR = front_end.PROCESSOR
+import fire_sampling_vllm as plugin
+from fire_sampling_vllm import front_end
+from fire_sampling_vllm.switch import PROCESSOR
+
 ARGUMENTS, REQUESTS = "vllm.engine.arg_utils", "vllm.v1.engine.input_processor"
 
 

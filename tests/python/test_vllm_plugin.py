@@ -10,10 +10,10 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import fire_sampling_vllm as plugin
 import pytest
 from packaging_support import run
 
+import fire_sampling_vllm as plugin
 from fire_sampling.integrations.vllm import fused
 
 WORKERS = "vllm.v1.worker.worker_base"

@@ -367,7 +367,7 @@ def test_keys_and_a_default_that_nothing_reads_are_said_once(
     configured: Any, verify: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr(backend._logger, "warning", lambda message, *args: said.append(message % args))
+    monkeypatch.setattr(backend.logger, "warning", lambda message, *args: said.append(message % args))
     configured(sampling_backend="pytorch")
     verify()
     verify(custom_params={"theirs": 1})

@@ -1,7 +1,7 @@
 """How a request asks an engine for FIRE: flat `fire_` keys, and a default for the requests that have none.
 
 Engines carry such keys unread: vLLM in `extra_args`, SGLang in `custom_params`. Their values are flat, as
-HTTP brings them: numbers, and lists of them. Nothing here imports an engine, or torch.
+HTTP brings them: numbers, and lists of them. Nothing here needs an engine, or torch.
 """
 
 from __future__ import annotations

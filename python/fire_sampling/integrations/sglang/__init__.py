@@ -13,12 +13,13 @@ from importlib.metadata import version
 from typing import Any
 
 BACKEND = "fire"
-_DEFAULT = "FIRE_SGLANG_DEFAULT"
+DEFAULT = "FIRE_SGLANG_DEFAULT"
 
 # SGLang calls it for every request before its engine sees it; a ValueError is status 400.
 _VERIFY = "sglang.srt.sampling.sampling_params.SamplingParams.verify"
 
-_logger = logging.getLogger("sglang.srt.fire_sampling")
+# Below SGLang's own logger, whose handlers and level it shares.
+logger = logging.getLogger("sglang.srt.fire_sampling")
 
 
 def register() -> None:
@@ -37,7 +38,7 @@ def look_at(verified: Any, params: Any, *args: Any, **kwargs: Any) -> None:
         ValueError: The backend is `fire`, and a key is wrong: names it, what came, what was expected.
     """
     keys = params.custom_params or {}
-    if not keys and _DEFAULT not in os.environ:
+    if not keys and DEFAULT not in os.environ:
         return
     backend = _backend()
     if backend == BACKEND:
@@ -45,8 +46,8 @@ def look_at(verified: Any, params: Any, *args: Any, **kwargs: Any) -> None:
 
         settings_of(params, None)
     elif backend is not None:
-        if os.environ.get(_DEFAULT, "").strip():
-            _warn_once(f"{_DEFAULT} is set, and nothing reads it", backend)
+        if os.environ.get(DEFAULT, "").strip():
+            _warn_once(f"{DEFAULT} is set, and nothing reads it", backend)
         if any(key.startswith("fire_") for key in keys):
             _warn_once("nothing reads the fire_ keys of requests", backend)
 
@@ -60,7 +61,7 @@ def _backend() -> str | None:
 
 @functools.cache
 def _warn_once(what: str, backend: str) -> None:
-    _logger.warning("fire_sampling: %s: the sampling backend is %s, expected %s", what, backend, BACKEND)
+    logger.warning("fire_sampling: %s: the sampling backend is %s, expected %s", what, backend, BACKEND)
 
 
 def _make_sampler() -> Any:

@@ -7,19 +7,16 @@ SGLang carries `custom_params` to its scheduler unread. Nothing here imports SGL
 from __future__ import annotations
 
 import hashlib
-import logging
 from typing import Any
 
 import torch
 
 from fire_sampling.config import SamplingConfig
 from fire_sampling.integrations.hot_keys import FireSettings, HotKeys, refusal_of_greedy
+from fire_sampling.integrations.sglang import DEFAULT, logger
 from fire_sampling.packing import pack
 
-HOT_KEYS = HotKeys("FIRE_SGLANG_DEFAULT", after=False)
-
-# Below SGLang's own logger, whose handlers and level it shares.
-logger = logging.getLogger("sglang.srt.fire_sampling")
+HOT_KEYS = HotKeys(DEFAULT, after=False)
 
 
 def settings_of(params: Any, default: FireSettings | None) -> FireSettings | None:

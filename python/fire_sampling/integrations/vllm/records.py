@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,7 @@ from fire_sampling.config import RECORD_WORDS, SamplingConfig
 from fire_sampling.integrations.hot_keys import FireSettings
 from fire_sampling.integrations.vllm.admission import engine_of, refusal
 from fire_sampling.integrations.vllm.requests import HOT_KEYS, settings_for
-
-# Below vLLM's own logger, whose handlers and level it shares.
-logger = logging.getLogger("vllm.fire_sampling")
+from fire_sampling_vllm.switch import logger
 
 Record = npt.NDArray[np.int32]
 

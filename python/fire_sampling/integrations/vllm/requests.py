@@ -12,8 +12,9 @@ from typing import Any
 
 from fire_sampling.config import SamplingConfig
 from fire_sampling.integrations.hot_keys import FireSettings, HotKeys
+from fire_sampling_vllm.switch import DEFAULT
 
-HOT_KEYS = HotKeys("FIRE_VLLM_DEFAULT", after=True)
+HOT_KEYS = HotKeys(DEFAULT, after=True)
 
 # vLLM's own limit: a temperature below it is greedy.
 _GREEDY_BELOW = 1e-5

@@ -14,7 +14,7 @@ import inspect
 from typing import Any
 
 from fire_sampling._native import MAX_VOCABULARY
-from fire_sampling.integrations.vllm.records import logger
+from fire_sampling_vllm.switch import PROCESSOR, logger
 
 _SAMPLERS = {
     "vllm.v1.sample.sampler": f"{__package__}.v1",
@@ -63,7 +63,8 @@ def install(model_runner: Any) -> None:
     else:
         logger.warning(
             "fire_sampling: the fused sampler draws the tokens, and heats none: the logits processor that "
-            "reads requests, fire_sampling.integrations.vllm:FireLogitsProcessor, is not among the engine's"
+            "reads requests, %s, is not among the engine's",
+            PROCESSOR,
         )
 
 
