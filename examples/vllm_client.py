@@ -11,7 +11,7 @@ from openai import BadRequestError, OpenAI
 HOT = {"fire_temperature": 30.0, "fire_top_k": 16}
 
 
-def main(address: str) -> None:
+def main(address: str = "http://localhost:8000/v1") -> None:
     client = OpenAI(base_url=address, api_key="none")
     model = client.models.list().data[0].id
     answers = client.chat.completions.create(
