@@ -28,8 +28,9 @@ inline void Check(const Batch& batch) {
   if (batch.rows == 0) return;
   Require(batch.vocabulary >= 1 && batch.vocabulary <= kMaxVocabulary, "Batch::vocabulary", batch.vocabulary,
           "1 to " + std::to_string(kMaxVocabulary));
-  Require(batch.logits != nullptr && batch.step != nullptr && batch.records != nullptr,
-          "a pointer among Batch::logits, step and records", 0, "none to be null");
+  RequireMemory(batch.logits, "Batch::logits");
+  RequireMemory(batch.step, "Batch::step");
+  RequireMemory(batch.records, "Batch::records");
   if (batch.slot == nullptr) {
     Require(batch.record_count >= batch.rows, "Batch::record_count", batch.record_count,
             std::to_string(batch.rows) + ", one record a row (fire::Pack makes them), or a slot for each row");

@@ -177,7 +177,13 @@ TEST(CpuLayout, ABatchThatCannotBeReadIsRefusedByName) {
   EXPECT_EQ(message(batch), "Batch::vocabulary is 2097153, expected 1 to 2097152");
   batch = fixture.ToBatch();
   batch.logits = nullptr;
-  EXPECT_EQ(message(batch), "a pointer among Batch::logits, step and records is 0, expected none to be null");
+  EXPECT_EQ(message(batch), "Batch::logits is 0, expected memory");
+  batch = fixture.ToBatch();
+  batch.step = nullptr;
+  EXPECT_EQ(message(batch), "Batch::step is 0, expected memory");
+  batch = fixture.ToBatch();
+  batch.records = nullptr;
+  EXPECT_EQ(message(batch), "Batch::records is 0, expected memory");
 }
 
 TEST(CpuLayout, HeatingRowsOfAnotherTypeOrThatOverlapIsRefused) {
