@@ -32,8 +32,8 @@ def _load(library: Path) -> None:
         )
     if not library.exists():
         raise ImportError(
-            f"{library} is missing: fire_sampling was built with FIRE_TORCH=off, without its torch "
-            "operators. Install it again without that variable, into an environment that has torch"
+            f"{library} is missing: fire_sampling was built without its torch operators, with "
+            "FIRE_TORCH=off. Install it again without that variable, into an environment that has torch"
         )
     try:
         torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]

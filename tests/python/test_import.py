@@ -66,7 +66,7 @@ def test_operators_that_do_not_load_are_warned_of_once_at_import_where_the_user_
         in child.stderr
     )
     assert (
-        "was built with FIRE_TORCH=off, without its torch operators. Install it again without" in child.stderr
+        "was built without its torch operators, with FIRE_TORCH=off. Install it again without" in child.stderr
     )
     assert "fire_sampling.numpy works without them" in child.stderr
 

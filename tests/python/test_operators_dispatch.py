@@ -178,7 +178,7 @@ def test_a_fake_called_with_real_tensors_raises(name: str) -> None:
 
 
 def test_a_missing_object_is_an_import_error_that_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ImportError, match=r"gone\.so is missing: .*FIRE_TORCH_INCLUDE"):
+    with pytest.raises(ImportError, match=r"gone\.so is missing: .*FIRE_TORCH=off.*Install it again"):
         _ops._load(tmp_path / "gone.so")
 
 
