@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from examples.demo.metrics import mean_interval, powers_of_two
 from examples.demo.report import COMPARED, Result, difference, mean, samples, tasks
+from fire_sampling.metrics import mean_interval, powers_of_two
 
 # Blue and vermilion of Okabe and Ito's palette, which colour-blind readers can tell apart. A ring and a small
 # diamond: both show where they meet.

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from examples.demo.generation import Run
-from examples.demo.metrics import mean_interval, pass_at_k, powers_of_two
 from examples.demo.table import Table
 from examples.demo.tasks import Prompt
+from fire_sampling.metrics import mean_interval, pass_at_k, powers_of_two
 
 COMPARED = ("plain", "FIRE")
 

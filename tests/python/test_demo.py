@@ -1,11 +1,9 @@
 """The demo's parts that need no model: tasks and their checks, estimators, tables, picture, page."""
 
-import itertools
 import re
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -14,7 +12,6 @@ sys.path.insert(0, str(ROOT))
 from examples.demo import __main__ as command  # noqa: E402
 from examples.demo import picture, report, tasks  # noqa: E402
 from examples.demo.generation import Run  # noqa: E402
-from examples.demo.metrics import mean_interval, pass_at_k, powers_of_two  # noqa: E402
 from examples.demo.report import Result  # noqa: E402
 from examples.demo.table import Table  # noqa: E402
 
@@ -132,37 +129,6 @@ def test_a_sentence_must_hold_all_three_words_in_its_first_line() -> None:
     assert not prompt.accepts(f"The {a} saw a {b}.\nThen the {c}.")
     assert not prompt.accepts(f"The {a} saw a {b}less {c}.")
     assert prompt.extract("\n ...\nA, b C!\nmore") == "a b c"
-
-
-@pytest.mark.parametrize("n", [1, 2, 5, 6])
-def test_pass_at_k_is_the_share_of_the_subsets_of_k_that_hold_a_right_one(n: int) -> None:
-    for correct, k in itertools.product(range(n + 1), range(1, n + 1)):
-        subsets = list(itertools.combinations(range(n), k))
-        share = sum(any(each < correct for each in subset) for subset in subsets) / len(subsets)
-        assert pass_at_k(n, correct, k) == pytest.approx(share, abs=1e-15)
-
-
-@pytest.mark.parametrize(("n", "c", "k"), [(4, 5, 1), (4, -1, 1), (4, 1, 0), (4, 1, 5)])
-def test_pass_at_k_refuses_what_is_no_sample(n: int, c: int, k: int) -> None:
-    with pytest.raises(ValueError, match=f"completions={n}, correct={c}, k={k}"):
-        pass_at_k(n, c, k)
-
-
-def test_the_values_of_k_end_at_the_number_of_completions() -> None:
-    assert powers_of_two(1) == [1]
-    assert powers_of_two(16) == [1, 2, 4, 8, 16]
-    assert powers_of_two(12) == [1, 2, 4, 8, 12]
-
-
-def test_the_interval_holds_the_mean_and_is_as_wide_as_the_normal_one_for_many_prompts() -> None:
-    values = np.random.default_rng(1).random(400).tolist()
-    mean, low, high = mean_interval(values)
-    assert mean == pytest.approx(np.mean(values))
-    # 1.96 standard errors σ/√n each way. 10,000 resamples know each end to √(0.025 · 0.975 / 10,000) over the
-    # normal density there, 0.058: 0.027 standard errors; 10 % of the width is ten times what both add up to.
-    assert high - low == pytest.approx(2 * 1.96 * np.std(values) / 20, rel=0.1)
-    assert mean_interval([0.25]) == (0.25, 0.25, 0.25)
-    assert mean_interval(values) == (mean, low, high)
 
 
 def test_tables_agree_with_the_results() -> None:
