@@ -4,7 +4,10 @@
 
 #include <cstring>
 #include <exception>
+#include <tuple>
+#include <type_traits>
 
+#include "definition/heat.h"
 #include "fire/config.h"
 #include "fire/sampling.h"
 #include "python/arguments.h"
@@ -89,14 +92,20 @@ py::object LogProb(const py::object& logits, const py::object& token, const py::
   return arguments.Result(logprob);
 }
 
-py::array_t<uint32_t> SpreadRecords(const py::array_t<uint32_t, py::array::c_style>& record, int64_t rows,
-                                    uint64_t first_row) {
-  if (record.ndim() != 1 || record.shape(0) != kRecordWords) {
-    throw py::value_error("fire_sampling._native.spread_records: record has shape " + ShapeName(record) +
+using RecordWords = py::array_t<uint32_t, py::array::c_style>;
+
+Record RecordOf(const char* function, const RecordWords& words) {
+  if (words.ndim() != 1 || words.shape(0) != kRecordWords) {
+    throw py::value_error(std::string("fire_sampling._native.") + function + ": record has shape " + ShapeName(words) +
                           ", expected [16]");
   }
-  Record source;
-  std::memcpy(&source, record.data(), sizeof source);
+  Record record;
+  std::memcpy(&record, words.data(), sizeof record);
+  return record;
+}
+
+py::array_t<uint32_t> SpreadRecords(const RecordWords& record, int64_t rows, uint64_t first_row) {
+  const Record source = RecordOf("spread_records", record);
   py::array_t<uint32_t> records({rows, int64_t{kRecordWords}});
   uint32_t* out = records.mutable_data();
   for (int64_t row = 0; row < rows; ++row) {
@@ -120,11 +129,23 @@ py::dict BuildInfo() {
   return info;
 }
 
+// A record as a NumPy type.
+py::dtype RecordType() {
+  const Record record;
+  py::list names, types, offsets;
+  const auto add = [&](const auto& field) {
+    const auto& word = record.*field.second;
+    names.append(field.first);
+    types.append(py::dtype::of<std::decay_t<decltype(word)>>());
+    offsets.append(reinterpret_cast<const char*>(&word) - reinterpret_cast<const char*>(&record));
+  };
+  std::apply([&](const auto&... fields) { (add(fields), ...); }, kRecordFields);
+  return py::dtype(names, types, offsets, sizeof record);
+}
+
 // What Python needs to write a record, so that its layout has one home: fire/config.h.
 void ExposeLayout(py::module_& module) {
-  PYBIND11_NUMPY_DTYPE(Record, temperature, top_k, top_p, min_p, hot_temperature, hot_top_k, hot_top_p, hot_min_p,
-                       hot_begin, hot_steps, flags, stream, seed_low, seed_high, ref_temperature, reserved);
-  module.attr("RECORD") = py::dtype::of<Record>();
+  module.attr("RECORD") = RecordType();
   module.attr("MAX_VOCABULARY") = kMaxVocabulary;
   py::dict orders, ties;
   const auto in_flags = [](auto code, uint32_t shift) { return static_cast<uint32_t>(code) << shift; };
@@ -151,6 +172,18 @@ PYBIND11_MODULE(_native, module) {
   module.def("log_prob", &LogProb, py::arg("logits"), py::arg("token"), py::arg("step"), py::arg("records"),
              py::arg("slot") = py::none());
   module.def("spread_records", &SpreadRecords, py::arg("record"), py::arg("rows"), py::arg("first_row"));
+  module.def(
+      "is_greedy",
+      [](double temperature) {
+        return definition::HeatOf(static_cast<float>(temperature)) == definition::Heat::kGreedy;
+      },
+      py::arg("temperature"));
+  module.def(
+      "hands_over",
+      [](const RecordWords& record, uint32_t vocabulary) {
+        return definition::HandsOver(RecordOf("hands_over", record), vocabulary);
+      },
+      py::arg("record"), py::arg("vocabulary"));
   module.def("build_info", &BuildInfo);
   ExposeLaunchPlan(module);
 }

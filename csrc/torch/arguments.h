@@ -1,7 +1,7 @@
 // What the operators take: the checks of every argument, what they say when one fails, and the Batch they describe.
 //
 // Nothing here depends on a device: the object of each backend includes this header. The checks of the fake kernels,
-// python/fire_sampling/_arguments.py, have the same rules in the same order and words; one table of bad calls is run
+// python/fire_sampling/_fake_checks.py, have the same rules in the same order and words; one table of bad calls is run
 // against both (tests/python/test_bad_calls.py).
 #pragma once
 

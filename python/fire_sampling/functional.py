@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from fire_sampling._checks import why_no_torch
-from fire_sampling._entry import Entry
+from fire_sampling._call import Entry
+from fire_sampling._messages import why_no_torch
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import pack
 

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fire_sampling import _native
-from fire_sampling._checks import came, integer
-from fire_sampling._entry import Entry
+from fire_sampling._call import Entry
+from fire_sampling._messages import came, integer
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import pack_records
 

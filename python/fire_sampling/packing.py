@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fire_sampling import _native
-from fire_sampling._checks import came, integer, why_no_torch
+from fire_sampling._messages import came, integer, why_no_torch
 from fire_sampling.config import RECORD_WORDS, SamplingConfig
 
 if TYPE_CHECKING:

@@ -8,7 +8,9 @@
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <type_traits>
+#include <vector>
 
 #include "batch_support.h"
 #include "test_support.h"
@@ -47,15 +49,14 @@ struct Field {
   std::function<void(Record& to, const Record& from)> copy;
 };
 
-#define FIELD(name)                                                     \
-  {                                                                     \
-#name, [](Record & to, const Record& from) { to.name = from.name; } \
-  }
-const Field kFields[] = {FIELD(temperature),     FIELD(top_k),     FIELD(top_p),           FIELD(min_p),
-                         FIELD(hot_temperature), FIELD(hot_top_k), FIELD(hot_top_p),       FIELD(hot_min_p),
-                         FIELD(hot_begin),       FIELD(hot_steps), FIELD(flags),           FIELD(stream),
-                         FIELD(seed_low),        FIELD(seed_high), FIELD(ref_temperature), FIELD(reserved)};
-#undef FIELD
+std::vector<Field> Fields() {
+  std::vector<Field> fields;
+  const auto add = [&](const char* name, auto field) {
+    fields.push_back({name, [=](Record& to, const Record& from) { to.*field = from.*field; }});
+  };
+  std::apply([&](const auto&... known) { (add(known.first, known.second), ...); }, kRecordFields);
+  return fields;
+}
 
 class LeftOut : public ::testing::TestWithParam<Field> {};
 
@@ -69,7 +70,7 @@ TEST_P(LeftOut, IsOffAndNeverMakesAStepGreedy) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Record, LeftOut, ::testing::ValuesIn(kFields),
+INSTANTIATE_TEST_SUITE_P(Record, LeftOut, ::testing::ValuesIn(Fields()),
                          [](const auto& info) { return std::string(info.param.name); });
 
 TEST(SamplingConfig, LeftOutAltogetherPacksToTheRecordLeftOutAltogether) {

@@ -77,8 +77,8 @@ _ROWS = in_file(
     ),
     (
         "v1-tokens-no-longer-followed",
-        "_Row(record, _window(record), output)",
-        "_Row(record, _window(record), list(output))",
+        "_Row(record, request.config.hot_window, output)",
+        "_Row(record, request.config.hot_window, list(output))",
         _FIRST,
     ),
     ("v1-moved-row-left-behind", "self._rows[target] = moved", "self._rows[source] = moved", _SLOTS),
@@ -116,7 +116,7 @@ _SLOT = in_file(
     (
         "v2-slot-keeps-the-tokens-that-open-windows",
         "if self._after is not None:  # without tokens too",
-        "if settings.after:  # without tokens too",
+        "if request.after:  # without tokens too",
         _AFTER,
     ),
     (
@@ -178,14 +178,14 @@ _REQUEST = [
         "admission.py",
         (
             "false-logprobs-reported",
-            "and not hands_over(config):",
-            "and False:",
+            "and not hands_over(config, engine.vocabulary)",
+            "and False",
             "test_vllm_processor.py::test_logprobs_that_would_be_false_are_refused",
         ),
         (
             "penalties-in-a-later-hot-step-taken",
-            "penalised and begin + steps > 1:",
-            "penalised and begin + steps > 9:",
+            "penalised and window.stop > 1:",
+            "penalised and window.stop > 9:",
             _PENALTIES,
         ),
     ),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from fire_sampling import SamplingConfig
+from fire_sampling.config import ResolvedConfig
 
 INF = math.inf
 REAL_FIELDS = (
@@ -127,7 +130,7 @@ def test_every_field_is_none_until_it_is_resolved() -> None:
 
 
 def test_the_defaults_are_those_of_the_semantics_page() -> None:
-    assert SamplingConfig().resolve() == SamplingConfig(
+    assert dataclasses.asdict(SamplingConfig().resolve()) == dict(
         temperature=1.0,
         top_k=0,
         top_p=1.0,
@@ -172,6 +175,30 @@ def test_a_greedy_request_stays_greedy_unless_it_asks_for_hot_steps(temperature:
 @pytest.mark.parametrize("temperature", [2.0**-64, 0.1, INF])
 def test_a_request_that_is_not_greedy_is_hot_for_one_step(temperature: float) -> None:
     assert SamplingConfig(temperature=temperature).resolve().hot_steps == 1
+
+
+def test_a_resolved_config_promises_a_value_for_every_field_but_the_two_whose_none_has_a_meaning() -> None:
+    source = inspect.getsource(ResolvedConfig)
+    promised = dict(re.findall(r"^        (\w+): (\w+)$", source, re.MULTILINE))
+    optional = {field.name: str(field.type) for field in dataclasses.fields(SamplingConfig)}
+    assert {name: f"{kind} | None" for name, kind in promised.items()} == {
+        name: kind for name, kind in optional.items() if name not in ("seed", "ref_temperature")
+    }
+
+
+def test_a_change_of_a_resolved_config_is_a_plain_config_that_has_defaults_again() -> None:
+    changed = SamplingConfig(top_p=0.5).resolve().replace(hot_top_p=None, top_p=0.9)
+    assert type(changed) is SamplingConfig
+    assert changed.hot_top_p is None
+    assert changed.resolve().hot_top_p == 0.9
+
+
+def test_the_repr_names_each_hot_filter_that_is_on_and_none_that_is_off() -> None:
+    off = SamplingConfig(hot_temperature=1.0, hot_top_k=-1, hot_begin=2, hot_steps=3)
+    assert repr(off).endswith("; steps 2 to 4 are hot: temperature 1)")
+    on = off.replace(hot_top_k=1, hot_top_p=0.5, min_p=0.25, hot_steps=1)
+    assert repr(on).endswith("; step 2 is hot: temperature 1, top_k 1, top_p 0.5, min_p 0.25)")
+    assert repr(off.replace(hot_steps=0)).endswith("; no step is hot)")
 
 
 def test_resolving_with_a_seed_keeps_an_explicit_one() -> None:

@@ -10,6 +10,7 @@ import pytest
 from pages import ROOT
 
 import fire_sampling as fire
+from fire_sampling import _native
 from fire_sampling.integrations.hot_keys import FIELDS, HotKeys
 from fire_sampling.integrations.sglang import requests as sglang
 from fire_sampling.integrations.transformers import fire_generate
@@ -42,7 +43,9 @@ def members(header: str, struct: str) -> list[str]:
 
 
 def test_every_word_of_a_record_is_named() -> None:
-    assert column(1) == set(members("config.h", "Record")) - {"reserved"}
+    words = members("config.h", "Record")
+    assert column(1) == set(words) - {"reserved"}
+    assert _native.RECORD.names == tuple(words)
 
 
 def test_the_config_of_cpp_has_the_names_of_pythons() -> None:

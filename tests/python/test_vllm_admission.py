@@ -13,7 +13,7 @@ import fire_sampling as fire
 from fire_sampling.integrations.vllm.admission import STRICTEST, Engine, calling_engine, hands_over, refusal
 from fire_sampling.integrations.vllm.heat.v1 import HeatV1Rows
 from fire_sampling.integrations.vllm.heat.v2 import HeatV2Slots
-from fire_sampling.integrations.vllm.requests import HOT_KEYS
+from fire_sampling.integrations.vllm.requests import HOT_KEYS, fire_request
 
 VOCABULARY = 64
 
@@ -54,7 +54,7 @@ def test_hands_over_says_what_the_operator_does() -> None:
     agreed = {True: 0, False: 0}
     for temperature, hot_temperature in itertools.product(temperatures, temperatures):
         for top_k, hot_top_k, hot_top_p, hot_min_p in itertools.product(
-            (0, 8), (0, 8, 9), (None, 0.5), (None, 0.1)
+            (0, 8, VOCABULARY + 1), (0, 8, 9), (None, 0.5), (None, 0.1)
         ):
             config = fire.SamplingConfig(
                 temperature=temperature,
@@ -70,7 +70,7 @@ def test_hands_over_says_what_the_operator_does() -> None:
             )
             heated = fire.heat_logits_(logits.clone(), 0, config)
             one_hot = int(heated.isfinite().sum()) == 1 and float(heated.max()) == 0
-            assert hands_over(config) != one_hot, config
+            assert hands_over(config, VOCABULARY) != one_hot, config
             agreed[one_hot] += 1
     assert min(agreed.values()) > 10
 
@@ -79,7 +79,7 @@ def test_of_an_engine_that_nobody_shows_the_strictest_is_assumed() -> None:
     assert calling_engine() == STRICTEST
     settings = HOT_KEYS.read({"fire_after": [1]})
     assert settings is not None
-    assert refusal(params(), settings, STRICTEST) is not None
+    assert refusal(params(), fire_request(params(), settings), STRICTEST) is not None
 
 
 @pytest.mark.parametrize("keys", [{"fire_temperature": 30.0, "fire_top_k": 16}, {"fire_after": [1]}])
@@ -88,14 +88,16 @@ def test_a_greedy_request_whose_keys_would_heat_nothing_is_refused(keys: dict[st
     for steps, refused in ((None, True), (1, False)):
         settings = HOT_KEYS.read(keys if steps is None else {**keys, "fire_steps": steps})
         assert settings is not None
-        reason = refusal(params(temperature=0.0), settings, engine)
+        greedy = params(temperature=0.0)
+        reason = refusal(greedy, fire_request(greedy, settings), engine)
         assert (reason is not None) == refused
         assert reason is None or reason.startswith(
             "fire_steps: got none with temperature 0, expected 1 for a hot"
         )
     continuation = HOT_KEYS.read({"fire_steps": 0})
     assert continuation is not None
-    assert refusal(params(temperature=0.0), continuation, engine) is None
+    greedy = params(temperature=0.0)
+    assert refusal(greedy, fire_request(greedy, continuation), engine) is None
 
 
 def test_the_engine_is_that_of_the_caller() -> None:

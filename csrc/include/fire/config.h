@@ -6,6 +6,8 @@
 #pragma once
 
 #include <cstdint>
+#include <tuple>
+#include <utility>
 
 namespace fire {
 
@@ -46,6 +48,18 @@ struct Record {
 
 inline constexpr int kRecordWords = 16;
 static_assert(sizeof(Record) == kRecordWords * sizeof(uint32_t), "a record is sixteen words");
+
+// The words by name, in their order.
+inline constexpr auto kRecordFields =
+    std::make_tuple(std::pair{"temperature", &Record::temperature}, std::pair{"top_k", &Record::top_k},
+                    std::pair{"top_p", &Record::top_p}, std::pair{"min_p", &Record::min_p},
+                    std::pair{"hot_temperature", &Record::hot_temperature}, std::pair{"hot_top_k", &Record::hot_top_k},
+                    std::pair{"hot_top_p", &Record::hot_top_p}, std::pair{"hot_min_p", &Record::hot_min_p},
+                    std::pair{"hot_begin", &Record::hot_begin}, std::pair{"hot_steps", &Record::hot_steps},
+                    std::pair{"flags", &Record::flags}, std::pair{"stream", &Record::stream},
+                    std::pair{"seed_low", &Record::seed_low}, std::pair{"seed_high", &Record::seed_high},
+                    std::pair{"ref_temperature", &Record::ref_temperature}, std::pair{"reserved", &Record::reserved});
+static_assert(std::tuple_size_v<decltype(kRecordFields)> == kRecordWords, "every word has a name");
 
 // Layout of Record::flags.
 inline constexpr uint32_t kOrderShift = 0;

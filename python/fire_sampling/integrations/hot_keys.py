@@ -6,25 +6,20 @@ HTTP brings them: numbers, and lists of them. Nothing here needs an engine, or t
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fire_sampling._checks import is_integer, shown
-from fire_sampling.config import SamplingConfig
+from fire_sampling._messages import is_integer, shown
+from fire_sampling.config import HOT_FIELDS, SamplingConfig
 
 _KEY, _FIELD = "fire_", "hot_"
 AFTER = "fire_after"
 
 # Key → the field of `SamplingConfig` that checks its value and gives it its meaning.
-FIELDS = {
-    _KEY + field.name.removeprefix(_FIELD): field.name
-    for field in dataclasses.fields(SamplingConfig)
-    if field.name.startswith(_FIELD)
-}
+FIELDS = {_KEY + name.removeprefix(_FIELD): name for name in HOT_FIELDS}
 
 
 @dataclass(frozen=True)
@@ -114,9 +109,9 @@ class HotKeys:
         return FireSettings(phase, after)
 
 
-def refusal_of_greedy(settings: FireSettings) -> str | None:
-    """Why a greedy request cannot have these settings: none of them counts without `fire_steps`; or None."""
-    if settings.phase.hot_steps is not None:
+def refusal_of_greedy(phase: SamplingConfig) -> str | None:
+    """Why a greedy request cannot have this hot phase: nothing of it counts without `fire_steps`; or None."""
+    if phase.hot_steps is not None:
         return None
     return (
         "fire_steps: got none with temperature 0, expected 1 for a hot first token, 0 for none, or another "

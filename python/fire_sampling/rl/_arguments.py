@@ -8,7 +8,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from fire_sampling._checks import came
+from fire_sampling._messages import came
 from fire_sampling.config import SamplingConfig
 
 

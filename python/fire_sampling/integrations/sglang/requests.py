@@ -31,7 +31,7 @@ def settings_of(params: Any, default: FireSettings | None) -> FireSettings | Non
     greedy = _is_greedy(params)
     if own is None:
         return None if greedy or params.max_new_tokens == 1 else default
-    reason = refusal_of_greedy(own) if greedy else None
+    reason = refusal_of_greedy(own.phase) if greedy else None
     if reason is not None:
         raise ValueError(reason)
     return own

@@ -14,7 +14,7 @@ import torch
 from transformers import LogitsProcessorList, StoppingCriteria
 from transformers.generation.logits_process import LogitNormalization, LogitsProcessor
 
-from fire_sampling.config import SamplingConfig
+from fire_sampling.config import HOT_FIELDS, SamplingConfig
 from fire_sampling.functional import process_logits, sample
 from fire_sampling.integrations.transformers.windows import Windows
 
@@ -115,7 +115,7 @@ class ScoresInPlace(StoppingCriteria):
 
 def hot_window(config: SamplingConfig) -> range:
     """The steps of the hot window. Warns when the hot tokens come out of too many to be any good."""
-    window, top_k = config.hot_window, config.resolve().hot_top_k or 0
+    window, top_k = config.hot_window, config.resolve().hot_top_k
     if window and not 0 < top_k <= _LARGEST_HOT_TOP_K:
         warnings.warn(
             f"hot_top_k is {top_k if top_k > 0 else 'off'}: at a high temperature the hot tokens are then "
@@ -137,8 +137,8 @@ def warn_if_never_hot(
         seeded: whether the caller gave a seed besides.
     """
     full = config.resolve()
-    hot = (asked.hot_temperature, asked.hot_top_k, asked.hot_top_p, asked.hot_min_p, asked.hot_begin)
-    unused = seeded or any(value is not None for value in (asked.seed, *hot))
+    needs_a_draw = ("seed", *(name for name in HOT_FIELDS if name != "hot_steps"))
+    unused = seeded or any(getattr(asked, name) is not None for name in needs_a_draw)
     if full.temperature == 0 and not full.hot_steps and unused:
         warnings.warn(
             f"{cause} makes every step greedy, so the hot fields and the seed have no effect; say how many "

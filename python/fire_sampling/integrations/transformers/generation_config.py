@@ -5,7 +5,7 @@ from typing import Any
 
 from transformers import GenerationConfig
 
-from fire_sampling._checks import came
+from fire_sampling._messages import came
 from fire_sampling.config import SamplingConfig
 
 # What generate uses for a field that neither the model nor the caller sets.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fire_sampling._checks import shown
+from fire_sampling._messages import shown
 
 _HELD_AS = ("module", "model")  # where DDP, trainers and pipelines hold the model
 

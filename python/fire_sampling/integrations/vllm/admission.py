@@ -10,17 +10,15 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+import fire_sampling.numpy
+from fire_sampling import _native
 from fire_sampling.config import SamplingConfig
-from fire_sampling.integrations.hot_keys import FireSettings, refusal_of_greedy
-from fire_sampling.integrations.vllm.requests import is_greedy, sampling_config
+from fire_sampling.integrations.hot_keys import refusal_of_greedy
+from fire_sampling.integrations.vllm.requests import FireRequest
 
 # How many generated tokens back a window that `fire_after` opens may have begun.
 LONGEST_WINDOW_AFTER = 16
 
-_GREEDY_BELOW = np.float32(2.0**-64)
-_INFINITE_ABOVE = np.float32(2.0**120)
 _ENOUGH_CALLERS = 8
 
 
@@ -69,34 +67,39 @@ def calling_engine() -> Engine:
     return STRICTEST
 
 
-def refusal(params: Any, settings: FireSettings, engine: Engine) -> str | None:
-    """Why the engine cannot draw the request as `settings` say; None where it can.
+def refusal(params: Any, request: FireRequest, engine: Engine) -> str | None:
+    """Why the engine cannot draw the request; None where it can.
 
     Args:
-        params: vLLM's `SamplingParams`.
-        settings: what holds for the request.
+        params: vLLM's `SamplingParams`, of which the fields are read that no config has.
+        request: what was made of them.
         engine: the engine it is for.
     """
-    if is_greedy(params):
-        reason = refusal_of_greedy(settings)
+    config = request.config.resolve()
+    if config.temperature == 0:
+        reason = refusal_of_greedy(request.config)
         if reason is not None:
             return reason
-    config = sampling_config(params, settings).resolve()
-    begin, steps = config.hot_begin or 0, config.hot_steps or 0
-    if steps == 0:
+    window = config.hot_window
+    if not window:
         return None
-    if settings.after:
-        reason = _refusal_after(settings.after, steps, engine)
+    if request.after:
+        reason = _refusal_after(request.after, len(window), engine)
         if reason is not None:
             return reason
     penalised = params.presence_penalty != 0 or params.frequency_penalty != 0
-    if engine.runner == 1 and penalised and begin + steps > 1:
+    if engine.runner == 1 and penalised and window.stop > 1:
         return (
-            f"fire_begin, fire_steps: got {begin}, {steps} with a presence or frequency penalty, expected a "
-            "hot window of step 0 alone, or no such penalty: vLLM's V1 runner penalises after FIRE"
+            f"fire_begin, fire_steps: got {window.start}, {len(window)} with a presence or frequency "
+            "penalty, expected a hot window of step 0 alone, or no such penalty: vLLM's V1 runner penalises "
+            "after FIRE"
         )
     wants_logprobs = params.logprobs is not None or getattr(params, "logprob_token_ids", None) is not None
-    if wants_logprobs and engine.logprobs_mode.startswith("processed") and not hands_over(config):
+    if (
+        wants_logprobs
+        and engine.logprobs_mode.startswith("processed")
+        and not hands_over(config, engine.vocabulary)
+    ):
         return (
             f"logprobs: got {params.logprobs!r} with fire_temperature {config.hot_temperature}, fire_top_k "
             f"{config.hot_top_k}, fire_top_p {config.hot_top_p}, fire_min_p {config.hot_min_p}, expected "
@@ -107,23 +110,13 @@ def refusal(params: Any, settings: FireSettings, engine: Engine) -> str | None:
     return None
 
 
-def hands_over(config: SamplingConfig) -> bool:
+def hands_over(config: SamplingConfig, vocabulary: int) -> bool:
     """Whether `heat_logits_` leaves a hot row to the engine's own sampler, instead of drawing it.
 
-    docs/semantics.md has the rule. A regular top-k beyond the vocabulary counts as on here, which the
-    operator knows to be off.
+    docs/semantics.md has the rule.
     """
-    full = config.resolve()
-    regular, hot = np.float32(full.temperature), np.float32(full.hot_temperature)
-    if not all(_GREEDY_BELOW <= each <= _INFINITE_ABOVE for each in (regular, hot)):
-        return False
-    with np.errstate(over="ignore", under="ignore"):
-        ratio = regular / hot
-    normal = np.finfo(np.float32).tiny <= ratio <= np.finfo(np.float32).max
-    same_filters = _same(full.top_p, full.hot_top_p) and _same(full.min_p, full.hot_min_p)
-    top_k, hot_top_k = full.top_k or 0, full.hot_top_k or 0
-    narrower = top_k <= 0 or 0 < hot_top_k <= top_k
-    return bool(normal) and same_filters and narrower and full.order != "joint"
+    record = fire_sampling.numpy.pack([config.replace(seed=0)])[0]
+    return _native.hands_over(record, vocabulary)
 
 
 def _refusal_after(after: tuple[int, ...], steps: int, engine: Engine) -> str | None:
@@ -136,7 +129,3 @@ def _refusal_after(after: tuple[int, ...], steps: int, engine: Engine) -> str | 
     if steps > LONGEST_WINDOW_AFTER:
         return f"fire_steps: got {steps}, expected at most {LONGEST_WINDOW_AFTER} with fire_after"
     return None
-
-
-def _same(one: float | None, other: float | None) -> bool:
-    return np.float32(one or 0.0).tobytes() == np.float32(other or 0.0).tobytes()

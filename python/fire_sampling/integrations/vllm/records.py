@@ -9,9 +9,8 @@ import numpy.typing as npt
 
 import fire_sampling.numpy
 from fire_sampling.config import RECORD_WORDS, SamplingConfig
-from fire_sampling.integrations.hot_keys import FireSettings
 from fire_sampling.integrations.vllm.admission import engine_of, refusal
-from fire_sampling.integrations.vllm.requests import HOT_KEYS, settings_for
+from fire_sampling.integrations.vllm.requests import HOT_KEYS, FireRequest, fire_request, settings_for
 from fire_sampling_vllm.switch import logger
 
 Record = npt.NDArray[np.int32]
@@ -35,13 +34,19 @@ class Recorder:
         rank = getattr(parallel, "data_parallel_index", parallel.data_parallel_rank)
         self._seedless = int(rank) * _REQUESTS_OF_AN_ENGINE
 
-    def settings(self, params: Any) -> FireSettings | None:
-        """What holds for a request and can be done; None: nothing. Raising here would end the engine."""
+    def heated(self, params: Any) -> FireRequest | None:
+        """The request that vLLM's `SamplingParams` make; None where nothing heats it, or nothing can.
+
+        Raising here would end the engine: it logs why.
+        """
         try:
             settings = settings_for(params, self._default)
-            reason = None if settings is None else refusal(params, settings, self._engine)
+            if settings is None:
+                return None
+            request = fire_request(params, settings)
+            reason = refusal(params, request, self._engine)
             if reason is None:
-                return settings
+                return request
             by_default = HOT_KEYS.read(params.extra_args) is None
         except ValueError as error:
             reason, by_default = str(error), False

@@ -7,7 +7,7 @@ below are read.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fire_sampling.config import SamplingConfig
@@ -18,6 +18,19 @@ HOT_KEYS = HotKeys(DEFAULT, after=True)
 
 # vLLM's own limit: a temperature below it is greedy.
 _GREEDY_BELOW = 1e-5
+
+
+@dataclass(frozen=True)
+class FireRequest:
+    """A request that FIRE heats.
+
+    Attributes:
+        config: its complete config.
+        after: ids of tokens after each of which the hot window opens anew.
+    """
+
+    config: SamplingConfig
+    after: tuple[int, ...] = ()
 
 
 def settings_for(params: Any, default: FireSettings | None) -> FireSettings | None:
@@ -39,6 +52,11 @@ def settings_for(params: Any, default: FireSettings | None) -> FireSettings | No
     if params.top_k > 0 and hot_top_k is not None and (hot_top_k <= 0 or hot_top_k > params.top_k):
         return replace(default, phase=default.phase.replace(hot_top_k=params.top_k))
     return default
+
+
+def fire_request(params: Any, settings: FireSettings) -> FireRequest:
+    """The request, heated as `settings` say."""
+    return FireRequest(sampling_config(params, settings), settings.after)
 
 
 def sampling_config(params: Any, settings: FireSettings | None) -> SamplingConfig:

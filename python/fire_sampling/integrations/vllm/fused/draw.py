@@ -10,7 +10,6 @@ from torch import Tensor
 
 from fire_sampling.config import Ties
 from fire_sampling.functional import SampleWithLogprobs
-from fire_sampling.integrations.hot_keys import FireSettings
 from fire_sampling.integrations.vllm.records import Record, Recorder
 from fire_sampling.integrations.vllm.requests import sampling_config
 from fire_sampling.status import Status
@@ -42,13 +41,10 @@ class FusedRecorder:
         self.heats = any(is_fire_processor(processor) for processor in processors)
         self._recorder = Recorder(vllm_config)
 
-    def settings(self, params: Any) -> FireSettings | None:
-        """What heats a request of these `SamplingParams`."""
-        return self._recorder.settings(params) if self.heats else None
-
-    def record(self, params: Any, settings: FireSettings | None, seed: int | None = None) -> Record:
-        """int32 [16]; `seed` goes before the request's own."""
-        config = sampling_config(params, settings)
+    def record(self, params: Any, seed: int | None = None) -> Record:
+        """int32 [16], of a request of these `SamplingParams`; `seed` goes before the request's own."""
+        request = self._recorder.heated(params) if self.heats else None
+        config = sampling_config(params, None) if request is None else request.config
         # vLLM's raw log-probabilities are those of the softmax at temperature 1.
         config = config.replace(ties=self._ties, ref_temperature=1.0)
         return self._recorder.record(config if seed is None else config.replace(seed=seed))

@@ -231,7 +231,7 @@ class FusedV1Rows:
         known = self._requests.get(request_id)
         # A streaming session keeps its id while its prompt grows: what it generates next are other draws.
         if known is None or known.params is not params or known.prompt_len != prompt_len:
-            record = self.recorder.record(params, self.recorder.settings(params))
+            record = self.recorder.record(params)
             known = Request(params, prompt_len, record.tobytes())
             self._requests[request_id] = known
         return known.record

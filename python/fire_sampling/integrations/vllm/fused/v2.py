@@ -183,7 +183,7 @@ class FusedV2Slots:
         """Takes up a request that vLLM's own states have just taken up."""
         # vLLM has given a request without a seed one that every rank shares.
         seed = int(self._sampler.sampling_states.seeds.np[slot])
-        self._records.write(slot, self.recorder.record(params, self.recorder.settings(params), seed))
+        self._records.write(slot, self.recorder.record(params, seed))
         budget = self._sampler.thinking_budget_state
         self._edited[slot] = (budget.enabled and budget.use_thinking_budget[slot]) or any(
             _edits(processor, slot) for processor in self.processors

@@ -15,7 +15,7 @@ import torch
 from fire_sampling.integrations.vllm.admission import calling_engine, refusal
 from fire_sampling.integrations.vllm.heat.v1 import HeatV1Rows
 from fire_sampling.integrations.vllm.heat.v2 import HeatV2Slots
-from fire_sampling.integrations.vllm.requests import HOT_KEYS
+from fire_sampling.integrations.vllm.requests import HOT_KEYS, fire_request
 
 # Each runner asks for a subclass of its own interface. V2's is in vLLM from 0.31.
 _INTERFACES = ("vllm.v1.sample.logits_processor", "vllm.v1.worker.gpu.sample.logits_processor")
@@ -42,7 +42,7 @@ class _FireLogitsProcessor:
         settings = HOT_KEYS.read(sampling_params.extra_args)
         if settings is None:
             return
-        reason = refusal(sampling_params, settings, calling_engine())
+        reason = refusal(sampling_params, fire_request(sampling_params, settings), calling_engine())
         if reason is not None:
             raise ValueError(reason)
 

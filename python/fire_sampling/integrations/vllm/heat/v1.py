@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from fire_sampling.config import RECORD_WORDS, word_of
+from fire_sampling.config import RECORD_WORDS
 from fire_sampling.integrations.vllm.device_table import upload
 from fire_sampling.integrations.vllm.records import Record, Recorder
-from fire_sampling.integrations.vllm.requests import sampling_config
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,10 @@ class HeatV1Rows:
             self._rows.pop(row, None)
         for row, params, _, output in batch_update.added:
             self._rows.pop(row, None)
-            settings = self._recorder.settings(params)
-            if settings is not None:
-                record = self._recorder.record(sampling_config(params, settings))
-                self._rows[row] = _Row(record, _window(record), output)
+            request = self._recorder.heated(params)
+            if request is not None:
+                record = self._recorder.record(request.config)
+                self._rows[row] = _Row(record, request.config.hot_window, output)
         for source, target, direction in batch_update.moved:
             moved, replaced = self._rows.pop(source, None), self._rows.pop(target, None)
             if moved is not None:
@@ -72,8 +71,3 @@ class HeatV1Rows:
         torch.ops.fire.heat_logits_(
             logits, there[rows * RECORD_WORDS :], there[: rows * RECORD_WORDS].view(rows, RECORD_WORDS)
         )
-
-
-def _window(record: Record) -> range:
-    begin, steps = int(record[word_of("hot_begin")]), int(record[word_of("hot_steps")])
-    return range(begin, begin + steps)

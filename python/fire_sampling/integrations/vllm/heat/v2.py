@@ -12,7 +12,6 @@ from fire_sampling.config import RECORD_WORDS, word_of
 from fire_sampling.integrations.vllm.admission import LONGEST_WINDOW_AFTER
 from fire_sampling.integrations.vllm.device_table import Table
 from fire_sampling.integrations.vllm.records import Recorder
-from fire_sampling.integrations.vllm.requests import sampling_config
 
 _HOT_BEGIN, _HOT_STEPS = word_of("hot_begin"), word_of("hot_steps")
 _MASK_BITS = 32
@@ -41,24 +40,23 @@ class HeatV2Slots:
 
     def add(self, slot: int, params: Any) -> bool:
         """Takes over a slot for a request; returns whether any of its steps may be hot."""
-        settings = self._recorder.settings(params)
-        if settings is None:
+        request = self._recorder.heated(params)
+        if request is None:
             # Rows of this slot lie in batches with hot ones: its old record must not heat them.
             self._records.write(slot, np.zeros(RECORD_WORDS, np.int32))
             self._end[slot] = 0
             self._has_after[slot] = False
             return False
-        record = self._recorder.record(sampling_config(params, settings))
-        self._records.write(slot, record)
-        self._begin[slot] = record[_HOT_BEGIN]
-        self._end[slot] = self._begin[slot] + record[_HOT_STEPS]
-        self._has_after[slot] = bool(settings.after)
-        if settings.after and self._after is None:
+        self._records.write(slot, self._recorder.record(request.config))
+        window = request.config.hot_window
+        self._begin[slot], self._end[slot] = window.start, window.stop
+        self._has_after[slot] = bool(request.after)
+        if request.after and self._after is None:
             words = -(-self._states.vocab_size // _MASK_BITS)
             self._after = Table(self._states.max_num_reqs, words, self._states.device)
         if self._after is not None:  # without tokens too: those of the slot's last request are still there
-            self._after.write(slot, _bit_mask(settings.after, self._after.words))
-        return bool(record[_HOT_STEPS])
+            self._after.write(slot, _bit_mask(request.after, self._after.words))
+        return bool(window)
 
     def flush(self) -> None:
         """Sends to the device what `add` wrote."""

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fire_sampling._checks import came, integer
+from fire_sampling._messages import came, integer
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import require_configs
 
