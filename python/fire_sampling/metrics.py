@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fire_sampling._checks import came, integer
+from fire_sampling._messages import came, integer
 
 __all__ = ["Interval", "distinct_answers", "mean_interval", "paired_bootstrap", "pass_at_k", "powers_of_two"]
 
