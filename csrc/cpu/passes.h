@@ -7,15 +7,15 @@
 #include <type_traits>
 
 #include "cpu/workspace.h"
-#include "definition/draw.h"
+#include "definition/kept_rule.h"
 
 namespace fire::cpu::FIRE_ISA {
 
+using definition::KeptRule;
 using definition::Key;
 using definition::KeyToFloat;
 
 inline constexpr float kMasked = -__builtin_inff();
-inline constexpr uint32_t kEveryTie = 0xFFFFFFFFu;
 inline constexpr float kLowestFinite = -definition::kFloatMax;
 
 template <typename T>
@@ -83,8 +83,8 @@ inline float FindMaxima(const Row<T>& row, Workspace& workspace, bool* has_nan) 
     const uint32_t begin = strip * row.strip_size;
     Floats a = Broadcast(kMasked), b = a, c = a, d = a;
     if (begin + row.strip_size <= row.size) {
-      const T* p = row.logits + begin;
-      for (uint32_t i = 0; i < row.strip_size; i += 4 * kLanes, p += 4 * kLanes) {
+      const T* const end = row.logits + begin + row.strip_size;
+      for (const T* p = row.logits + begin; p != end; p += 4 * kLanes) {
         Floats x, y, z, w;
         LoadUnordered(p, &x, &y);
         LoadUnordered(p + 2 * kLanes, &z, &w);
@@ -124,55 +124,49 @@ inline uint32_t FirstEqual(const Row<T>& row, const Workspace& workspace, float 
   return 0;
 }
 
-// The id of the `nth` logit (from 1) that equals `value`; the last id there can be where there are fewer.
+// The entry of the `nth` logit (from 1) that equals `value`, which so many do.
 template <typename T>
-inline uint32_t NthEqual(const Row<T>& row, const Workspace& workspace, float value, uint64_t nth) {
+inline uint64_t NthEqual(const Row<T>& row, const Workspace& workspace, float value, uint64_t nth) {
   const Floats wanted = Broadcast(value);
-  uint32_t found = kEveryTie;
-  for (uint32_t strip = 0; strip < row.strips && found == kEveryTie; ++strip) {
+  uint64_t found = definition::LastOfKey(Key(value));
+  for (uint32_t strip = 0; strip < row.strips && nth != 0; ++strip) {
     if (Bits(AtLeast(Load(workspace.lane_maxima + strip * kLanes), wanted)) == 0) continue;
     row.ForGroups(strip, [&](uint32_t id, Floats x) {
-      for (uint32_t bits = Bits(Equals(x, wanted)); bits != 0 && found == kEveryTie; bits &= bits - 1)
-        if (--nth == 0) found = id + static_cast<uint32_t>(__builtin_ctz(bits));
+      for (uint32_t bits = Bits(Equals(x, wanted)); bits != 0 && nth != 0; bits &= bits - 1)
+        if (--nth == 0) found = definition::Entry(Key(value), id + static_cast<uint32_t>(__builtin_ctz(bits)));
     });
   }
   return found;
 }
 
-// Which tokens are kept, as one comparison a token: the logit's threshold, which equals of it, and the least weight.
-struct KeptRule {
-  float threshold = kLowestFinite;
-  uint32_t last_tie = kEveryTie;  // of the logits equal to the threshold, those with ids up to this one
-  uint64_t min_weight = 0;
+// The least logit that a rule may keep.
+inline float ThresholdOf(const KeptRule& rule) { return KeyToFloat(definition::KeyOf(rule.last)); }
 
-  float NextThreshold() const { return KeyToFloat(Key(threshold) + 1); }
-};
-
-inline bool Keeps(const KeptRule& rule, float logit, uint32_t id, uint64_t weight) {
-  const uint32_t key = Key(logit), threshold = Key(rule.threshold);
-  return (key > threshold || (key == threshold && id <= rule.last_tie)) && weight >= rule.min_weight;
-}
-
-// The rule's vector form: the mask of kept lanes, and their weights with the others' zeroed.
+// A rule's vector form, two comparisons a lane: the mask of kept lanes, and their weights with the others' zeroed.
 struct RuleMasks {
   RuleMasks(const KeptRule& rule, const VectorScale& scale)
-      : rule(rule), scale(scale), up_to_tie(Broadcast(rule.threshold)), beyond_tie(Broadcast(rule.NextThreshold())) {}
+      : min_weight(rule.min_weight),
+        last_tie(definition::IdOf(rule.last)),
+        scale(scale),
+        up_to_tie(Broadcast(ThresholdOf(rule))),
+        beyond_tie(Broadcast(KeyToFloat(definition::KeyOf(rule.last) + 1))) {}
 
   Mask ByLogit(uint32_t first_id, Floats x) const {
-    if (first_id + (kLanes - 1) <= rule.last_tie) return AtLeast(x, up_to_tie);
-    if (first_id > rule.last_tie) return AtLeast(x, beyond_tie);
-    return Or(And(AtLeast(x, up_to_tie), FirstLanes(rule.last_tie - first_id + 1)), AtLeast(x, beyond_tie));
+    if (first_id + (kLanes - 1) <= last_tie) return AtLeast(x, up_to_tie);
+    if (first_id > last_tie) return AtLeast(x, beyond_tie);
+    return Or(And(AtLeast(x, up_to_tie), FirstLanes(last_tie - first_id + 1)), AtLeast(x, beyond_tie));
   }
   Mask Kept(uint32_t first_id, Floats x) const {
     const Mask mask = ByLogit(first_id, x);
-    return rule.min_weight == 0 ? mask : And(mask, WeightAtLeast(WeightsOf(x, scale), rule.min_weight));
+    return min_weight == 0 ? mask : And(mask, WeightAtLeast(WeightsOf(x, scale), min_weight));
   }
   Weights KeptWeights(uint32_t first_id, Floats x) const {
     const Weights w = KeepLanes(WeightsOf(x, scale), ByLogit(first_id, x));
-    return rule.min_weight == 0 ? w : ZeroBelow(w, rule.min_weight);
+    return min_weight == 0 ? w : ZeroBelow(w, min_weight);
   }
 
-  const KeptRule& rule;
+  uint64_t min_weight;
+  uint32_t last_tie;  // of the logits equal to the threshold, those with ids up to this one
   const VectorScale& scale;
   Floats up_to_tie, beyond_tie;
 };
@@ -208,7 +202,7 @@ inline uint64_t MassOfRow(const Row<T>& row, const VectorScale& scale, Workspace
 template <typename T>
 inline uint64_t MassOfKept(const Row<T>& row, const KeptRule& rule, const VectorScale& scale, Workspace& workspace) {
   const RuleMasks masks(rule, scale);
-  const Floats least = Broadcast(rule.threshold);
+  const Floats least = Broadcast(ThresholdOf(rule));
   uint64_t total = 0;
   for (uint32_t strip = 0; strip < row.strips; ++strip) {
     Mass mass;
@@ -223,7 +217,7 @@ template <typename T>
 inline uint64_t CountKept(const Row<T>& row, const KeptRule& rule, const VectorScale& scale,
                           const Workspace& workspace) {
   const RuleMasks masks(rule, scale);
-  const Floats least = Broadcast(rule.threshold);
+  const Floats least = Broadcast(ThresholdOf(rule));
   Counts counts;
   for (uint32_t strip = 0; strip < row.strips; ++strip)
     if (Bits(AtLeast(Load(workspace.lane_maxima + strip * kLanes), least)) != 0)

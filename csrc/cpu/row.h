@@ -20,8 +20,8 @@ struct RowTask {
 };
 
 struct SampleRequest {
-  bool whole_row;  // ref_logprob and rank are wanted
-  bool details;    // logprob, kept or status are
+  bool reference;          // ref_logprob and rank are wanted
+  bool logprob_or_counts;  // logprob, kept or status are
 };
 
 struct RowSample {

@@ -4,6 +4,7 @@
 #include "cpu/log_prob.h"
 #include "definition/heat.h"
 #include "definition/philox.h"
+#include "definition/status.h"
 
 namespace fire::cpu::FIRE_ISA {
 
@@ -43,70 +44,60 @@ inline Drawn DrawFromRow(uint64_t point, const Row<T>& row, const KeptRule& rule
   return drawn;
 }
 
+// Draws from the kept set of a row that is not decided.
 template <typename T>
-Drawn Draw(const RowTask& task, const Row<T>& row, const Selection& selection, const VectorScale& scale,
-           const Workspace& workspace) {
+Drawn Draw(const RowTask& task, const KeptRow<T>& kept, const Workspace& workspace) {
+  const Selection& selection = kept.selection();
   const uint64_t bits = definition::DrawBits(definition::SeedOf(task.record), task.step, task.record.stream);
   const uint64_t point = definition::DrawPoint(bits, selection.mass);
-  return selection.listed ? DrawFromList(point, workspace) : DrawFromRow(point, row, selection.rule, scale, workspace);
+  return selection.listed ? DrawFromList(point, workspace)
+                          : DrawFromRow(point, kept.row(), selection.rule, kept.vector_scale(), workspace);
 }
 
-// ref_logprob and rank: one more read of the row.
+// Adds ref_logprob and rank: one more read of the row.
 template <typename T>
-void AddWholeRow(const RowTask& task, const PreparedRow<T>& prepared, const Workspace& workspace, RowSample* out) {
-  if (prepared.AllMasked()) {
+void AddReference(const RowTask& task, const KeptRow<T>& kept, const Workspace& workspace, RowSample* out) {
+  if (kept.AllMasked()) {
     out->rank = static_cast<int32_t>(task.vocabulary);
     out->ref_logprob = 0.0f;
     return;
   }
-  const float logit = ValueAt(prepared.row.logits, static_cast<uint32_t>(out->token));
+  const float logit = ValueAt(kept.row().logits, static_cast<uint32_t>(out->token));
   const float temperature = definition::ReferenceTemperature(task.record);
-  if (prepared.HasInfinity()) {
-    KeptRule at_least;
-    at_least.threshold = logit;
+  if (kept.HasInfinity()) {
+    const KeptRule at_least = {.last = definition::LastOfKey(Key(logit)), .min_weight = 0};
     out->rank = static_cast<int32_t>(CountKept(
-        prepared.row, at_least, VectorScale(definition::MakeWeightScale(0.0f, 1.0f, task.vocabulary)), workspace));
+        kept.row(), at_least, VectorScale(definition::MakeWeightScale(0.0f, 1.0f, task.vocabulary)), workspace));
     out->ref_logprob = 0.0f;
     return;
   }
-  const WeightScale scale = definition::MakeWeightScale(prepared.maximum, temperature, task.vocabulary);
+  const WeightScale scale = definition::MakeWeightScale(kept.maximum(), temperature, task.vocabulary);
   uint64_t mass;
-  out->rank = static_cast<int32_t>(RankAndMass(prepared.row, logit, VectorScale(scale), &mass));
+  out->rank = static_cast<int32_t>(RankAndMass(kept.row(), logit, VectorScale(scale), &mass));
   out->ref_logprob =
-      definition::LogSoftmax(logit, prepared.maximum, temperature, definition::Weight(prepared.maximum, scale), mass);
+      definition::LogSoftmax(logit, kept.maximum(), temperature, definition::WeightOfMaximum(task.vocabulary), mass);
 }
 
 template <typename T>
 RowSample Sample(const RowTask& task, const SampleRequest& request, Workspace& workspace) {
-  const PreparedRow<T> prepared = request.details ? PreparedRow<T>::template Of<true>(task, workspace)
-                                                  : PreparedRow<T>::template Of<false>(task, workspace);
+  const Phase phase = definition::PhaseOf(task.record, task.step, task.vocabulary);
+  const KeptRow<T> kept(task, phase, {.has_nan = request.logprob_or_counts, .mass = true}, workspace);
   RowSample out = {};
-  out.status = (prepared.phase.hot ? kStatusHot : 0) |
-               (prepared.phase.heat == definition::Heat::kGreedy ? kStatusGreedy : 0) |
-               (prepared.has_nan ? kStatusNan : 0) | (prepared.AllMasked() ? kStatusNoFiniteLogit : 0) |
-               (prepared.HasInfinity() ? kStatusInfinity : 0);
-  bool decided = true;
-  if (prepared.Undecided()) {
-    Selector<T> selector(prepared.row, prepared.phase, prepared.maximum, workspace);
-    const Selection selection = selector.Select();
-    decided = selection.decided;
-    if (!decided) {
-      const Drawn drawn = Draw(task, prepared.row, selection, selector.vector_scale(), workspace);
-      out.token = drawn.token;
-      if (request.details) {
-        out.logprob = definition::LogRatio(drawn.weight, selection.mass);
-        out.kept = static_cast<int32_t>(
-            selection.listed ? selection.count
-                             : CountKept(prepared.row, selection.rule, selector.vector_scale(), workspace));
-      }
+  out.status = definition::StatusOf(phase, kept.maximum(), kept.has_nan(), kept.decided());
+  if (kept.decided()) {
+    out.token = kept.only();
+    out.kept = 1;
+  } else {
+    const Drawn drawn = Draw(task, kept, workspace);
+    out.token = drawn.token;
+    if (request.logprob_or_counts) {
+      const Selection& selection = kept.selection();
+      out.logprob = definition::LogRatio(drawn.weight, selection.mass);
+      out.kept = static_cast<int32_t>(
+          selection.listed ? selection.count : CountKept(kept.row(), selection.rule, kept.vector_scale(), workspace));
     }
   }
-  if (decided) {
-    out.token = prepared.FirstOfOrder(workspace);
-    out.kept = 1;
-    out.status |= kStatusDecided;
-  }
-  if (request.whole_row) AddWholeRow(task, prepared, workspace, &out);
+  if (request.reference) AddReference(task, kept, workspace, &out);
   return out;
 }
 
@@ -133,39 +124,34 @@ void WriteKept(const Row<T>& row, const KeptRule& rule, const VectorScale& scale
   }
 }
 
+// Writes 0 on one token and −inf elsewhere.
+inline void WriteOneHot(uint32_t token, float* out, uint32_t size) {
+  Fill(out, size, kMasked);
+  out[token] = 0.0f;
+}
+
 template <typename T>
 void ProcessLogits(const RowTask& task, float* out, Workspace& workspace) {
-  const PreparedRow<T> prepared = PreparedRow<T>::template Of<false>(task, workspace);
-  if (prepared.Undecided()) {
-    Selector<T> selector(prepared.row, prepared.phase, prepared.maximum, workspace);
-    const Selection selection = selector.Select();
-    if (!selection.decided) {
-      const bool infinite = prepared.phase.heat == definition::Heat::kInfinite;
-      const Floats temperature = Broadcast(prepared.phase.temperature), zero = Broadcast(0.0f);
-      WriteKept(prepared.row, selector.Rule(selection), selector.vector_scale(), out,
-                [&](Floats x) { return infinite ? zero : Divide(x, temperature); });
-      return;
-    }
-  }
-  Fill(out, task.vocabulary, kMasked);
-  out[prepared.FirstOfOrder(workspace)] = 0.0f;
+  const Phase phase = definition::PhaseOf(task.record, task.step, task.vocabulary);
+  const KeptRow<T> kept(task, phase, {.has_nan = false, .mass = false}, workspace);
+  if (kept.decided()) return WriteOneHot(kept.only(), out, task.vocabulary);
+  const bool infinite = phase.heat == definition::Heat::kInfinite;
+  const Floats temperature = Broadcast(phase.temperature), zero = Broadcast(0.0f);
+  WriteKept(kept.row(), kept.Rule(), kept.vector_scale(), out,
+            [&](Floats x) { return infinite ? zero : Divide(x, temperature); });
 }
 
 inline void HeatLogits(const RowTask& task, float* logits, Workspace& workspace) {
-  if (!definition::IsHot(task.record, task.step)) return;
-  const PreparedRow<float> prepared = PreparedRow<float>::Of<false>(task, workspace);
-  if (prepared.AllMasked()) {
-    Fill(logits, task.vocabulary, kMasked);
-  } else if (prepared.FiniteMaximum() && definition::HandsOver(task.record, task.vocabulary)) {
-    Selector<float> selector(prepared.row, prepared.phase, prepared.maximum, workspace);
-    const KeptRule rule = selector.SelectTopK();
-    const Floats ratio = Broadcast(definition::Divide(task.record.temperature, task.record.hot_temperature));
-    WriteKept(prepared.row, rule, selector.vector_scale(), logits, [&](Floats x) { return Multiply(x, ratio); });
-  } else {
-    const int64_t token = Sample<float>(task, {false, false}, workspace).token;
-    Fill(logits, task.vocabulary, kMasked);
-    logits[token] = 0.0f;
-  }
+  Phase phase = definition::PhaseOf(task.record, task.step, task.vocabulary);
+  if (!phase.hot) return;
+  const bool hands_over = definition::HandsOver(task.record, task.vocabulary);
+  if (hands_over) phase = definition::HandOverPhase(phase);
+  const KeptRow<float> kept(task, phase, {.has_nan = false, .mass = !hands_over}, workspace);
+  if (kept.AllMasked()) return Fill(logits, task.vocabulary, kMasked);
+  if (kept.decided()) return WriteOneHot(kept.only(), logits, task.vocabulary);
+  if (!hands_over) return WriteOneHot(Draw(task, kept, workspace).token, logits, task.vocabulary);
+  const Floats ratio = Broadcast(definition::Divide(task.record.temperature, task.record.hot_temperature));
+  WriteKept(kept.row(), kept.Rule(), kept.vector_scale(), logits, [&](Floats x) { return Multiply(x, ratio); });
 }
 
 // Calls function(a null pointer of the row's logit type): the one place where the type is looked at.
@@ -196,7 +182,7 @@ constexpr RowFunctions MakeRowFunctions(const char* name) {
           [](const RowTask& task, float* logits, Workspace& workspace) { HeatLogits(task, logits, workspace); },
           [](const RowTask& task, int64_t token, Workspace& workspace) {
             return WithType(task.logits_type,
-                            [&](auto* t) { return KeptRow<decltype(TypeOf(t))>(task, workspace).LogProb(token); });
+                            [&](auto* t) { return LogProb<decltype(TypeOf(t))>(task, token, workspace); });
           },
           [](const RowTask& task, int64_t token, float grad, void* grad_logits, Workspace& workspace) {
             WithType(task.logits_type, [&](auto* t) {

@@ -2,14 +2,13 @@
 #include "fire/sampling.h"
 
 #include <cstring>
-#include <limits>
 #include <memory>
 
 #include "batch_checks.h"
 #include "cpu/float_environment.h"
 #include "cpu/row.h"
 #include "cpu/thread_pool.h"
-#include "definition/phase.h"
+#include "definition/batch.h"
 #include "definition/philox.h"
 
 namespace fire {
@@ -18,31 +17,13 @@ namespace {
 // Below so many logits waking a second thread costs more than it saves.
 constexpr int64_t kLogitsWorthAThread = 1 << 15;
 
-int64_t ElementSize(LogitsType type) { return type == LogitsType::kFloat32 ? 4 : 2; }
-
-template <typename Int>
-int64_t IntegerAt(const void* data, int64_t index) {
-  Int value;
-  std::memcpy(&value, static_cast<const char*>(data) + index * static_cast<int64_t>(sizeof value), sizeof value);
-  return value;
-}
-
-int64_t StepOf(const Batch& batch, int64_t row) {
-  const int64_t index = row * batch.step_stride;
-  return batch.step_is_int64 ? IntegerAt<int64_t>(batch.step, index) : IntegerAt<int32_t>(batch.step, index);
-}
-
-definition::Slot SlotOf(const Batch& batch, int64_t row) {
-  if (batch.slot == nullptr) return {row, false};
-  return definition::ClampSlot(batch.slot[row * batch.slot_stride], batch.record_count);
-}
-
 cpu::RowTask TaskOf(const Batch& batch, int64_t row, int64_t record_index) {
   cpu::RowTask task;
-  task.logits = static_cast<const char*>(batch.logits) + row * RowStride(batch) * ElementSize(batch.logits_type);
+  task.logits =
+      static_cast<const char*>(batch.logits) + row * RowStride(batch) * definition::BytesOf(batch.logits_type);
   task.logits_type = batch.logits_type;
   task.vocabulary = static_cast<uint32_t>(batch.vocabulary);
-  task.step = StepOf(batch, row);
+  task.step = definition::StepOf(batch, row);
   std::memcpy(&task.record, batch.records + record_index, sizeof task.record);
   return task;
 }
@@ -60,7 +41,7 @@ void ForEachRow(const Batch& batch, const ParallelFor& parallel_for, const Visit
     const cpu::DefaultFloatEnvironment environment;
     cpu::Workspace& workspace = ThreadWorkspace();
     for (int64_t row = begin; row < end; ++row) {
-      const definition::Slot slot = SlotOf(batch, row);
+      const definition::Slot slot = definition::SlotOf(batch, row);
       visit(row, TaskOf(batch, row, slot.index), slot.out_of_range, workspace);
     }
   };
@@ -80,17 +61,16 @@ void SampleCpu(const Batch& batch, const SampleOutputs& outputs, const ParallelF
   CheckSample(batch, outputs);
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
   const cpu::SampleRequest request = {
-      outputs.reference && (outputs.ref_logprob != nullptr || outputs.rank != nullptr),
-      outputs.logprob != nullptr || outputs.kept != nullptr || outputs.status != nullptr};
+      .reference = definition::WantsReference(outputs),
+      .logprob_or_counts = outputs.logprob != nullptr || outputs.kept != nullptr || outputs.status != nullptr};
   ForEachRow(batch, parallel_for,
              [&](int64_t row, const cpu::RowTask& task, bool slot_out_of_range, cpu::Workspace& workspace) {
                const cpu::RowSample sample = functions.sample(task, request, workspace);
                outputs.token[row] = sample.token;
                if (outputs.logprob != nullptr) outputs.logprob[row] = sample.logprob;
                if (outputs.ref_logprob != nullptr)
-                 outputs.ref_logprob[row] =
-                     outputs.reference ? sample.ref_logprob : std::numeric_limits<float>::quiet_NaN();
-               if (outputs.rank != nullptr) outputs.rank[row] = outputs.reference ? sample.rank : -1;
+                 outputs.ref_logprob[row] = outputs.reference ? sample.ref_logprob : definition::kNoRefLogprob;
+               if (outputs.rank != nullptr) outputs.rank[row] = outputs.reference ? sample.rank : definition::kNoRank;
                if (outputs.kept != nullptr) outputs.kept[row] = sample.kept;
                if (outputs.status != nullptr)
                  outputs.status[row] = sample.status | (slot_out_of_range ? kStatusSlotOutOfRange : 0);
@@ -127,7 +107,7 @@ void LogProbBackwardCpu(const Batch& batch, const int64_t* token, int64_t token_
                         const ParallelFor& parallel_for) {
   CheckLogProbBackward(batch, token, grad, grad_logits, grad_logits_stride);
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
-  const int64_t row_bytes = grad_logits_stride * ElementSize(batch.logits_type);
+  const int64_t row_bytes = grad_logits_stride * definition::BytesOf(batch.logits_type);
   ForEachRow(batch, parallel_for, [&](int64_t row, const cpu::RowTask& task, bool, cpu::Workspace& workspace) {
     functions.log_prob_backward(task, token[row * token_stride], grad[row * grad_stride],
                                 static_cast<char*>(grad_logits) + row * row_bytes, workspace);

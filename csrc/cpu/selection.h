@@ -13,14 +13,14 @@ namespace fire::cpu::FIRE_ISA {
 using definition::Phase;
 using definition::WeightScale;
 
-// Nothing is drawn when `decided`. Else the kept set is the candidate list when `listed`, and when not what `rule`
-// keeps, with the mass of each strip in strip_mass.
+// Nothing is drawn when `decided`, as long as nothing is selected. Else the kept set is the candidate list when
+// `listed`, and when not what `rule` keeps, with the mass of each strip in strip_mass.
 struct Selection {
-  bool decided = false;
+  bool decided = true;
   bool listed = false;
   uint32_t count = 0;  // of the list
   uint64_t mass = 0;   // M
-  KeptRule rule;
+  KeptRule rule = definition::KeepAll();
 };
 
 template <typename T>
@@ -39,24 +39,23 @@ class Selector {
   const WeightScale& scale() const { return scale_; }
   const VectorScale& vector_scale() const { return vector_scale_; }
 
-  // The maximum must be finite and the phase not greedy.
-  Selection Select() {
+  // The maximum must be finite and the phase not greedy. Without `weighs` the selection has no mass.
+  Selection Select(bool weighs) {
     Selection out;
-    const uint64_t weight_of_maximum = definition::Weight(maximum_, scale_);
+    const uint64_t weight_of_maximum = definition::WeightOfMaximum(row_.size);
     min_weight_ = definition::MinPThreshold(phase_.min_p, weight_of_maximum);
     out.decided = min_weight_ > weight_of_maximum;
     if (out.decided) return out;
     min_p_first_ = phase_.order == Order::kVllm ? min_weight_ : 0;
-    min_p_bounds_ = MinPBounds(weight_of_maximum);
+    min_p_bounds_ = definition::MinPBoundsOf(phase_, min_weight_, weight_of_maximum, scale_.slope);
     out.listed = List();
     if (out.listed) {
       if (min_weight_ != 0 && min_p_first_ == 0) KeepAtLeast(min_weight_);
       out.count = count_;
-      out.mass = MassOfList();
+      if (weighs) out.mass = MassOfList();
     } else {
       out.rule = RuleOfRow();
-      out.mass = IsWholeRow(out.rule) ? MassOfRow(row_, vector_scale_, workspace_)
-                                      : MassOfKept(row_, out.rule, vector_scale_, workspace_);
+      if (weighs) out.mass = MassOf(out.rule);
     }
     return out;
   }
@@ -64,37 +63,19 @@ class Selector {
   // The kept set as a rule over the row, whichever way it was found.
   KeptRule Rule(const Selection& selection) const { return selection.listed ? RuleOfList() : selection.rule; }
 
-  // Top-k alone: for a row whose other filters an engine applies afterwards.
-  KeptRule SelectTopK() {
-    top_p_on_ = false;
-    if (!top_k_on_) return {};
-    return List() ? RuleOfList() : RuleOfRow();
-  }
-
  private:
-  struct Bounds {
-    float never_below;   // a smaller logit fails min-p
-    float always_above;  // a larger one passes
-  };
-
-  static bool IsWholeRow(const KeptRule& rule) {
-    return rule.threshold == kLowestFinite && rule.last_tie == kEveryTie && rule.min_weight == 0;
+  uint64_t MassOf(const KeptRule& rule) {
+    const KeptRule all = definition::KeepAll();
+    const bool is_whole_row = rule.last == all.last && rule.min_weight == all.min_weight;
+    return is_whole_row ? MassOfRow(row_, vector_scale_, workspace_)
+                        : MassOfKept(row_, rule, vector_scale_, workspace_);
   }
 
-  // Weights rise with the logit but for rounding, so near its threshold min-p is decided token by token. The margin,
-  // 2^-9 in log2 of the weight, is far above the weight's error of about 2^-18 there.
-  Bounds MinPBounds(uint64_t weight_of_maximum) const {
-    if (min_weight_ == 0 || scale_.slope == 0.0f) return {kLowestFinite, kLowestFinite};
-    const double distance = __builtin_log2(static_cast<double>(min_weight_) / static_cast<double>(weight_of_maximum));
-    const double low = static_cast<double>(maximum_) + (distance - 0x1p-9) / static_cast<double>(scale_.slope);
-    const double high = static_cast<double>(maximum_) + (distance + 0x1p-9) / static_cast<double>(scale_.slope);
-    return {ToFinite(low), ToFinite(high)};
-  }
-
-  static float ToFinite(double value) {
-    if (value < -static_cast<double>(definition::kFloatMax)) return kLowestFinite;
-    if (value > static_cast<double>(definition::kFloatMax)) return definition::kFloatMax;
-    return static_cast<float>(value);
+  // The maximum and one of min-p's bounds, as a finite logit. Rounding to nearest passes no other float: what is
+  // smaller or larger than the result is so than the exact sum.
+  float Bound(float from_maximum) const {
+    const float sum = maximum_ + from_maximum;
+    return sum > kLowestFinite ? sum : kLowestFinite;
   }
 
   // Top-p counts the whole row's mass although top-k keeps less of it.
@@ -102,11 +83,11 @@ class Selector {
 
   // The logit from which on the list must hold every token for its filters to be exact.
   float PivotBeforeTopP() {
-    float pivot = top_k_on_ ? PivotForCount(row_, maximum_, phase_.top_k, workspace_) : kLowestFinite;
+    const float pivot = top_k_on_ ? PivotForCount(row_, maximum_, phase_.top_k, workspace_) : kLowestFinite;
     if (min_weight_ == 0) return pivot;
-    if (min_p_first_ != 0) return pivot >= min_p_bounds_.always_above ? pivot : min_p_bounds_.never_below;
-    if (!top_p_on_ && min_p_bounds_.never_below > pivot) pivot = min_p_bounds_.never_below;
-    return pivot;
+    const float never_below = Bound(min_p_bounds_.below);
+    if (min_p_first_ != 0) return pivot > Bound(min_p_bounds_.above) ? pivot : never_below;
+    return !top_p_on_ && never_below > pivot ? never_below : pivot;
   }
 
   // Leaves in the candidate list what top-k and top-p keep. False when the tokens to choose from do not fit.
@@ -125,10 +106,7 @@ class Selector {
 
   // Top-p of a row too long to list whole: the mass first, then the tokens that surely hold enough of it.
   bool ListNucleusOfRow() {
-    KeptRule passing;
-    passing.min_weight = min_p_first_;
-    counted_mass_ = IsWholeRow(passing) ? MassOfRow(row_, vector_scale_, workspace_)
-                                        : MassOfKept(row_, passing, vector_scale_, workspace_);
+    counted_mass_ = MassOf({.last = definition::KeepAll().last, .min_weight = min_p_first_});
     const uint64_t target = definition::TopPTarget(phase_.top_p, counted_mass_);
     if (min_p_first_ != 0) return false;
     const float pivot = PivotForMass(row_, maximum_, target, scale_, vector_scale_, workspace_);
@@ -224,18 +202,15 @@ class Selector {
   // The listed tokens are a prefix of the order (of min-p's survivors where it comes first): the lowest logit and the
   // last id that has it describe it.
   KeptRule RuleOfList() const {
-    KeptRule rule;
-    rule.min_weight = min_weight_;
-    rule.threshold = LowestListed();
-    rule.last_tie = 0;
+    const float threshold = LowestListed();
+    uint32_t last_tie = 0;
     for (uint32_t i = 0; i < count_; ++i)
-      if (workspace_.candidate_logit[i] == rule.threshold) rule.last_tie = workspace_.candidate_id[i];
-    return rule;
+      if (workspace_.candidate_logit[i] == threshold) last_tie = workspace_.candidate_id[i];
+    return {.last = definition::Entry(Key(threshold), last_tie), .min_weight = min_weight_};
   }
 
   KeptRule RuleOfRow() {
-    KeptRule rule;
-    rule.min_weight = min_p_first_;
+    KeptRule rule = {.last = definition::KeepAll().last, .min_weight = min_p_first_};
     if (top_k_on_) Cut<Measure::kCount>(&rule, phase_.top_k, phase_.ties != Ties::kExact);
     if (top_p_on_) {
       const uint64_t mass = top_k_on_ ? MassOfKept(row_, rule, vector_scale_, workspace_) : counted_mass_;
@@ -252,8 +227,8 @@ class Selector {
     Threshold found;
     if (!ThresholdInRow<measure>(row_, maximum_, target, min_p_first_, scale_, vector_scale_, workspace_, &found))
       return;
-    rule->threshold = found.threshold;
-    rule->last_tie = keep_ties ? kEveryTie : NthEqual(row_, workspace_, found.threshold, TiesNeeded(found, target));
+    rule->last = keep_ties ? definition::LastOfKey(Key(found.threshold))
+                           : NthEqual(row_, workspace_, found.threshold, TiesNeeded(found, target));
   }
 
   const Row<T>& row_;
@@ -265,7 +240,7 @@ class Selector {
   bool top_k_on_, top_p_on_;
   uint64_t min_weight_ = 0;   // what min-p asks of a token's weight
   uint64_t min_p_first_ = 0;  // the same where min-p comes before top-k, else 0
-  Bounds min_p_bounds_ = {};
+  definition::MinPBounds min_p_bounds_ = {};
   // The mass top-p counts where the list does not hold it: List() finds it, of the whole row for the joint order, and
   // of what min-p left for top-p without top-k.
   uint64_t counted_mass_ = 0;

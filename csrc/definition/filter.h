@@ -1,8 +1,8 @@
-// The thresholds of top-p and min-p, as exact integers. The float32 fraction is read through its bits, so the
-// product with a 64-bit mass loses nothing.
+// The thresholds of top-p and min-p, as exact integers: the float32 fraction is read through its bits, so the
+// product with a 64-bit mass loses nothing. And where in logits min-p's threshold lies, nearly.
 #pragma once
 
-#include "definition/bits.h"
+#include "definition/weight.h"
 
 namespace fire::definition {
 
@@ -53,6 +53,27 @@ FIRE_RULE uint64_t MinPThreshold(float min_p, uint64_t weight_of_maximum) {
   const uint32_t bits = FloatBits(min_p);
   if (IsNanBits(bits) || (bits & kSignBit) != 0) return 0;
   return CeilOfProduct(bits, weight_of_maximum);
+}
+
+// log2 of a weight, its truncation to an integer apart, differs from c · (x − m) by less: rounding x − m errs by
+// 2^-24 of up to 47.
+inline constexpr float kLog2WeightError = 0x1p-18f;
+// Far above that error and above those of log2f and of the divisions below.
+inline constexpr float kMinPMargin = 1024 * kLog2WeightError;
+
+// Added to the row's maximum: a smaller logit than maximum + below fails min-p, a larger one than maximum + above
+// passes. Between them a logit does not tell, and its exact weight must. Both −inf where min-p is off or where every
+// finite logit weighs the same, and of rows that are decided.
+struct MinPBounds {
+  float below, above;
+};
+
+// `min_weight`: MinPThreshold of `weight_of_maximum`. `slope`: WeightScale::slope at the phase's temperature.
+FIRE_RULE MinPBounds MinPBoundsOf(const Phase& phase, uint64_t min_weight, uint64_t weight_of_maximum, float slope) {
+  if (min_weight == 0 || min_weight > weight_of_maximum || slope == 0.0f || phase.heat == Heat::kGreedy)
+    return {BitsToFloat(kNegativeInfinityBits), BitsToFloat(kNegativeInfinityBits)};
+  const float distance = log2f(static_cast<float>(min_weight) / static_cast<float>(weight_of_maximum));
+  return {Divide(distance - kMinPMargin, slope), Divide(distance + kMinPMargin, slope)};
 }
 
 }  // namespace fire::definition

@@ -18,6 +18,13 @@ FIRE_RULE bool HandsOver(const Record& record, uint32_t vocabulary) {
   return exponent != 0 && exponent != 0xFF;
 }
 
+// What is left of the phase of a row that is handed over: top-k. The engine applies the temperature and the rest.
+FIRE_RULE Phase HandOverPhase(Phase phase) {
+  phase.top_p = 1.0f;
+  phase.min_p = 0.0f;
+  return phase;
+}
+
 // x · (T / T_hot), finite wherever the logit is.
 FIRE_RULE float HeatedLogit(float logit, float ratio) {
   const float value = logit * ratio;

@@ -10,8 +10,8 @@
 #include "definition/filter.h"
 #include "definition/heat.h"
 #include "definition/philox.h"
+#include "definition/status.h"
 #include "definition/weight.h"
-#include "fire/status.h"
 
 namespace fire::definition {
 
@@ -30,25 +30,24 @@ class ReferenceRow {
  public:
   // `logits`: the row as float32, `vocabulary` ≥ 1 of them. `record` and `step` are that row's.
   ReferenceRow(const float* logits, uint32_t vocabulary, const Record& record, int64_t step)
-      : vocabulary_(vocabulary), record_(record), step_(step), phase_(PhaseOf(record, step, vocabulary)) {
-    status_ = (phase_.hot ? kStatusHot : 0) | (phase_.heat == Heat::kGreedy ? kStatusGreedy : 0);
+      : ReferenceRow(logits, vocabulary, record, step, PhaseOf(record, step, vocabulary)) {}
+
+  // A row that `phase` rules, whatever the record says.
+  ReferenceRow(const float* logits, uint32_t vocabulary, const Record& record, int64_t step, const Phase& phase)
+      : vocabulary_(vocabulary), record_(record), step_(step), phase_(phase) {
+    bool has_nan = false;
     for (uint32_t id = 0; id < vocabulary; ++id) {
-      if (IsNanBits(FloatBits(logits[id]))) status_ |= kStatusNan;
+      has_nan |= IsNanBits(FloatBits(logits[id]));
       logits_.push_back(Sanitised(logits[id]));
       ids_.push_back(id);
     }
-    std::sort(ids_.begin(), ids_.end(),
-              [this](uint32_t a, uint32_t b) { return KeyAt(a) != KeyAt(b) ? KeyAt(a) > KeyAt(b) : a < b; });
+    std::sort(ids_.begin(), ids_.end(), [this](uint32_t a, uint32_t b) { return EntryAt(a) > EntryAt(b); });
     const uint32_t top_key = KeyAt(ids_[0]);
-    if (top_key == kMaskedKey) status_ |= kStatusNoFiniteLogit;
-    if (top_key == kInfinityKey) status_ |= kStatusInfinity;
     finite_maximum_ = top_key != kMaskedKey && top_key != kInfinityKey;
     if (finite_maximum_ && phase_.heat != Heat::kGreedy) Filter();
     decided_ = mass_ == 0;
-    if (decided_) {
-      kept_ = {ids_[0]};
-      status_ |= kStatusDecided;
-    }
+    if (decided_) kept_ = {ids_[0]};
+    status_ = StatusOf(phase_, Maximum(), has_nan, decided_);
     std::sort(kept_.begin(), kept_.end());
   }
 
@@ -89,8 +88,8 @@ class ReferenceRow {
       return out;
     }
     const float ratio = Divide(record_.temperature, record_.hot_temperature);
-    for (uint32_t id : FirstOf(ids_, phase_.top_k, phase_.ties != Ties::kExact))
-      if (KeyAt(id) != kMaskedKey) out[id] = HeatedLogit(logits_[id], ratio);
+    const ReferenceRow handed_over(logits, vocabulary_, record_, step_, HandOverPhase(phase_));
+    for (uint32_t id : handed_over.kept_) out[id] = HeatedLogit(logits_[id], ratio);
     return out;
   }
 
@@ -110,6 +109,7 @@ class ReferenceRow {
 
  private:
   uint32_t KeyAt(uint32_t id) const { return Key(logits_[id]); }
+  uint64_t EntryAt(uint32_t id) const { return Entry(KeyAt(id), id); }
   float Maximum() const { return logits_[ids_[0]]; }
   uint64_t WeightAt(uint32_t id) const { return Weight(logits_[id], scale_); }
 

@@ -2,7 +2,7 @@
 // mass of a set is the same however the row is split.
 #pragma once
 
-#include "definition/key.h"
+#include "definition/order.h"
 #include "definition/phase.h"
 
 namespace fire::definition {
@@ -54,6 +54,11 @@ FIRE_RULE uint64_t Weight(float logit, const WeightScale& scale) {
   const float p = Fma(Fma(Fma(Fma(Fma(p5, f, p4), f, p3), f, p2), f, p1), f, p0);
   const uint64_t mantissa = FloatBits(p) - kHalfBits;
   return (mantissa << (scale.bits - 23)) >> (kRoundingShiftBits - FloatBits(z));
+}
+
+// The weight of the row's largest logit: d = x − m is 0 there, so it depends on the vocabulary alone.
+FIRE_RULE uint64_t WeightOfMaximum(uint32_t vocabulary) {
+  return Weight(0.0f, {0.0f, 0.0f, -1.0f, WeightScaleBits(vocabulary)});
 }
 
 }  // namespace fire::definition

@@ -2,7 +2,7 @@
 // floats. Maxima and comparisons work on whole words.
 #pragma once
 
-#include "definition/key.h"
+#include "definition/order.h"
 #include "kernels/device/ptx.cuh"
 #include "kernels/storage.h"
 

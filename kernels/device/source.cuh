@@ -3,7 +3,7 @@
 #pragma once
 
 #include "definition/filter.h"
-#include "definition/key.h"
+#include "definition/order.h"
 #include "kernels/device/descend.cuh"
 #include "kernels/device/row_part.cuh"
 #include "kernels/device/weights.cuh"

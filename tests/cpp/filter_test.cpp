@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "test_support.h"
@@ -126,6 +128,88 @@ TEST(MinP, AboveOneIsAboveEveryWeight) {
   EXPECT_EQ(MinPThreshold(1.0f, 1000), 1000u);
   EXPECT_GT(MinPThreshold(FloatOf(0x3F800001), uint64_t{1} << 44), uint64_t{1} << 44);
   EXPECT_EQ(MinPThreshold(kInfinity, 1000), kNoFit);
+}
+
+float Between(test::Random& random, float low, float high) {
+  return low + (high - low) * static_cast<float>(random.Uniform());
+}
+
+// A row's settings, as MinPBounds sees them.
+struct BoundedCase {
+  uint32_t vocabulary;
+  float maximum, temperature, min_p;
+
+  Phase phase() const {
+    Record record = test::PlainRecord();
+    record.temperature = temperature;
+    record.min_p = min_p;
+    return PhaseOf(record, 0, vocabulary);
+  }
+  WeightScale scale() const { return MakeWeightScale(maximum, temperature, vocabulary); }
+  uint64_t whole() const { return WeightOfMaximum(vocabulary); }
+  uint64_t least() const { return MinPThreshold(min_p, whole()); }
+  MinPBounds bounds() const { return MinPBoundsOf(phase(), least(), whole(), scale().slope); }
+};
+
+// As likely as not of ordinary sizes; else of any.
+BoundedCase RandomBoundedCase(test::Random& random) {
+  const auto power = [&](int ordinary, int any) {
+    const int most = random.Below(2) == 0 ? ordinary : any;
+    return static_cast<int>(random.Below(static_cast<uint32_t>(2 * most + 1))) - most;
+  };
+  return {.vocabulary = 1u << random.Below(22),
+          .maximum = std::ldexp(Between(random, -1.0f, 1.0f), power(6, 120)),
+          .temperature = std::ldexp(Between(random, 1.0f, 2.0f), power(3, 63)),
+          .min_p = std::ldexp(Between(random, 0.5f, 1.0f), -std::abs(power(5, 60)))};
+}
+
+TEST(MinPBounds, NoLogitBelowThemPassesAndNoneAboveThemFails) {
+  test::Random random(11);
+  for (int i = 0; i < 20000; ++i) {
+    const BoundedCase one = RandomBoundedCase(random);
+    const MinPBounds bounds = one.bounds();
+    // As the backends round them: the CPU to nearest, the device away from what must not be passed.
+    float below = one.maximum + bounds.below, above = one.maximum + bounds.above;
+    for (int step = 0; step < 64; ++step) {
+      below = std::nextafter(below, -kInfinity);
+      if (!std::isfinite(below)) break;
+      ASSERT_LT(Weight(below, one.scale()), one.least())
+          << "V " << one.vocabulary << " m " << one.maximum << " T " << one.temperature << " min_p " << one.min_p;
+    }
+    for (int step = 0; step < 64; ++step) {
+      above = std::nextafter(above, kInfinity);
+      if (above > one.maximum) break;
+      ASSERT_GE(Weight(above, one.scale()), one.least())
+          << "V " << one.vocabulary << " m " << one.maximum << " T " << one.temperature << " min_p " << one.min_p;
+    }
+  }
+}
+
+TEST(MinPBounds, TheLogarithmOfAWeightErrsByLessThanTheyAllowFor) {
+  test::Random random(12);
+  double largest = 0;
+  for (int i = 0; i < 200000; ++i) {
+    const WeightScale scale = MakeWeightScale(Between(random, -30.0f, 30.0f), Between(random, 0.25f, 4.0f), 4096);
+    const float logit = scale.maximum + Between(random, 0.0f, 0.5f) * scale.floor;
+    const uint64_t weight = Weight(logit, scale);
+    if (weight < uint64_t{1} << 22) continue;  // what truncation takes of a smaller one shows
+    const double exact =
+        static_cast<double>(scale.slope) * (static_cast<double>(logit) - static_cast<double>(scale.maximum));
+    const double found = std::log2(static_cast<double>(weight) / static_cast<double>(WeightOfMaximum(4096)));
+    largest = std::max(largest, std::fabs(found - exact));
+  }
+  EXPECT_LT(largest, static_cast<double>(kLog2WeightError));
+  EXPECT_GT(largest, 0);
+}
+
+TEST(MinPBounds, TellNothingWhereMinPIsOffOrNoLogitMatters) {
+  for (const BoundedCase& one : {BoundedCase{1000, 3.0f, 1.0f, 0.0f},       // off
+                                 BoundedCase{1000, 3.0f, kInfinity, 0.5f},  // every finite logit weighs the same
+                                 BoundedCase{1000, 3.0f, 0.0f, 0.5f},       // greedy
+                                 BoundedCase{1000, 3.0f, 1.0f, 2.0f}}) {    // nothing passes
+    EXPECT_EQ(one.bounds().below, -kInfinity);
+    EXPECT_EQ(one.bounds().above, -kInfinity);
+  }
 }
 
 }  // namespace

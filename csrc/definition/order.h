@@ -23,4 +23,13 @@ FIRE_RULE float KeyToFloat(uint32_t key) { return BitsToFloat((key & kSignBit) ?
 inline constexpr uint32_t kMaskedKey = ~kNegativeInfinityBits;      // the key of −inf: never kept
 inline constexpr uint32_t kInfinityKey = kInfinityBits | kSignBit;  // the key of +inf: decides a row
 
+// A token's place in the order as one integer: the key above, the id's complement below. Larger is earlier.
+FIRE_RULE uint64_t Entry(uint32_t key, uint32_t id) {
+  return (static_cast<uint64_t>(key) << 32) | static_cast<uint32_t>(~id);
+}
+FIRE_RULE uint32_t KeyOf(uint64_t entry) { return static_cast<uint32_t>(entry >> 32); }
+FIRE_RULE uint32_t IdOf(uint64_t entry) { return ~static_cast<uint32_t>(entry); }
+// Comes after every token of this key: the entry of its last possible id.
+FIRE_RULE uint64_t LastOfKey(uint32_t key) { return static_cast<uint64_t>(key) << 32; }
+
 }  // namespace fire::definition

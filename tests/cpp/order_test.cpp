@@ -1,5 +1,5 @@
 // The order of tokens, and the bit patterns it is made of.
-#include "definition/key.h"
+#include "definition/order.h"
 
 #include <gtest/gtest.h>
 

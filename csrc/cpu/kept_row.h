@@ -1,0 +1,71 @@
+// A row, from its logits to its kept set: what every operator begins with.
+//
+//   1. KeptRow        reads the row once: its maximum, and whether anything is left to draw
+//   2. Selector       finds the kept set: of a list of candidates where they suffice, else of the row itself
+//   3. only(), Rule() say what is kept
+#pragma once
+
+#include <optional>
+
+#include "cpu/row.h"
+#include "cpu/selection.h"
+
+namespace fire::cpu::FIRE_ISA {
+
+// What of a kept row is asked for, as far as it costs.
+struct KeptRowRequest {
+  bool has_nan;
+  bool mass;
+};
+
+template <typename T>
+class KeptRow {
+ public:
+  KeptRow(const RowTask& task, const Phase& phase, const KeptRowRequest& request, Workspace& workspace)
+      : row_(static_cast<const T*>(task.logits), task.vocabulary),
+        phase_(phase),
+        maximum_(request.has_nan ? FindMaxima<true>(row_, workspace, &has_nan_)
+                                 : FindMaxima<false>(row_, workspace, &has_nan_)) {
+    if (NeedsDraw()) selection_ = selector_.emplace(row_, phase_, maximum_, workspace).Select(request.mass);
+    if (decided()) only_ = AllMasked() ? 0 : FirstEqual(row_, workspace, maximum_);
+  }
+  KeptRow(const KeptRow&) = delete;  // the selector refers to the members
+  KeptRow& operator=(const KeptRow&) = delete;
+
+  const Row<T>& row() const { return row_; }
+  const Phase& phase() const { return phase_; }
+  float maximum() const { return maximum_; }
+  bool AllMasked() const { return maximum_ == kMasked; }
+  bool HasInfinity() const { return maximum_ > definition::kFloatMax; }
+  bool has_nan() const { return has_nan_; }
+  // True where one token is certain: only().
+  bool decided() const { return selection_.decided; }
+  uint32_t only() const { return only_; }
+
+  // Of a row that is not decided.
+  const Selection& selection() const { return selection_; }
+  KeptRule Rule() const { return selector_->Rule(selection_); }
+  const WeightScale& scale() const { return selector_->scale(); }
+  const VectorScale& vector_scale() const { return selector_->vector_scale(); }
+
+  bool Holds(int64_t token) const {
+    if (token < 0 || token >= static_cast<int64_t>(row_.size)) return false;
+    const uint32_t id = static_cast<uint32_t>(token);
+    if (decided()) return id == only_;
+    const float logit = ValueAt(row_.logits, id);
+    return definition::Keeps(Rule(), definition::Entry(Key(logit), id), definition::Weight(logit, scale()));
+  }
+
+ private:
+  bool NeedsDraw() const { return !AllMasked() && !HasInfinity() && phase_.heat != definition::Heat::kGreedy; }
+
+  Row<T> row_;
+  Phase phase_;
+  bool has_nan_ = false;
+  float maximum_;
+  std::optional<Selector<T>> selector_;  // of a row that needs a draw
+  Selection selection_;
+  uint32_t only_ = 0;
+};
+
+}  // namespace fire::cpu::FIRE_ISA
