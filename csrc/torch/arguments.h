@@ -2,7 +2,7 @@
 //
 // Nothing here depends on a device: the object of each backend includes this header. The checks of the fake kernels,
 // python/fire_sampling/_fake_checks.py, have the same rules in the same order and words; one table of bad calls is run
-// against both (tests/python/test_bad_calls.py).
+// against both (tests/python/operators/test_bad_calls.py).
 #pragma once
 
 #include <torch/csrc/stable/tensor.h>

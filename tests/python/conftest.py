@@ -18,7 +18,9 @@ from packaging_support import ROOT, run
 
 BACKEND = os.environ.get("FIRE_BACKEND", "cpu")
 # These are about what only that backend has.
-collect_ignore_glob = [f"test_{backend}_*.py" for backend in ("cuda", "simulated") if backend != BACKEND]
+collect_ignore_glob = [
+    f"operators/test_{backend}_*.py" for backend in ("cuda", "simulated") if backend != BACKEND
+]
 
 RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -3,7 +3,7 @@
 #include <tuple>
 #include <utility>
 
-#include "tests/simulator/runtime.h"
+#include "tests/simulator/runtime/runtime.h"
 
 namespace fire::simulator {
 namespace {

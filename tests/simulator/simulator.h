@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/simulator/machine.h"
+#include "tests/simulator/machine/machine.h"
 
 namespace fire::simulator {
 

@@ -104,7 +104,7 @@ def pytest(context: Context) -> None:
     """The operators' tests on CUDA tensors, with the package of the native build."""
     modules = [
         path
-        for path in sorted((ROOT / "tests" / "python").glob("test_*.py"))
+        for path in sorted((ROOT / "tests" / "python").rglob("test_*.py"))
         if EVERY_BACKEND in path.read_text()
         and (not context.dry_run or not path.name.startswith("test_cuda_"))
     ]

@@ -1,0 +1,111 @@
+"""What the Python functions over the operators say to what is no tensor: function, argument, what came, what
+was expected. tests/python/operators/test_bad_calls.py has the tensors that the operators refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from backends import pack
+
+import fire_sampling as fire
+from fire_sampling import numpy as fire_numpy
+
+pytestmark = pytest.mark.every_backend
+
+ROWS = 3
+CONFIG = fire.SamplingConfig(seed=1)
+FUNCTIONS = ("sample", "sample_with_logprobs", "process_logits", "heat_logits_", "log_prob")
+A_STEP = "expected a torch.Tensor of integers, or an integer of 64 bits"
+A_CONFIG = "expected a SamplingConfig, a sequence of them, or records made by fire_sampling.pack"
+OTHER_RECORDS = "records of the other entry; use fire_sampling.pack, which makes a torch.Tensor"
+
+BAD_CALLS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    (dict(logits=[[0.0]]), TypeError, "logits is of type list, expected a torch.Tensor"),
+    (dict(logits=np.zeros((3, 9))), TypeError, "logits is of type ndarray, expected a torch.Tensor"),
+    (dict(step=2.7), TypeError, f"step is 2.7, {A_STEP}"),
+    (dict(step=float("nan")), TypeError, f"step is nan, {A_STEP}"),
+    (dict(step=Fraction(4, 2)), TypeError, f"step is Fraction(2, 1), {A_STEP}"),
+    (dict(step=True), TypeError, f"step is True, {A_STEP}"),
+    (dict(step=np.bool_(True)), TypeError, f"step is {np.True_!r}, {A_STEP}"),
+    (dict(step=None), TypeError, f"step is None, {A_STEP}"),
+    (dict(step="1"), TypeError, f"step is '1', {A_STEP}"),
+    (dict(step=[1, 2, 3]), TypeError, f"step is of type list, {A_STEP}"),
+    (dict(step=np.zeros(3, np.int64)), TypeError, f"step is of type ndarray, {A_STEP}"),
+    (dict(step=2**63), ValueError, f"step is 9223372036854775808, {A_STEP}"),
+    (dict(step=-(2**63) - 1), ValueError, f"step is -9223372036854775809, {A_STEP}"),
+    (
+        dict(config=fire_numpy.pack(CONFIG, rows=ROWS)),
+        TypeError,
+        f"config is of type ndarray, {OTHER_RECORDS}",
+    ),
+    (dict(config=3), TypeError, f"config is 3, {A_CONFIG}"),
+    (dict(config=None), TypeError, f"config is None, {A_CONFIG}"),
+    (dict(config=[CONFIG, 3]), TypeError, f"config is a list of SamplingConfig, int, {A_CONFIG}"),
+    (dict(config=""), TypeError, f"config is '', {A_CONFIG}"),
+    (dict(slot=[0, 0, 0]), TypeError, "slot is of type list, expected a torch.Tensor"),
+    (dict(slot=np.zeros(3, np.int32)), TypeError, "slot is of type ndarray, expected a torch.Tensor"),
+    (
+        dict(config=CONFIG, slot=torch.zeros(3, dtype=torch.int32)),
+        ValueError,
+        "slot comes with a single SamplingConfig, expected a sequence of them or the records that "
+        "fire_sampling.pack makes to choose from",
+    ),
+]
+
+
+def call(function: str, **change: Any) -> Any:
+    arguments: dict[str, Any] = dict(
+        logits=torch.zeros(ROWS, 9), step=0, config=pack(CONFIG, rows=ROWS), slot=None
+    )
+    if function == "log_prob":
+        arguments["token"] = torch.zeros(ROWS, dtype=torch.int64)
+    return getattr(fire, function)(**arguments | change)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize(("change", "error", "message"), BAD_CALLS)
+def test_what_is_no_tensor_is_refused_by_name_instead_of_by_torchs_schema(
+    function: str, change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error) as raised:
+        call(function, **change)
+    assert str(raised.value) == f"fire_sampling.{function}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("token", "came"),
+    [([0, 0, 0], "is of type list"), (np.zeros(3, np.int64), "is of type ndarray"), (0, "is 0")],
+)
+def test_a_token_that_is_no_tensor_is_refused_by_name(token: Any, came: str) -> None:
+    with pytest.raises(TypeError) as raised:
+        call("log_prob", token=token)
+    assert str(raised.value) == f"fire_sampling.log_prob: token {came}, expected a torch.Tensor"
+
+
+@pytest.mark.parametrize("step", [-(2**63), -1, 0, 5, 2**63 - 1])
+@pytest.mark.parametrize("kind", [int, np.int64])
+def test_an_integer_step_counts_as_the_tensor_that_holds_it(step: int, kind: Callable[[int], Any]) -> None:
+    logits = torch.randn(ROWS, 400)
+    records = pack(CONFIG, rows=ROWS)
+    expected = torch.ops.fire.sample(logits, torch.tensor(step), records)
+    assert torch.equal(fire.sample(logits, kind(step), records), expected)
+
+
+def test_an_integer_step_that_changes_stays_one_graph_in_torch_compile() -> None:
+    graphs = []
+
+    def count(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(fire.sample, fullgraph=True, backend=count)
+    logits, records = torch.randn(ROWS, 400), pack(CONFIG, rows=ROWS)
+    for step in range(2, 8):
+        assert torch.equal(compiled(logits, step, records), fire.sample(logits, step, records))
+    assert len(graphs) <= 2  # one for the first step, one for every other

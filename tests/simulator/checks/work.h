@@ -1,0 +1,44 @@
+// Counts what a launch issues: warp instructions by their place in the code, and barriers.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "tests/simulator/decoder/program.h"
+#include "tests/simulator/machine/machine.h"
+
+namespace fire::simulator {
+
+struct Block;
+
+// What one block has issued so far.
+struct Tally {
+  std::vector<uint64_t> issued;  // by pc; empty where nothing is counted
+  uint64_t block_barriers = 0, cluster_barriers = 0;
+
+  void PassCluster(uint32_t phase) {  // a warp has waited for it
+    cluster_barriers += phase > last_phase;
+    last_phase = std::max(last_phase, phase);
+  }
+  uint32_t last_phase = 0;
+};
+
+class WorkCounter {
+ public:
+  explicit WorkCounter(const Program& program) : program_(program), all_(program.code.size()) {}
+  // A block that has ended; host threads call it in any order.
+  void Add(const Block& block);
+  LaunchWork Work(const LaunchShape& shape) const;
+
+ private:
+  const Program& program_;
+  std::mutex mutex_;
+  std::vector<uint64_t> all_;  // by pc
+  Tally busiest_;
+  uint64_t most_ = 0;  // instructions of the busiest block
+  Dim3 busiest_id_{0, 0, 0};
+};
+
+}  // namespace fire::simulator

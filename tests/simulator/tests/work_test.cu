@@ -1,0 +1,192 @@
+// What a launch is said to have issued: kernels in PTX, whose instructions can be counted by reading.
+#include <cuda_runtime.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "tests/simulator/simulator.h"
+#include "tests/simulator/tests/cluster_ptx.cuh"
+
+namespace fire::simulator {
+namespace {
+
+constexpr int kThreads = 64, kWarps = kThreads / 32;
+
+class SimulatedWork : public testing::TestWithParam<uint64_t> {
+ protected:
+  void SetUp() override {
+    Behaviour behaviour = GetBehaviour();
+    behaviour.launch.seed = GetParam();
+    behaviour.launch.count_work = true;
+    SetBehaviour(behaviour);
+    ASSERT_EQ(cudaMalloc(&out_, 1 << 16), cudaSuccess);
+    ASSERT_EQ(cudaMemset(out_, 0, 1 << 16), cudaSuccess);
+  }
+  void TearDown() override { cudaFree(out_); }
+  static LaunchWork Only() {
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+    std::vector<LaunchWork> work = TakeWork();
+    EXPECT_EQ(work.size(), 1u);
+    return work.empty() ? LaunchWork() : work[0];
+  }
+  // What `with` issues beyond `without`, in all blocks and in the busiest.
+  template <class Kernel>
+  std::pair<uint64_t, uint64_t> Beyond(Kernel without, Kernel with, int blocks, int argument) {
+    without<<<blocks, kThreads>>>(out_, argument);
+    const LaunchWork less = Only();
+    with<<<blocks, kThreads>>>(out_, argument);
+    const LaunchWork more = Only();
+    return {more.instructions - less.instructions, more.of_busiest - less.of_busiest};
+  }
+
+  int* out_ = nullptr;
+};
+INSTANTIATE_TEST_SUITE_P(Seeds, SimulatedWork, testing::Range<uint64_t>(0, 3));
+
+// Five instructions, one of them for nobody; block 2 also takes a loop of three, `turns` times.
+template <bool kWithAsm>
+__global__ void Straight(int*, int) {
+  if (kWithAsm) {
+    asm volatile(
+        "{.reg .u32 a; .reg .pred p; mov.u32 a, 1; add.u32 a, a, 2; setp.eq.u32 p, a, 0; @p add.u32 a, a, 1;"
+        " add.u32 a, a, 3;}");
+  }
+}
+
+TEST_P(SimulatedWork, CountsTheInstructionsOfEveryWarpGuardedOnesToo) {
+  const auto [all, busiest] = Beyond(Straight<false>, Straight<true>, 3, 0);
+  EXPECT_EQ(all, 3u * kWarps * 5);
+  EXPECT_EQ(busiest, uint64_t{kWarps} * 5);
+}
+
+template <bool kWithAsm>
+__global__ void LoopOfBlockTwo(int*, int turns) {
+  if (kWithAsm) {
+    asm volatile(
+        "{.reg .u32 b, i; .reg .pred p, q;"
+        " mov.u32 b, %%ctaid.x; mov.u32 i, %0; setp.ne.u32 p, b, 2;"
+        " @p bra done;"
+        " again: sub.u32 i, i, 1; setp.ne.u32 q, i, 0; @q bra again;"
+        " done: mov.u32 i, 0;}" ::"r"(turns));
+  }
+}
+
+TEST_P(SimulatedWork, NamesTheBusiestBlockAndItsLoops) {
+  constexpr uint64_t kTurns = 100;
+  LoopOfBlockTwo<true><<<4, kThreads>>>(out_, kTurns);
+  const LaunchWork work = Only();
+  EXPECT_EQ(work.busiest_block.x, 2u);
+  ASSERT_EQ(work.loops.size(), 1u);
+  EXPECT_EQ(work.loops[0].length, 3u);
+  EXPECT_EQ(work.loops[0].vector_loads, 0u);
+  EXPECT_EQ(work.loops[0].instructions, kWarps * kTurns * 3);
+  EXPECT_EQ(work.loops[0].of_busiest, kWarps * kTurns * 3);
+  EXPECT_NE(work.loops[0].file.find("work_test.cu"), std::string::npos);
+  EXPECT_GT(work.loops[0].line, 0);
+  const uint64_t outside = work.instructions - work.loops[0].instructions;
+  EXPECT_EQ(work.of_busiest - work.loops[0].of_busiest, outside / 4);
+}
+
+// One lane of each warp goes aside on every turn: that is part of no turn, and all lanes meet again behind it.
+constexpr int kLoopLine = __LINE__ + 5;
+__global__ void SumVectors(int* out, int vectors) {
+  const uint4* const in = reinterpret_cast<const uint4*>(out);
+  uint32_t sum = 0;
+#pragma unroll 1
+  for (int i = 0; i < vectors; ++i) {
+    const uint4 v = in[i];
+    sum += v.x + v.y + v.z + v.w;
+    if (threadIdx.x % 32 == static_cast<uint32_t>(i)) atomicAdd(out + 4096, 1);
+  }
+  out[8192 + threadIdx.x] = static_cast<int>(sum);
+}
+
+TEST_P(SimulatedWork, OfALoopThatLeavesItsWayNowAndThenIsTheWayItself) {
+  constexpr uint64_t kVectors = 16;
+  SumVectors<<<1, kThreads>>>(out_, kVectors);
+  const LaunchWork work = Only();
+  ASSERT_EQ(work.loops.size(), 1u);
+  const LoopWork& loop = work.loops[0];
+  EXPECT_EQ(loop.vector_loads, 1u);
+  EXPECT_EQ(loop.instructions, kWarps * kVectors * loop.length) << "a turn a warp, whoever went aside";
+  EXPECT_EQ(loop.line, kLoopLine);
+  EXPECT_GE(work.instructions - loop.instructions, kWarps * kVectors) << "each warp goes aside on every turn";
+}
+
+__global__ void MeetInBlockZeroMore(int* out, int more) {
+  __syncthreads();
+  const int any = __syncthreads_or(static_cast<int>(threadIdx.x));
+  if (blockIdx.x == 0) {
+    for (int i = 0; i < more; ++i) __syncthreads();
+  }
+  out[threadIdx.x] = any;
+}
+
+TEST_P(SimulatedWork, CountsTheBarriersOfTheBusiestBlock) {
+  MeetInBlockZeroMore<<<3, kThreads>>>(out_, 5);
+  const LaunchWork work = Only();
+  EXPECT_EQ(work.busiest_block.x, 0u);
+  EXPECT_EQ(work.block_barriers, 7u);
+  EXPECT_EQ(work.cluster_barriers, 0u);
+}
+
+// Two barriers of all; the last block has the most to do and arrives once more, without waiting.
+__global__ void MeetInClusters(int* out, int turns) {
+  ClusterArriveRelaxed();
+  ClusterWait();
+  if (ClusterRank() == 1) {
+    for (int i = 0; i < turns; ++i) atomicAdd(out, 1);
+  }
+  ClusterArrive();
+  ClusterWait();
+  ClusterArrive();
+}
+
+TEST_P(SimulatedWork, CountsTheClusterBarriersThatTheBusiestBlockWaitedFor) {
+  ASSERT_EQ(LaunchClusters(MeetInClusters, 4, kThreads, 2, out_, 50), cudaSuccess);
+  const LaunchWork work = Only();
+  EXPECT_EQ(work.busiest_block.x, 1u) << "of two alike the first";
+  EXPECT_EQ(work.cluster_barriers, 2u);
+  EXPECT_EQ(work.block_barriers, 0u);
+  EXPECT_EQ(work.instructions, GetCounters().instructions);
+}
+
+TEST_P(SimulatedWork, IsTheSameForAnySeedWhereNoBlockWaitsForAnother) {
+  MeetInBlockZeroMore<<<3, kThreads>>>(out_, 5);
+  const std::string found = Only().Json();
+  Behaviour behaviour = GetBehaviour();
+  behaviour.launch.seed += 17;
+  SetBehaviour(behaviour);
+  MeetInBlockZeroMore<<<3, kThreads>>>(out_, 5);
+  EXPECT_EQ(Only().Json(), found);
+}
+
+TEST_P(SimulatedWork, GoesToAFileALineALaunchWhereOneIsNamed) {
+  const std::string path = testing::TempDir() + "simulated_work_" + std::to_string(GetParam()) + ".jsonl";
+  std::remove(path.c_str());
+  Behaviour behaviour = ParseBehaviour("counts=" + path);
+  EXPECT_TRUE(behaviour.launch.count_work);
+  SetBehaviour(behaviour);
+  MeetInBlockZeroMore<<<3, kThreads>>>(out_, 5);
+  Straight<true><<<2, kThreads>>>(out_, 0);
+  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  EXPECT_TRUE(TakeWork().empty());
+  std::ifstream file(path);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_NE(lines[0].find("\"block_barriers\": 7, \"cluster_barriers\": 0"), std::string::npos) << lines[0];
+  EXPECT_NE(lines[1].find("\"grid\": [2, 1, 1], \"block\": [64, 1, 1]"), std::string::npos) << lines[1];
+  std::remove(path.c_str());
+}
+
+TEST(SimulatedWorkUnasked, IsNotCounted) {
+  Straight<true><<<2, kThreads>>>(nullptr, 0);
+  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  EXPECT_TRUE(TakeWork().empty());
+}
+
+}  // namespace
+}  // namespace fire::simulator
