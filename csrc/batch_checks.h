@@ -18,6 +18,8 @@ inline void RequireMemory(const void* pointer, const char* argument) {
   Require(pointer != nullptr, argument, 0, "memory");
 }
 
+inline constexpr bool IsVocabulary(int64_t tokens) { return tokens >= 1 && tokens <= kMaxVocabulary; }
+
 // In elements; a batch that names none is contiguous.
 inline int64_t RowStride(const Batch& batch) {
   return batch.row_stride == kContiguous ? batch.vocabulary : batch.row_stride;
@@ -26,7 +28,7 @@ inline int64_t RowStride(const Batch& batch) {
 inline void Check(const Batch& batch) {
   Require(batch.rows >= 0, "Batch::rows", batch.rows, "0 or more");
   if (batch.rows == 0) return;
-  Require(batch.vocabulary >= 1 && batch.vocabulary <= kMaxVocabulary, "Batch::vocabulary", batch.vocabulary,
+  Require(IsVocabulary(batch.vocabulary), "Batch::vocabulary", batch.vocabulary,
           "1 to " + std::to_string(kMaxVocabulary));
   RequireMemory(batch.logits, "Batch::logits");
   RequireMemory(batch.step, "Batch::step");

@@ -8,6 +8,7 @@
 #include <map>
 #include <string>
 
+#include "batch_checks.h"
 #include "kernels/plan.h"
 
 namespace fire::python {
@@ -46,7 +47,7 @@ inline py::dict ShowPlan(const std::string& task, int64_t rows, int64_t vocabula
                          const kernels::Device& device) {
   if (rows < 0)
     throw py::value_error("fire_sampling._native.plan: rows is " + std::to_string(rows) + ", expected 0 or more");
-  if (vocabulary < 1 || vocabulary > kMaxVocabulary)
+  if (!IsVocabulary(vocabulary))
     throw py::value_error("fire_sampling._native.plan: vocabulary is " + std::to_string(vocabulary) +
                           ", expected 1 … " + std::to_string(kMaxVocabulary));
   const kernels::Plan plan =

@@ -84,7 +84,7 @@ py::object ProcessLogits(const py::object& logits, const py::object& step, const
 py::object LogProb(const py::object& logits, const py::object& token, const py::object& step, const py::object& records,
                    const py::object& slot) {
   const BatchArguments arguments("log_prob", logits, step, records, slot);
-  const py::array tokens = arguments.RequireOneARow({"log_prob", "token"}, token, 8);
+  const py::array tokens = arguments.OneARow({"log_prob", "token"}, token, "int64");
   py::array_t<float> logprob(arguments.batch().rows);
   const auto* ids = static_cast<const int64_t*>(tokens.data());
   float* out = logprob.mutable_data();
@@ -100,7 +100,7 @@ Record RecordOf(const char* function, const RecordWords& words) {
                           ", expected [16]");
   }
   Record record;
-  std::memcpy(&record, words.data(), sizeof record);
+  std::memcpy(static_cast<void*>(&record), words.data(), sizeof record);
   return record;
 }
 

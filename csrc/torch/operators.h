@@ -12,8 +12,6 @@
 
 namespace fire::operators {
 
-using OptionalTensor = std::optional<Tensor>;
-
 template <typename T>
 T* Data(const Tensor& tensor) {
   return static_cast<T*>(tensor.mutable_data_ptr());
@@ -25,10 +23,10 @@ const T* ConstData(const Tensor& tensor) {
 }
 
 template <typename Backend>
-Tensor Sample(const Tensor& logits, const Tensor& step, const Tensor& cfg, const OptionalTensor& slot) {
-  CheckBatch("sample", logits, step, cfg, slot);
+Tensor Sample(const Tensor& logits, const Tensor& step, const Tensor& records, const OptionalTensor& slot) {
+  CheckBatch("sample", logits, step, records, slot);
   const Backend backend("fire::sample", logits);
-  const Batch batch = MakeBatch(logits, step, cfg, slot);
+  const Batch batch = MakeBatch(logits, step, records, slot);
   Tensor token = NewTensor(logits, {batch.rows}, aoti_torch_dtype_int64());
   SampleOutputs outputs;
   outputs.token = Data<int64_t>(token);
@@ -38,12 +36,12 @@ Tensor Sample(const Tensor& logits, const Tensor& step, const Tensor& cfg, const
 
 template <typename Backend>
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> SampleWithLogprobs(const Tensor& logits, const Tensor& step,
-                                                                              const Tensor& cfg,
+                                                                              const Tensor& records,
                                                                               const OptionalTensor& slot,
                                                                               bool reference) {
-  CheckBatch("sample_with_logprobs", logits, step, cfg, slot);
+  CheckBatch("sample_with_logprobs", logits, step, records, slot);
   const Backend backend("fire::sample_with_logprobs", logits);
-  const Batch batch = MakeBatch(logits, step, cfg, slot);
+  const Batch batch = MakeBatch(logits, step, records, slot);
   const auto new_tensor = [&](int32_t dtype) { return NewTensor(logits, {batch.rows}, dtype); };
   Tensor token = new_tensor(aoti_torch_dtype_int64());
   Tensor logprob = new_tensor(aoti_torch_dtype_float32());
@@ -65,30 +63,30 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> SampleWithLogprobs(co
 }
 
 template <typename Backend>
-Tensor ProcessLogits(const Tensor& logits, const Tensor& step, const Tensor& cfg, const OptionalTensor& slot) {
-  CheckBatch("process_logits", logits, step, cfg, slot);
+Tensor ProcessLogits(const Tensor& logits, const Tensor& step, const Tensor& records, const OptionalTensor& slot) {
+  CheckBatch("process_logits", logits, step, records, slot);
   const Backend backend("fire::process_logits", logits);
-  const Batch batch = MakeBatch(logits, step, cfg, slot);
+  const Batch batch = MakeBatch(logits, step, records, slot);
   Tensor out = NewTensor(logits, {batch.rows, batch.vocabulary}, aoti_torch_dtype_float32());
   backend.ProcessLogits(batch, Data<float>(out), batch.vocabulary);
   return out;
 }
 
 template <typename Backend>
-void HeatLogits(const Tensor& logits, const Tensor& step, const Tensor& cfg, const OptionalTensor& slot) {
-  CheckBatch("heat_logits_", logits, step, cfg, slot, Access::kWrite);
+void HeatLogits(const Tensor& logits, const Tensor& step, const Tensor& records, const OptionalTensor& slot) {
+  CheckBatch("heat_logits_", logits, step, records, slot, Access::kWrite);
   const Backend backend("fire::heat_logits_", logits);
-  const Batch batch = MakeBatch(logits, step, cfg, slot, Access::kWrite);
+  const Batch batch = MakeBatch(logits, step, records, slot, Access::kWrite);
   backend.HeatLogits(batch, Data<float>(logits));
 }
 
 template <typename Backend>
-Tensor LogProb(const Tensor& logits, const Tensor& token, const Tensor& step, const Tensor& cfg,
+Tensor LogProb(const Tensor& logits, const Tensor& token, const Tensor& step, const Tensor& records,
                const OptionalTensor& slot) {
-  CheckBatch("log_prob", logits, step, cfg, slot);
-  CheckToken("log_prob", token, logits);
+  CheckBatch("log_prob", logits, step, records, slot);
+  CheckOneARow("log_prob", "token", token, logits, "int64");
   const Backend backend("fire::log_prob", logits);
-  const Batch batch = MakeBatch(logits, step, cfg, slot);
+  const Batch batch = MakeBatch(logits, step, records, slot);
   Tensor logprob = NewTensor(logits, {batch.rows}, aoti_torch_dtype_float32());
   backend.LogProb(batch, ConstData<int64_t>(token), token.stride(0), Data<float>(logprob));
   return logprob;
@@ -96,13 +94,13 @@ Tensor LogProb(const Tensor& logits, const Tensor& token, const Tensor& step, co
 
 template <typename Backend>
 Tensor LogProbBackward(const Tensor& grad, const Tensor& logits, const Tensor& token, const Tensor& step,
-                       const Tensor& cfg, const OptionalTensor& slot) {
-  CheckBatch("log_prob_backward", logits, step, cfg, slot);
-  CheckToken("log_prob_backward", token, logits);
-  CheckGrad("log_prob_backward", grad, logits);
+                       const Tensor& records, const OptionalTensor& slot) {
+  CheckBatch("log_prob_backward", logits, step, records, slot);
+  CheckOneARow("log_prob_backward", "token", token, logits, "int64");
+  CheckOneARow("log_prob_backward", "grad", grad, logits, "float32");
   const Backend backend("fire::log_prob_backward", logits);
-  const Batch batch = MakeBatch(logits, step, cfg, slot);
-  Tensor grad_logits = NewTensor(logits, {batch.rows, batch.vocabulary}, View(logits).dtype);
+  const Batch batch = MakeBatch(logits, step, records, slot);
+  Tensor grad_logits = NewTensor(logits, {batch.rows, batch.vocabulary}, DtypeOf(logits));
   backend.LogProbBackward(batch, ConstData<int64_t>(token), token.stride(0), ConstData<float>(grad), grad.stride(0),
                           grad_logits.mutable_data_ptr(), batch.vocabulary);
   return grad_logits;

@@ -25,7 +25,8 @@ def bad_calls() -> list[tuple[str, dict[str, Any], type[Exception], str]]:
             "logits",
             dict(logits=logits.astype(np.float64)),
             TypeError,
-            "has dtype float64, expected float32, bfloat16 or float16",
+            "has dtype float64, expected float32, bfloat16 or float16 "
+            "(call logits.astype(numpy.float32) first)",
         ),
         (
             "logits",
@@ -124,15 +125,15 @@ def bad_calls() -> list[tuple[str, dict[str, Any], type[Exception], str]]:
             "records",
             dict(config=RECORDS[:1]),
             ValueError,
-            "has 1 records for 6 rows of logits, expected one a row "
-            "(fire_sampling.numpy.pack(config, rows=6) makes them, each with a seed of its own), "
-            "or a slot that names the record of each row",
+            "has S = 1 for R = 6 rows of logits, expected a record for each row "
+            "(fire_sampling.numpy.pack(config, rows=6) makes them, each with a seed of its own) "
+            "or a slot that names each row's record",
         ),
         (
             "records",
             dict(config=RECORDS[:0], slot=slot),
             ValueError,
-            "has 0 records, expected at least 1 for slot to choose from",
+            "has S = 0, expected at least one record for slot to choose from",
         ),
         ("slot", dict(slot=[0] * 6), TypeError, "is of type list, expected a NumPy array"),
         ("slot", dict(slot=slot.astype(np.int64)), TypeError, "has dtype int64, expected int32"),

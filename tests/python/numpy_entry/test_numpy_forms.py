@@ -125,7 +125,7 @@ def test_a_config_for_a_row_without_a_batch_is_packed_once_and_not_once_a_logit(
     ("change", "message"),
     [
         (dict(step=np.zeros(2, np.int64)), "step has shape [2], expected [1], one a row of logits, or []"),
-        (dict(config=RECORDS), "records has 6 records for 1 rows of logits, expected one a row"),
+        (dict(config=RECORDS), "records has S = 6 for R = 1 rows of logits, expected a record for each row"),
         (dict(token=np.zeros(VOCABULARY, np.int64)), "token has shape [517], expected [1], one a row"),
         (dict(token=2**63), "token is 9223372036854775808, expected an integer of 64 bits, the token"),
         (dict(logits=np.zeros((), np.float32)), "logits has shape [], expected [R, V], or [V]"),

@@ -1,0 +1,156 @@
+// What the entries that take arrays refuse, and in which words: one set of rules for torch's tensors and NumPy's
+// arrays.
+//
+// An entry describes each argument by a View, and makes an exception of its own of a Refusal. Nothing here knows torch
+// or Python, and no element is read.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
+#include "batch_checks.h"
+#include "fire/sampling.h"
+
+namespace fire {
+
+struct Device {
+  int32_t type = 0;
+  int32_t index = 0;
+};
+
+// What an entry calls things.
+struct Words {
+  const char* pack;                         // the function that makes records
+  const char* logits;                       // the shapes of logits that it takes
+  const char* contiguous;                   // the call that makes logits contiguous
+  const char* narrowed = nullptr;           // the call that makes float64 logits float32, where that is worth telling
+  bool takes_a_single_row = false;          // logits [V], with scalars for what else has one value a row
+  std::string (*device)(Device) = nullptr;  // the name of one, where there are several
+};
+
+// Thrown by the checks. `what` goes on where the argument's name ends.
+struct Refusal {
+  enum class Kind { kType, kValue };
+  Kind kind;
+  std::string argument;
+  std::string what;
+};
+
+// What the checks read of an argument. Borrows sizes and strides.
+struct View {
+  const char* argument;
+  std::string dtype;
+  Device device;
+  int64_t dim;
+  const int64_t* sizes;
+  const int64_t* strides;
+  int64_t unit = 1;  // a stride from one element to the next: 1 where strides count elements, else its bytes
+};
+
+// How the logits are used: written in place they must be float32 and no two rows may share memory.
+enum class Access { kRead, kWrite };
+
+inline int64_t RowsOf(const View& logits) { return logits.dim == 1 ? 1 : logits.sizes[0]; }
+inline int64_t VocabularyOf(const View& logits) { return logits.sizes[logits.dim - 1]; }
+
+[[noreturn]] inline void RefuseType(const View& view, const std::string& came, const std::string& expected) {
+  throw Refusal{Refusal::Kind::kType, view.argument, came + ", expected " + expected};
+}
+
+[[noreturn]] inline void RefuseValue(const View& view, const std::string& came, const std::string& expected) {
+  throw Refusal{Refusal::Kind::kValue, view.argument, came + ", expected " + expected};
+}
+
+[[noreturn]] inline void RefuseShape(const View& view, const std::string& expected) {
+  std::string shape;
+  for (int64_t i = 0; i < view.dim; ++i) shape += (i == 0 ? "" : ", ") + std::to_string(view.sizes[i]);
+  RefuseValue(view, "has shape [" + shape + "]", expected);
+}
+
+// `name` is "stride" or "row stride".
+[[noreturn]] inline void RefuseStride(const View& view, const std::string& name, int64_t stride,
+                                      const std::string& where, const std::string& expected) {
+  const std::string came = name + (view.unit == 1 ? " " : " of ") + std::to_string(stride);
+  RefuseValue(view, view.unit == 1 ? "has " + came + where : "has a " + came + " bytes" + where, expected);
+}
+
+inline void CheckDtype(const View& view, std::initializer_list<std::string_view> allowed) {
+  if (std::find(allowed.begin(), allowed.end(), view.dtype) != allowed.end()) return;
+  std::string expected;
+  for (const std::string_view dtype : allowed) expected.append(expected.empty() ? "" : " or ").append(dtype);
+  RefuseType(view, "has dtype " + view.dtype, expected);
+}
+
+inline void CheckDevice(const Words& words, const View& view, const View& logits) {
+  if (view.device.type == logits.device.type && view.device.index == logits.device.index) return;
+  RefuseValue(view, "is on " + words.device(view.device), words.device(logits.device) + ", the device of logits");
+}
+
+inline void CheckLogits(const Words& words, const View& logits, Access access) {
+  const std::string& dtype = logits.dtype;
+  if (access == Access::kWrite) {
+    if (dtype != "float32") RefuseType(logits, "has dtype " + dtype, "float32 (it is written in place)");
+  } else if (dtype != "float32" && dtype != "bfloat16" && dtype != "float16") {
+    const bool narrows = words.narrowed != nullptr && dtype == "float64";
+    RefuseType(logits, "has dtype " + dtype,
+               "float32, bfloat16 or float16" + (narrows ? " (call " + std::string(words.narrowed) + " first)" : ""));
+  }
+  if (logits.dim != 2 && !(logits.dim == 1 && words.takes_a_single_row)) RefuseShape(logits, words.logits);
+  const int64_t rows = RowsOf(logits), vocabulary = VocabularyOf(logits);
+  if (!IsVocabulary(vocabulary)) RefuseShape(logits, "[R, V] with 1 <= V <= " + std::to_string(kMaxVocabulary));
+  // Without rows nothing is read, and NumPy's strides are 0.
+  const int64_t stride = logits.strides[logits.dim - 1];
+  if (rows > 0 && vocabulary > 1 && stride != logits.unit)
+    RefuseStride(logits, "stride", stride, " along V",
+                 std::to_string(logits.unit) + " (call " + words.contiguous + " first)");
+  if (rows <= 1) return;
+  const int64_t row_stride = logits.strides[0];
+  if (row_stride % logits.unit != 0)
+    RefuseStride(logits, "row stride", row_stride, "",
+                 "a multiple of " + std::to_string(logits.unit) + " (call " + words.contiguous + " first)");
+  if (access == Access::kWrite && row_stride / logits.unit < vocabulary)
+    RefuseStride(logits, "row stride", row_stride, "",
+                 "at least V = " + std::to_string(vocabulary) +
+                     " (rows written in place must not overlap; call logits.clone() first)");
+}
+
+inline void CheckStep(const Words& words, const View& step, const View& logits) {
+  CheckDevice(words, step, logits);
+  CheckDtype(step, {"int32", "int64"});
+  if (step.dim != 0 && (step.dim != 1 || step.sizes[0] != RowsOf(logits)))
+    RefuseShape(step, "[" + std::to_string(RowsOf(logits)) + "], one a row of logits, or [], one for all");
+}
+
+// `dtypes` are those that an entry's records may have: words of 32 bits.
+inline void CheckRecords(const Words& words, const View& records, const View& logits, bool with_slot,
+                         std::initializer_list<std::string_view> dtypes) {
+  CheckDevice(words, records, logits);
+  CheckDtype(records, dtypes);
+  if (records.dim != 2 || records.sizes[1] != kRecordWords)
+    RefuseShape(records, "[S, " + std::to_string(kRecordWords) + "] as made by " + words.pack);
+  const int64_t count = records.sizes[0], rows = RowsOf(logits);
+  if (count > 0 &&
+      (records.strides[1] != records.unit || (count > 1 && records.strides[0] != records.unit * kRecordWords)))
+    RefuseValue(records,
+                "has strides [" + std::to_string(records.strides[0]) + ", " + std::to_string(records.strides[1]) + "]",
+                std::string("contiguous records (call ") + records.argument + ".contiguous() first)");
+  if (with_slot && count < 1) RefuseValue(records, "has S = 0", "at least one record for slot to choose from");
+  if (!with_slot && count != rows)
+    RefuseValue(records, "has S = " + std::to_string(count) + " for R = " + std::to_string(rows) + " rows of logits",
+                std::string("a record for each row (") + words.pack + "(config, rows=" + std::to_string(rows) +
+                    ") makes them, each with a seed of its own) or a slot that names each row's record");
+}
+
+// An argument with one element a row of logits.
+inline void CheckOneARow(const Words& words, const View& view, const View& logits, std::string_view dtype) {
+  CheckDevice(words, view, logits);
+  CheckDtype(view, {dtype});
+  const bool alone = words.takes_a_single_row && logits.dim == 1 && view.dim == 0;
+  if (!alone && (view.dim != 1 || view.sizes[0] != RowsOf(logits)))
+    RefuseShape(view, "[" + std::to_string(RowsOf(logits)) + "], one a row of logits");
+}
+
+}  // namespace fire
