@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cpu/workspace.h"
+#include "definition/row_sample.h"
 #include "fire/sampling.h"
 
 namespace fire::cpu {
@@ -21,16 +22,7 @@ struct RowTask {
 
 struct SampleRequest {
   bool reference;          // ref_logprob and rank are wanted
-  bool logprob_or_counts;  // logprob, kept or status are
-};
-
-struct RowSample {
-  int64_t token;
-  float logprob;
-  float ref_logprob;
-  int32_t rank;
-  int32_t kept;
-  int32_t status;
+  bool logprob_or_counts;  // others than those and the token are
 };
 
 struct RowFunctions {

@@ -60,20 +60,21 @@ void ForEachRow(const Batch& batch, const ParallelFor& parallel_for, const Visit
 void SampleCpu(const Batch& batch, const SampleOutputs& outputs, const ParallelFor& parallel_for) {
   CheckSample(batch, outputs);
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
-  const cpu::SampleRequest request = {
-      .reference = definition::WantsReference(outputs),
-      .logprob_or_counts = outputs.logprob != nullptr || outputs.kept != nullptr || outputs.status != nullptr};
+  SampleOutputs others = outputs;
+  others.token = nullptr;
+  others.ref_logprob = nullptr;
+  others.rank = nullptr;
+  const cpu::SampleRequest request = {.reference = definition::WantsReference(outputs),
+                                      .logprob_or_counts = WantsAny(others)};
   ForEachRow(batch, parallel_for,
              [&](int64_t row, const cpu::RowTask& task, bool slot_out_of_range, cpu::Workspace& workspace) {
-               const cpu::RowSample sample = functions.sample(task, request, workspace);
-               outputs.token[row] = sample.token;
-               if (outputs.logprob != nullptr) outputs.logprob[row] = sample.logprob;
-               if (outputs.ref_logprob != nullptr)
-                 outputs.ref_logprob[row] = outputs.reference ? sample.ref_logprob : definition::kNoRefLogprob;
-               if (outputs.rank != nullptr) outputs.rank[row] = outputs.reference ? sample.rank : definition::kNoRank;
-               if (outputs.kept != nullptr) outputs.kept[row] = sample.kept;
-               if (outputs.status != nullptr)
-                 outputs.status[row] = sample.status | (slot_out_of_range ? kStatusSlotOutOfRange : 0);
+               RowSample sample = functions.sample(task, request, workspace);
+               if (!outputs.reference) {
+                 sample.ref_logprob = definition::kNoRefLogprob;
+                 sample.rank = definition::kNoRank;
+               }
+               if (slot_out_of_range) sample.status |= kStatusSlotOutOfRange;
+               Write(sample, row, outputs);
              });
 }
 

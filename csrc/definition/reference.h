@@ -10,18 +10,13 @@
 #include "definition/filter.h"
 #include "definition/heat.h"
 #include "definition/philox.h"
+#include "definition/row_sample.h"
 #include "definition/status.h"
 #include "definition/weight.h"
 
 namespace fire::definition {
 
-struct ReferenceSample {
-  int64_t token = 0;
-  float logprob = 0;
-  float ref_logprob = 0;
-  int32_t rank = 0;
-  int32_t kept = 0;
-  int32_t status = 0;
+struct ReferenceSample : RowSample {
   uint64_t mass = 0;               // M, the mass of the kept set
   std::vector<uint32_t> kept_ids;  // ascending
 };

@@ -6,8 +6,10 @@
 #include <exception>
 #include <tuple>
 #include <type_traits>
+#include <vector>
 
 #include "definition/heat.h"
+#include "definition/row_sample.h"
 #include "fire/config.h"
 #include "fire/sampling.h"
 #include "python/arguments.h"
@@ -53,22 +55,18 @@ py::object Sample(const py::object& logits, const py::object& step, const py::ob
 py::tuple SampleWithLogprobs(const py::object& logits, const py::object& step, const py::object& records,
                              const py::object& slot, bool reference) {
   const BatchArguments arguments("sample_with_logprobs", logits, step, records, slot);
-  const int64_t rows = arguments.batch().rows;
-  py::array_t<int64_t> token(rows);
-  py::array_t<float> logprob(rows), ref_logprob(rows);
-  py::array_t<int32_t> rank(rows), kept(rows), status(rows);
   SampleOutputs outputs;
-  outputs.token = token.mutable_data();
-  outputs.logprob = logprob.mutable_data();
-  outputs.ref_logprob = ref_logprob.mutable_data();
-  outputs.rank = rank.mutable_data();
-  outputs.kept = kept.mutable_data();
-  outputs.status = status.mutable_data();
   outputs.reference = reference;
+  std::vector<py::array> arrays;
+  ForEachOutput([&](const auto& output) {
+    py::array_t<typename std::decay_t<decltype(output)>::Value> array(arguments.batch().rows);
+    outputs.*output.array = array.mutable_data();
+    arrays.push_back(array);
+  });
   WithoutGil([&] { SampleCpu(arguments.batch(), outputs); });
-  const auto result = [&](const py::array& output) { return arguments.Result(output); };
-  return py::make_tuple(result(token), result(logprob), result(ref_logprob), result(rank), result(kept),
-                        result(status));
+  py::tuple results(arrays.size());
+  for (size_t i = 0; i < arrays.size(); ++i) results[i] = arguments.Result(arrays[i]);
+  return results;
 }
 
 py::object ProcessLogits(const py::object& logits, const py::object& step, const py::object& records,
@@ -160,10 +158,21 @@ void ExposeLayout(py::module_& module) {
   module.attr("REF_TEMPERATURE_GIVEN") = kRefTemperatureGiven;
 }
 
+// The outputs of sample_with_logprobs: their names, and the types of their elements.
+py::tuple Outputs() {
+  py::list outputs;
+  ForEachOutput([&](const auto& output) {
+    const py::dtype type = py::dtype::of<typename std::decay_t<decltype(output)>::Value>();
+    outputs.append(py::make_tuple(output.name, type.attr("name")));
+  });
+  return py::tuple(outputs);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, module) {
   ExposeLayout(module);
+  module.attr("OUTPUTS") = Outputs();
   module.def("sample", &Sample, py::arg("logits"), py::arg("step"), py::arg("records"), py::arg("slot") = py::none());
   module.def("sample_with_logprobs", &SampleWithLogprobs, py::arg("logits"), py::arg("step"), py::arg("records"),
              py::arg("slot") = py::none(), py::arg("reference") = true);

@@ -4,6 +4,7 @@
 #include <torch/csrc/stable/ops.h>
 
 #include <atomic>
+#include <string>
 
 #include "torch/operators.h"
 
@@ -51,9 +52,13 @@ struct Cpu {
 
 STABLE_TORCH_LIBRARY(fire, library) {
   library.def("sample(Tensor logits, Tensor step, Tensor cfg, Tensor? slot=None) -> Tensor");
-  library.def(
-      "sample_with_logprobs(Tensor logits, Tensor step, Tensor cfg, Tensor? slot=None, *, bool reference=True) -> "
-      "(Tensor token, Tensor logprob, Tensor ref_logprob, Tensor rank, Tensor kept, Tensor status)");
+  std::string outputs;
+  fire::ForEachOutput(
+      [&](const auto& output) { outputs += (outputs.empty() ? "Tensor " : ", Tensor ") + std::string(output.name); });
+  const std::string sample_with_logprobs =
+      "sample_with_logprobs(Tensor logits, Tensor step, Tensor cfg, Tensor? slot=None, *, bool reference=True) -> (" +
+      outputs + ")";
+  library.def(sample_with_logprobs.c_str());
   library.def("process_logits(Tensor logits, Tensor step, Tensor cfg, Tensor? slot=None) -> Tensor");
   library.def("heat_logits_(Tensor(a!) logits, Tensor step, Tensor cfg, Tensor? slot=None) -> ()");
   library.def("log_prob(Tensor logits, Tensor token, Tensor step, Tensor cfg, Tensor? slot=None) -> Tensor");

@@ -7,7 +7,10 @@
 #include <torch/csrc/stable/library.h>
 
 #include <tuple>
+#include <type_traits>
+#include <utility>
 
+#include "definition/row_sample.h"
 #include "torch/arguments.h"
 
 namespace fire::operators {
@@ -34,32 +37,35 @@ Tensor Sample(const Tensor& logits, const Tensor& step, const Tensor& records, c
   return token;
 }
 
+template <typename T>
+int32_t DtypeFor() {
+  if constexpr (std::is_same_v<T, int64_t>) return aoti_torch_dtype_int64();
+  if constexpr (std::is_same_v<T, int32_t>) return aoti_torch_dtype_int32();
+  if constexpr (std::is_same_v<T, float>) return aoti_torch_dtype_float32();
+}
+
+// A tensor for each output.
+template <typename... T>
+std::tuple<std::conditional_t<true, Tensor, T>...> TensorsFor(const std::tuple<T...>&);
+using Outputs = decltype(TensorsFor(kOutputs));
+
 template <typename Backend>
-std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> SampleWithLogprobs(const Tensor& logits, const Tensor& step,
-                                                                              const Tensor& records,
-                                                                              const OptionalTensor& slot,
-                                                                              bool reference) {
+Outputs SampleWithLogprobs(const Tensor& logits, const Tensor& step, const Tensor& records, const OptionalTensor& slot,
+                           bool reference) {
   CheckBatch("sample_with_logprobs", logits, step, records, slot);
   const Backend backend("fire::sample_with_logprobs", logits);
   const Batch batch = MakeBatch(logits, step, records, slot);
-  const auto new_tensor = [&](int32_t dtype) { return NewTensor(logits, {batch.rows}, dtype); };
-  Tensor token = new_tensor(aoti_torch_dtype_int64());
-  Tensor logprob = new_tensor(aoti_torch_dtype_float32());
-  Tensor ref_logprob = new_tensor(aoti_torch_dtype_float32());
-  Tensor rank = new_tensor(aoti_torch_dtype_int32());
-  Tensor kept = new_tensor(aoti_torch_dtype_int32());
-  Tensor status = new_tensor(aoti_torch_dtype_int32());
-
   SampleOutputs outputs;
-  outputs.token = Data<int64_t>(token);
-  outputs.logprob = Data<float>(logprob);
-  outputs.ref_logprob = Data<float>(ref_logprob);
-  outputs.rank = Data<int32_t>(rank);
-  outputs.kept = Data<int32_t>(kept);
-  outputs.status = Data<int32_t>(status);
   outputs.reference = reference;
+  const auto allocated = [&](const auto& output) {
+    using Value = typename std::decay_t<decltype(output)>::Value;
+    Tensor tensor = NewTensor(logits, {batch.rows}, DtypeFor<Value>());
+    outputs.*output.array = Data<Value>(tensor);
+    return tensor;
+  };
+  Outputs tensors = std::apply([&](const auto&... output) { return Outputs{allocated(output)...}; }, kOutputs);
   backend.Sample(batch, outputs);
-  return {token, logprob, ref_logprob, rank, kept, status};
+  return tensors;
 }
 
 template <typename Backend>

@@ -1,4 +1,4 @@
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,8 @@ ORDER_FLAGS: dict[str, int]
 TIES_FLAGS: dict[str, int]
 REF_TEMPERATURE_GIVEN: int
 MAX_VOCABULARY: int
+# The outputs of `sample_with_logprobs` in their order: name, and dtype of its elements.
+OUTPUTS: tuple[tuple[str, str], ...]
 
 def sample(
     logits: npt.NDArray[np.generic],
@@ -39,14 +41,7 @@ def sample_with_logprobs(
     records: npt.NDArray[np.integer],
     slot: npt.NDArray[np.int32] | None = None,
     reference: bool = True,
-) -> tuple[
-    npt.NDArray[np.int64],
-    npt.NDArray[np.float32],
-    npt.NDArray[np.float32],
-    npt.NDArray[np.int32],
-    npt.NDArray[np.int32],
-    npt.NDArray[np.int32],
-]: ...
+) -> tuple[npt.NDArray[Any], ...]: ...
 def process_logits(
     logits: npt.NDArray[np.generic],
     step: npt.NDArray[np.signedinteger],

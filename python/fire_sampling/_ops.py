@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fire_sampling import _native
 from fire_sampling._fake_checks import check_arguments
 
 LIBRARY = Path(__file__).with_name("libfire_sampling_torch_cpu.so")
@@ -81,7 +82,7 @@ def _fake_sample_with_logprobs(
     logits: Tensor, step: Tensor, cfg: Tensor, slot: Tensor | None = None, *, reference: bool = True
 ) -> tuple[Tensor, ...]:
     check_arguments("sample_with_logprobs", logits, step, cfg, slot)
-    dtypes = (torch.int64, torch.float32, torch.float32, torch.int32, torch.int32, torch.int32)
+    dtypes = (getattr(torch, dtype) for _, dtype in _native.OUTPUTS)
     return tuple(logits.new_empty(logits.shape[0], dtype=dtype) for dtype in dtypes)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fire_sampling._call import Entry
 from fire_sampling._messages import why_no_torch
+from fire_sampling._outputs import SampleWithLogprobs as SampleWithLogprobs
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import pack
 
@@ -39,17 +40,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     Config: TypeAlias = SamplingConfig | Sequence[SamplingConfig] | Tensor
-
-
-class SampleWithLogprobs(NamedTuple):
-    """What `sample_with_logprobs` returns; every member has one value a row."""
-
-    token: Tensor  # int64
-    logprob: Tensor  # float32: ln of the probability the token was drawn with, the behaviour policy's
-    ref_logprob: Tensor  # float32: ln softmax(x / ref_temperature) over the whole vocabulary
-    rank: Tensor  # int32: 1 is the most probable
-    kept: Tensor  # int32: size of the kept set
-    status: Tensor  # int32: bits of `fire_sampling.Status`
 
 
 def sample(logits: Tensor, step: Tensor | int, config: Config, slot: Tensor | None = None) -> Tensor:

@@ -12,7 +12,7 @@ size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from fire_sampling import _native
 from fire_sampling._call import Entry
 from fire_sampling._messages import came, integer
+from fire_sampling._outputs import ArraysWithLogprobs
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import pack_records
 
@@ -28,17 +29,7 @@ Step: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.int32] | np.integer[Any
 Records: TypeAlias = npt.NDArray[np.uint32] | npt.NDArray[np.int32]
 Config: TypeAlias = SamplingConfig | Sequence[SamplingConfig] | Records
 Slot: TypeAlias = npt.NDArray[np.int32] | None
-
-
-class SampleWithLogprobs(NamedTuple):
-    """`fire_sampling.SampleWithLogprobs` of arrays; every member has one value a row, or is that value."""
-
-    token: npt.NDArray[np.int64]
-    logprob: npt.NDArray[np.float32]
-    ref_logprob: npt.NDArray[np.float32]
-    rank: npt.NDArray[np.int32]
-    kept: npt.NDArray[np.int32]
-    status: npt.NDArray[np.int32]
+SampleWithLogprobs: TypeAlias = ArraysWithLogprobs
 
 
 def pack(

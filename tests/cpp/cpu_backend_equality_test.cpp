@@ -33,8 +33,8 @@ class Comparison {
   // The first difference, in words; empty where all is equal.
   std::string Difference(const cpu::RowFunctions& functions, cpu::Workspace& workspace) const {
     const cpu::RowTask task = {row_.data(), row_.type(), row_.size(), step_, record_};
-    const cpu::RowSample all = functions.sample(task, {true, true}, workspace);
-    const cpu::RowSample token_only = functions.sample(task, {false, false}, workspace);
+    const RowSample all = functions.sample(task, {true, true}, workspace);
+    const RowSample token_only = functions.sample(task, {false, false}, workspace);
     if (all.token != sample_.token) return "token";
     if (token_only.token != sample_.token) return "token alone";
     if (all.kept != sample_.kept) return "kept";

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import ml_dtypes
 import numpy as np
@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy_inputs import CONFIGS, RECORDS, ROWS, STEPS, VOCABULARY, Array, make_logits
 
-from fire_sampling import SamplingConfig
+from fire_sampling import SamplingConfig, _native
 from fire_sampling import numpy as fire
 
 
@@ -24,6 +24,17 @@ def assert_same_bits(a: Sequence[Array], b: Sequence[Array]) -> None:
     for name, x, y in zip(fire.SampleWithLogprobs._fields, a, b, strict=True):
         assert x.dtype == y.dtype, name
         assert x.tobytes() == y.tobytes(), name
+
+
+def test_the_outputs_of_both_entries_have_the_names_order_and_types_of_the_compiled_parts_list() -> None:
+    import fire_sampling
+
+    hints = get_type_hints(fire.SampleWithLogprobs)
+    dtypes = {name: get_args(get_args(hint)[1])[0].__name__ for name, hint in hints.items()}
+    assert list(dtypes.items()) == list(_native.OUTPUTS)
+    assert fire_sampling.SampleWithLogprobs._fields == tuple(dtypes)
+    drawn = fire.sample_with_logprobs(make_logits(), STEPS, RECORDS)
+    assert [(name, str(array.dtype)) for name, array in drawn._asdict().items()] == list(_native.OUTPUTS)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])

@@ -1,0 +1,63 @@
+// What is told of one sampled row, and the list of outputs that every entry takes from here. Host only.
+#pragma once
+
+#include <cstdint>
+#include <tuple>
+
+#include "fire/sampling.h"
+
+namespace fire {
+
+// One row's outputs; SampleOutputs has an array of each.
+struct RowSample {
+  int64_t token = 0;
+  float logprob = 0;
+  float ref_logprob = 0;
+  int32_t rank = 0;
+  int32_t kept = 0;
+  int32_t status = 0;
+};
+
+template <typename T>
+struct Output {
+  using Value = T;
+
+  const char* name;
+  T* SampleOutputs::*array;
+  T RowSample::*value;
+};
+
+template <typename T>
+Output(const char*, T* SampleOutputs::*, T RowSample::*) -> Output<T>;
+
+// In the order in which the operators return them.
+inline constexpr auto kOutputs = std::make_tuple(
+    Output{"token", &SampleOutputs::token, &RowSample::token},
+    Output{"logprob", &SampleOutputs::logprob, &RowSample::logprob},
+    Output{"ref_logprob", &SampleOutputs::ref_logprob, &RowSample::ref_logprob},
+    Output{"rank", &SampleOutputs::rank, &RowSample::rank}, Output{"kept", &SampleOutputs::kept, &RowSample::kept},
+    Output{"status", &SampleOutputs::status, &RowSample::status});
+
+inline constexpr std::size_t kOutputCount = std::tuple_size_v<decltype(kOutputs)>;
+
+template <typename Visit>
+void ForEachOutput(const Visit& visit) {
+  std::apply([&](const auto&... output) { (visit(output), ...); }, kOutputs);
+}
+
+// Whether any of them is wanted.
+inline bool WantsAny(const SampleOutputs& outputs) {
+  bool wants = false;
+  ForEachOutput([&](const auto& output) { wants |= outputs.*output.array != nullptr; });
+  return wants;
+}
+
+// Writes those that are wanted.
+inline void Write(const RowSample& sample, int64_t row, const SampleOutputs& outputs) {
+  ForEachOutput([&](const auto& output) {
+    auto* const array = outputs.*output.array;
+    if (array != nullptr) array[row] = sample.*output.value;
+  });
+}
+
+}  // namespace fire
