@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fire_sampling as fire
-from fire_sampling._checks import shown
+from fire_sampling._messages import shown
 from fire_sampling.evaluate.packages import EvaluationError
 from fire_sampling.metrics import powers_of_two
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from fire_sampling._checks import shown
+from fire_sampling._messages import shown
 from fire_sampling.evaluate.packages import EvaluationError, need
 from fire_sampling.evaluate.prompts import Judgement, MakeJudge
 

@@ -11,7 +11,7 @@ import functools
 import json
 from typing import Any
 
-from fire_sampling._checks import shown
+from fire_sampling._messages import shown
 from fire_sampling.evaluate.packages import EvaluationError, need
 from fire_sampling.evaluate.prompts import Judgement, Prompt
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fire_sampling._checks import shown
+from fire_sampling._messages import shown
 from fire_sampling.evaluate.packages import EvaluationError
 
 Messages = list[dict[str, str]]

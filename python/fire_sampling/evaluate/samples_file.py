@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
-from fire_sampling._checks import shown
+from fire_sampling._messages import shown
 from fire_sampling.evaluate.packages import EvaluationError
 
 Entry = dict[str, Any]
