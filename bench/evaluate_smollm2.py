@@ -89,7 +89,7 @@ def pilot(prompts: int, samples: int) -> None:
         for line in lines([name], prompts, PILOT_SEED):
             judge = named("number")(line)
             prompt = Prompt(line["id"], line["prompt"], line["answer"], judge)
-            drawn = backend.draw(prompt, plain, samples, number * samples)
+            (drawn,) = backend.draw(prompt, [plain], samples, number * samples)
             number += 1
             example = f"{line['prompt']!r} => {drawn.completions[0].text!r}"
             tokens += sum(one.tokens for one in drawn.completions)

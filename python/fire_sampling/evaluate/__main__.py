@@ -14,6 +14,7 @@ from typing import Any
 
 import fire_sampling as fire
 from fire_sampling.evaluate import arguments, judges, prompts, summary
+from fire_sampling.evaluate.backends import Drawn
 from fire_sampling.evaluate.packages import EvaluationError, need
 from fire_sampling.evaluate.prompts import Prompt
 from fire_sampling.evaluate.samples_file import Entry, SamplesFile
@@ -66,7 +67,9 @@ def run(
         backend = load(options) if len(file.entries) < len(asked) else None
         with progress_bar(total=len(asked), initial=len(file.entries), unit="prompt") as progress:
             for number in range(len(file.entries), len(asked)):
-                file.add(one_prompt(backend, asked[number], number, configs, options.samples))
+                file.add(
+                    one_prompt(backend, asked[number], number, configs, options.samples, options.together)
+                )
                 progress.set_postfix_str(_so_far(file.entries))
                 progress.update()
     finally:
@@ -96,34 +99,44 @@ def load(options: argparse.Namespace) -> Any:
 
 
 def one_prompt(
-    backend: Any, prompt: Prompt, number: int, configs: dict[str, fire.SamplingConfig], samples: int
+    backend: Any,
+    prompt: Prompt,
+    number: int,
+    configs: dict[str, fire.SamplingConfig],
+    samples: int,
+    together: bool,
 ) -> Entry:
     """The samples of the prompt of this number in both ways.
 
-    Sample i of a prompt has the same seed in both. Which comes first alternates: whatever else the machine
-    does falls on both alike.
+    Sample i of a prompt has the same seed in both. Apart, the two take turns in going first: whatever else
+    the machine does falls on both alike.
     """
     ways = list(configs)
+    turns = [ways] if together else [[way] for way in (ways if number % 2 == 0 else ways[::-1])]
     arms: dict[str, Any] = {}
-    for way in ways if number % 2 == 0 else ways[::-1]:
-        drawn = backend.draw(prompt, configs[way], samples, number * samples)
-        # A completion that was cut off is wrong whatever stands in it: its last number is no answer.
-        judged = [prompt.judge(one.text) if one.ended else (None, False) for one in drawn.completions]
-        arms[way] = {
-            "correct": [int(correct) for _, correct in judged],
-            "answers": [answer for answer, _ in judged],
-            "first": [one.first for one in drawn.completions],
-            "ended": [int(one.ended) for one in drawn.completions],
-            "tokens": sum(one.tokens for one in drawn.completions),
-            "seconds": drawn.seconds,
-            "texts": [one.text for one in drawn.completions],
-        }
+    for turn in turns:
+        drawn = backend.draw(prompt, [configs[way] for way in turn], samples, number * samples)
+        arms.update({way: _arm(prompt, one) for way, one in zip(turn, drawn, strict=True)})
     return {
         "name": prompt.name,
         "prompt": prompt.messages,
         "expected": prompt.expected,
         "arms": {way: arms[way] for way in ways},
         "versions": backend.versions,
+    }
+
+
+def _arm(prompt: Prompt, drawn: Drawn) -> dict[str, Any]:
+    # A completion that was cut off is wrong whatever stands in it: its last number is no answer.
+    judged = [prompt.judge(one.text) if one.ended else (None, False) for one in drawn.completions]
+    return {
+        "correct": [int(correct) for _, correct in judged],
+        "answers": [answer for answer, _ in judged],
+        "first": [one.first for one in drawn.completions],
+        "ended": [int(one.ended) for one in drawn.completions],
+        "tokens": sum(one.tokens for one in drawn.completions),
+        "seconds": drawn.seconds,
+        "texts": [one.text for one in drawn.completions],
     }
 
 

@@ -73,6 +73,7 @@ def settings(options: argparse.Namespace, hot: fire.SamplingConfig) -> dict[str,
         "samples": options.samples,
         "pass_at": options.pass_at,
         "max_new_tokens": options.max_new_tokens,
+        "together": options.together,
         "seed": options.seed,
         "dtype": options.dtype,
         **{name: full[name] for name in (*_REGULAR, *_HOT)},
@@ -107,6 +108,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--engine", help="vLLM's own arguments as JSON: '{\"tensor_parallel_size\": 2}'")
     parser.add_argument("--dtype", default="auto", help="of the model: auto, float32, bfloat16 or float16")
     parser.add_argument("--device", default="cpu", help="of transformers: cpu, cuda, cuda:1")
+    parser.add_argument(
+        "--together", action="store_true", help="both ways in one batch: faster, and their speed is one"
+    )
     parser.add_argument("--batch", type=int, default=64, help="rows of transformers at once")
     prompts = parser.add_argument_group("prompts")
     source = prompts.add_mutually_exclusive_group(required=True)

@@ -47,8 +47,20 @@ class Backend(Protocol):
     tokenizer: Any
     versions: dict[str, str]
 
-    def draw(self, prompt: Prompt, config: fire.SamplingConfig, samples: int, first_row: int) -> Drawn:
-        """n samples of a prompt. Sample i is seeded by the config's seed and `first_row + i`."""
+    def draw(
+        self, prompt: Prompt, configs: Sequence[fire.SamplingConfig], samples: int, first_row: int
+    ) -> list[Drawn]:
+        """n samples of a prompt under each config, those of several in one batch.
+
+        Sample i is seeded by its config's seed and `first_row + i`. Seconds are shared out by tokens.
+        """
+
+
+def shared(completions: Sequence[Completion], samples: int, seconds: float) -> list[Drawn]:
+    """The completions of a batch by config, `samples` of each, with their share of its seconds."""
+    parts = [list(completions[begin : begin + samples]) for begin in range(0, len(completions), samples)]
+    tokens = [sum(one.tokens for one in part) for part in parts]
+    return [Drawn(part, seconds * count / sum(tokens)) for part, count in zip(parts, tokens, strict=True)]
 
 
 def encode(tokenizer: Any, question: Messages | str, chat: bool) -> list[int]:

@@ -10,7 +10,7 @@ import torch
 import transformers
 
 import fire_sampling as fire
-from fire_sampling.evaluate.backends import Completion, Drawn, before, encode
+from fire_sampling.evaluate.backends import Completion, Drawn, before, encode, shared
 from fire_sampling.evaluate.decoding import Prefilled, continue_rows, prefill
 from fire_sampling.evaluate.packages import EvaluationError
 from fire_sampling.evaluate.prompts import Prompt
@@ -46,14 +46,17 @@ class Transformers:
             self._last = prompt, read._replace(logits=logits), time.perf_counter() - begin
         return self._last[1], self._last[2]
 
-    def draw(self, prompt: Prompt, config: fire.SamplingConfig, samples: int, first_row: int) -> Drawn:
+    def draw(
+        self, prompt: Prompt, configs: Sequence[fire.SamplingConfig], samples: int, first_row: int
+    ) -> list[Drawn]:
         read, reading = self.read(prompt)
-        config = config.replace(order="hf", ties="keep_top_k")
-        records = fire.pack(config, rows=samples, first_row=first_row, device=self.model.device)
         begin = time.perf_counter()
-        first = fire.sample(read.logits.expand(samples, -1), 0, records).tolist()
+        ours = [config.replace(order="hf", ties="keep_top_k") for config in configs]
+        packed = [fire.pack(config, rows=samples, first_row=first_row) for config in ours]
+        records = torch.cat(packed).to(self.model.device)
+        first = fire.sample(read.logits.expand(len(records), -1), 0, records).tolist()
         completions = self.complete(prompt, [[token] for token in first], records)
-        return Drawn(completions, reading + time.perf_counter() - begin)
+        return shared(completions, samples, reading + time.perf_counter() - begin)
 
     def complete(
         self, prompt: Prompt, rows: Sequence[Sequence[int]], records: torch.Tensor

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import fire_sampling as fire
-from fire_sampling.evaluate.backends import Completion, Drawn, encode
+from fire_sampling.evaluate.backends import Completion, Drawn, encode, shared
 from fire_sampling.evaluate.packages import EvaluationError, need
 from fire_sampling.evaluate.prompts import Prompt
 from fire_sampling.integrations.hot_keys import FIELDS
@@ -25,12 +26,28 @@ class Vllm:
         self.tokenizer = llm.get_tokenizer()
         self._chat, self._limit = chat, limit
 
-    def draw(self, prompt: Prompt, config: fire.SamplingConfig, samples: int, first_row: int) -> Drawn:
+    def draw(
+        self, prompt: Prompt, configs: Sequence[fire.SamplingConfig], samples: int, first_row: int
+    ) -> list[Drawn]:
+        ids = encode(self.tokenizer, prompt.messages, self._chat)
+        asked = [self._params(prompt, config, samples, first_row) for config in configs]
+        begin = time.perf_counter()
+        requests = self._llm.generate([{"prompt_token_ids": ids}] * len(asked), asked, use_tqdm=False)
+        seconds = time.perf_counter() - begin
+        completions = [
+            Completion(one.token_ids[0], len(one.token_ids), one.text, one.finish_reason == "stop")
+            for request in requests
+            for one in request.outputs
+        ]
+        return shared(completions, samples, seconds)
+
+    def _params(self, prompt: Prompt, config: fire.SamplingConfig, samples: int, first_row: int) -> Any:
+        """vLLM's `SamplingParams` for the samples of one config."""
         from vllm import SamplingParams
 
         full = config.resolve()
         keys = {key: getattr(full, field) for key, field in FIELDS.items()} if full.hot_window else None
-        params = SamplingParams(
+        return SamplingParams(
             n=samples,
             temperature=full.temperature,
             top_k=full.top_k,
@@ -42,15 +59,6 @@ class Vllm:
             stop=list(prompt.stops) or None,
             extra_args=keys,
         )
-        ids = encode(self.tokenizer, prompt.messages, self._chat)
-        begin = time.perf_counter()
-        (request,) = self._llm.generate({"prompt_token_ids": ids}, params, use_tqdm=False)
-        seconds = time.perf_counter() - begin
-        completions = [
-            Completion(one.token_ids[0], len(one.token_ids), one.text, one.finish_reason == "stop")
-            for one in request.outputs
-        ]
-        return Drawn(completions, seconds)
 
 
 def load(name: str, dtype: str, engine: dict[str, Any], chat: bool, limit: int) -> Vllm:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from evaluations import an_arm
 import fire_sampling as fire
 from fire_sampling.evaluate import picture, summary
 from fire_sampling.evaluate.__main__ import one_prompt
-from fire_sampling.evaluate.backends import Completion, Drawn
+from fire_sampling.evaluate.backends import Completion, Drawn, shared
 from fire_sampling.evaluate.judges import last_number, named
 from fire_sampling.evaluate.prompts import Judgement, Prompt
 
@@ -115,18 +116,20 @@ class Scripted:
 
     def __init__(self, completions: list[Completion]) -> None:
         self.completions, self.versions = completions, {}
-        self.calls: list[tuple[int, int]] = []
+        self.calls: list[tuple[list[int], int]] = []
 
-    def draw(self, prompt: Prompt, config: fire.SamplingConfig, samples: int, first_row: int) -> Drawn:
-        self.calls.append((config.resolve().hot_steps or 0, first_row))
-        return Drawn(self.completions, 1.0)
+    def draw(
+        self, prompt: Prompt, configs: Sequence[fire.SamplingConfig], samples: int, first_row: int
+    ) -> list[Drawn]:
+        self.calls.append(([config.resolve().hot_steps or 0 for config in configs], first_row))
+        return [Drawn(self.completions, 1.0) for _ in configs]
 
 
 def test_an_answer_that_was_cut_off_is_wrong_and_no_answer_whatever_its_last_number_is() -> None:
     backend = Scripted([Completion(5, 3, "so 7", True), Completion(5, 9, "so 7 plus", False)])
     prompt = Prompt("p", "?", "7", named("number")({"answer": "7"}))
     ways = {"plain": fire.SamplingConfig(hot_steps=0), "FIRE": fire.SamplingConfig()}
-    entry = one_prompt(backend, prompt, 3, ways, samples=2)
+    entry = one_prompt(backend, prompt, 3, ways, samples=2, together=False)
     assert entry["arms"]["plain"]["correct"] == [1, 0]
     assert entry["arms"]["plain"]["answers"] == ["7", None]
     assert entry["arms"]["plain"]["texts"] == ["so 7", "so 7 plus"], "it stays in the file for a reader"
@@ -136,9 +139,17 @@ def test_both_ways_draw_with_the_same_seeds_and_take_turns_in_going_first() -> N
     backend = Scripted([Completion(5, 3, "7", True)])
     prompt = Prompt("p", "?", "7", lambda text: Judgement(text, True))
     ways = {"plain": fire.SamplingConfig(hot_steps=0), "FIRE": fire.SamplingConfig()}
-    for number in (0, 1):
-        assert list(one_prompt(backend, prompt, number, ways, samples=2)["arms"]) == ["plain", "FIRE"]
-    assert backend.calls == [(0, 0), (1, 0), (1, 2), (0, 2)]
+    for number, together in ((0, False), (1, False), (2, True)):
+        entry = one_prompt(backend, prompt, number, ways, samples=2, together=together)
+        assert list(entry["arms"]) == ["plain", "FIRE"]
+    assert backend.calls == [([0], 0), ([1], 0), ([1], 2), ([0], 2), ([0, 1], 4)]
+
+
+def test_a_batch_shares_its_seconds_out_by_tokens() -> None:
+    completions = [Completion(1, tokens, "", True) for tokens in (1, 2, 4, 5)]
+    plain, hot = shared(completions, 2, 6.0)
+    assert (plain.completions, hot.completions) == (completions[:2], completions[2:])
+    assert (plain.seconds, hot.seconds) == (1.5, 4.5)
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,8 @@ def a_prompt(stops: tuple[str, ...] = ()) -> Prompt:
 
 def drawn(prompt: Prompt, batch: int = 64, limit: int = 10, samples: int = 8) -> Drawn:
     backend = Transformers(tiny_models.llama(), tiny_models.tokenizer(), False, limit, batch)
-    return backend.draw(prompt, HOT, samples, first_row=3)
+    (only,) = backend.draw(prompt, [HOT], samples, first_row=3)
+    return only
 
 
 def test_the_tokens_are_those_of_fire_generate() -> None:
@@ -131,6 +132,13 @@ def test_the_tokens_are_those_of_fire_generate() -> None:
 
 def test_a_batch_in_parts_gives_the_same_samples() -> None:
     assert drawn(a_prompt(), batch=3).completions == drawn(a_prompt()).completions
+
+
+def test_both_ways_in_one_batch_give_the_same_samples() -> None:
+    backend = Transformers(tiny_models.llama(), tiny_models.tokenizer(), False, 10, 64)
+    plain, hot = backend.draw(a_prompt(), [HOT.replace(hot_steps=0), HOT], 8, first_row=3)
+    assert hot.completions == drawn(a_prompt()).completions
+    assert plain.completions != hot.completions
 
 
 def test_a_string_that_ends_an_answer_is_no_part_of_it_and_the_row_leaves_the_batch() -> None:
