@@ -169,7 +169,23 @@ def main(arguments: list[str] | None = None) -> int:
     return selftest_here() if "FIRE_CPU" in os.environ else selftest_all()
 
 
+def run() -> int:
+    """`main`, and an error of one line where its output has nowhere to go, as on a full disk."""
+    try:
+        try:
+            return main()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:  # not the output, which has no name here
+            raise
+        print(f"python -m fire_sampling: the output cannot be written: {error.strerror}", file=sys.stderr)
+        # Python flushes once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
 if __name__ == "__main__":
     # A reader that has seen enough, such as `head`, ends the program as it ends others.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    sys.exit(main())
+    sys.exit(run())

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fire_sampling import _native
-from fire_sampling._messages import came, integer, why_no_torch
+from fire_sampling._messages import came, integer, shown, why_no_torch
 from fire_sampling.config import RECORD_WORDS, SamplingConfig
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def pack(
         TypeError: `config` is neither a config nor a sequence of configs; `rows` or `first_row` is no
             integer; `rows` is missing beside one config.
         ValueError: `rows` or `first_row` is negative, or comes with a sequence of configs.
+        RuntimeError: torch cannot put the records on `device`.
     """
     try:
         import torch
@@ -61,7 +62,16 @@ def pack(
 
     packed = pack_records("fire_sampling.pack", config, rows, first_row, draw_seeds)
     records = torch.from_numpy(packed.view(np.int32))
-    return records if device is None else records.to(device)
+    if device is None:
+        return records
+    try:
+        return records.to(device)
+    except (AssertionError, RuntimeError) as error:  # an AssertionError where torch has no CUDA
+        reason = str(error).split("\n", 1)[0]
+        raise RuntimeError(
+            f"fire_sampling.pack: device is {shown(str(device))}, expected one that this torch can use: "
+            f"{reason}"
+        ) from error
 
 
 def pack_records(

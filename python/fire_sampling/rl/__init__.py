@@ -28,7 +28,8 @@ finite losses and gradients.
 
 Every function raises an error that names the argument, what came and what was expected: a TypeError if it is
 no tensor, config or number, a ValueError for its dtype, shape, device or range. Of what tensors hold nothing
-is checked, which would make a GPU wait.
+is checked, which would make a GPU wait: a NaN on a token of the mask stays one in the weight and the loss of
+that token, for `sequence_weights` of its sequence, and where those are normalised of the batch.
 """
 
 from fire_sampling.rl.losses import decoupled_ppo_loss, ppo_loss

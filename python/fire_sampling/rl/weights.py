@@ -70,7 +70,7 @@ def sequence_weights(
         # Bounded below for a batch without a token, where it is the logarithm of an empty sum.
         log_sum = log_weight.logsumexp(dim=0).clamp(min=torch.finfo(log_weight.dtype).min)
         log_weight = log_weight - log_sum + drawn.sum().log()
-    return to_float32(log_weight.exp())[:, None] * mask
+    return torch.where(mask, to_float32(log_weight.exp())[:, None], 0.0)
 
 
 def weights_of_tokens(function: str, mask: Tensor, old: Tensor, behaviour: Tensor, cap: float) -> Tensor:

@@ -36,6 +36,19 @@ def test_info_names_versions_instruction_set_cuda_and_the_operators(
     assert lines["torch"] == torch.__version__
 
 
+@pytest.mark.parametrize("arguments", [["info"], ["plan", "--rows", "4", "--vocabulary", "1000"]])
+def test_output_that_a_full_disk_refuses_is_an_error_of_one_line_and_no_traceback(
+    arguments: list[str],
+) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "fire_sampling", *arguments]
+        child = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert child.returncode == 1
+    assert child.stderr == (
+        "python -m fire_sampling: the output cannot be written: No space left on device\n"
+    )
+
+
 def test_the_compiled_part_and_the_package_have_one_version() -> None:
     assert _native.build_info()["version"] == fire_sampling.__version__
 

@@ -130,6 +130,12 @@ def test_drawn_seeds_use_all_64_bits() -> None:
     assert all(56 <= count <= 200 for count in ones)
 
 
+@pytest.mark.parametrize("device", ["xpu" if torch.cuda.is_available() else "cuda", "nonsense"])
+def test_a_device_that_torch_lacks_is_refused_by_name_and_not_by_an_assertion_of_torchs(device: str) -> None:
+    with pytest.raises(RuntimeError, match=rf"^fire_sampling.pack: device is '{device}', expected one that"):
+        fire.pack(SamplingConfig(seed=1), rows=2, device=device)
+
+
 def test_records_lie_on_the_device_asked_for_and_on_the_cpu_otherwise() -> None:
     assert fire.pack(SamplingConfig(seed=1), rows=2, device="meta").device.type == "meta"
     with torch.device("meta"):

@@ -201,6 +201,18 @@ def test_a_nan_on_a_trained_token_is_not_hidden() -> None:
     assert rl.token_weights(mask, old=nan, behaviour=torch.zeros(1, 1), cap=2.0).isnan().all()
 
 
+def test_a_nan_spoils_its_own_sequence_and_a_normalised_batch_and_no_token_outside_the_mask() -> None:
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    old, behaviour = torch.tensor([[math.nan, 0.0, 0.0], [0.0, 0.0, 0.0]]), torch.zeros(2, 3)
+    weights = rl.sequence_weights(mask, old=old, behaviour=behaviour, cap=2.0)
+    torch.testing.assert_close(
+        weights, torch.tensor([[math.nan, math.nan, 0.0], [1.0, 0.0, 0.0]]), equal_nan=True
+    )
+    normalised = rl.sequence_weights(mask, old=old, behaviour=behaviour, cap=2.0, normalise=True)
+    assert torch.equal(normalised.isnan(), mask)
+    assert not normalised[~mask].any()
+
+
 def test_the_loss_can_be_differentiated_twice() -> None:
     policy = torch.tensor([[-0.5, -1.0]], requires_grad=True)
     loss = rl.ppo_loss(

@@ -114,6 +114,27 @@ def test_an_option_without_a_field_is_refused_by_name_rather_than_dropped(
         from_generation_config(generation_config(**fields))
 
 
+# generate of transformers needs more than these to serve them, or has a release that ignores some.
+ASSISTED_OR_GROUPED: list[dict[str, Any]] = [
+    {"prompt_lookup_num_tokens": 3},
+    {"assistant_early_exit": 2},
+    {"num_beam_groups": 2},
+    {"use_mtp": True},
+]
+
+
+@pytest.mark.parametrize("mode", [SAMPLING, GREEDY], ids=str)
+@pytest.mark.parametrize("option", ASSISTED_OR_GROUPED, ids=str)
+def test_a_loop_that_verifies_or_ranks_tokens_is_refused_by_name_rather_than_dropped(
+    option: dict[str, Any], mode: dict[str, Any]
+) -> None:
+    config = generation_config(**mode)
+    (name,) = option
+    setattr(config, name, option[name])
+    with pytest.raises(ValueError, match=f"^{name}: got {option[name]}, expected it unset"):
+        from_generation_config(config)
+
+
 @pytest.mark.parametrize("fields", OFF, ids=str)
 def test_an_option_that_transformers_itself_ignores_is_not_refused(fields: dict[str, Any]) -> None:
     assert not transformers_does_something_else(fields)

@@ -1,6 +1,7 @@
 """The `GenerationConfig` of transformers: what it samples with, and what of it cannot be served."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from transformers import GenerationConfig
@@ -13,18 +14,66 @@ _DEFAULTS = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0}
 
 _ASSISTED = "assisted generation verifies several tokens a step"
 _BEAMS = "beam search ranks sequences instead of drawing them"
+_TOP_H = "it filters between temperature and top-k, which are one pass here"
 
-# What asks generate for another decoding loop: option, when it does, why it cannot be combined.
-_OTHER_MODES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
-    ("num_beams", lambda value: value > 1, _BEAMS),
-    ("num_beam_groups", lambda value: value > 1, _BEAMS),
-    ("constraints", bool, _BEAMS),
-    ("force_words_ids", bool, _BEAMS),
-    ("penalty_alpha", lambda value: value > 0, "contrastive search chooses its tokens by another rule"),
-    ("dola_layers", lambda value: True, "DoLa replaces the logits in a loop of its own"),
-    ("prompt_lookup_num_tokens", bool, _ASSISTED),
-    ("assistant_early_exit", bool, _ASSISTED),
-    ("use_mtp", bool, _ASSISTED),
+
+@dataclass(frozen=True)
+class _Option:
+    """An option of a `GenerationConfig` for which `SamplingConfig` has no field.
+
+    Attributes:
+        name: Its name.
+        is_on: Whether a value, not None, asks for something.
+        why: Why `fire_generate` cannot serve it; None where it can.
+        instead: What to do besides leaving it out.
+        when_sampling: Whether only `do_sample` gives it a meaning.
+        is_heeded: Whether `generate` of transformers would heed it in this config, which asks for it.
+    """
+
+    name: str
+    is_on: Callable[[Any], bool]
+    why: str | None = None
+    instead: str = ""
+    when_sampling: bool = False
+    is_heeded: Callable[[GenerationConfig], bool] = lambda config: True
+
+    def asked_for(self, config: GenerationConfig) -> bool:
+        value = getattr(config, self.name, None)
+        return value is not None and self.is_on(value) and (bool(config.do_sample) or not self.when_sampling)
+
+
+def _is_contrastive(config: GenerationConfig) -> bool:
+    top_k = _DEFAULTS["top_k"] if config.top_k is None else config.top_k
+    return not config.do_sample and bool(top_k > 1)
+
+
+_OPTIONS = (
+    _Option("num_beams", lambda value: value > 1, _BEAMS),
+    _Option("num_beam_groups", lambda value: value > 1, _BEAMS),
+    _Option("constraints", bool, _BEAMS),
+    _Option("force_words_ids", bool, _BEAMS),
+    _Option(
+        "penalty_alpha",
+        lambda value: value > 0,
+        "contrastive search chooses its tokens by another rule",
+        is_heeded=_is_contrastive,
+    ),
+    _Option("dola_layers", lambda value: True, "DoLa replaces the logits in a loop of its own"),
+    _Option("prompt_lookup_num_tokens", bool, _ASSISTED),
+    _Option("assistant_early_exit", bool, _ASSISTED),
+    _Option("use_mtp", bool, _ASSISTED),
+    _Option(
+        "top_h",
+        lambda value: True,
+        _TOP_H,
+        ", or pass a TopHLogitsWarper in logits_processor: it then sees the logits before the temperature",
+        when_sampling=True,
+    ),
+    # Between the filters and the draw: `fire_generate` runs them.
+    _Option("typical_p", lambda value: value < 1, when_sampling=True),
+    _Option("epsilon_cutoff", lambda value: 0 < value < 1, when_sampling=True),
+    _Option("eta_cutoff", lambda value: 0 < value < 1, when_sampling=True),
+    _Option("watermarking_config", lambda value: True),
 )
 
 
@@ -38,16 +87,18 @@ def from_generation_config(generation_config: GenerationConfig) -> SamplingConfi
     Raises:
         TypeError: It is no `GenerationConfig`; a dict of its fields is not one.
         ValueError: The configuration turns on a decoding mode, or a processor behind the filters, that no
-            field expresses: beam or contrastive search, typical_p, a watermark.
+            field expresses: beam or contrastive search, assisted generation, typical_p, a watermark.
     """
     if not hasattr(generation_config, "do_sample"):
         raise TypeError(
             f"generation_config {came(generation_config)}, expected transformers' GenerationConfig"
         )
-    for name, on in _options_without_a_field(generation_config):
-        if on:
-            value = getattr(generation_config, name)
-            raise ValueError(f"{name}: got {value!r}, expected it unset: SamplingConfig cannot express it")
+    for option in _OPTIONS:
+        if option.asked_for(generation_config) and option.is_heeded(generation_config):
+            value = getattr(generation_config, option.name)
+            raise ValueError(
+                f"{option.name}: got {value!r}, expected it unset: SamplingConfig cannot express it"
+            )
     if not generation_config.do_sample:
         return SamplingConfig(temperature=0.0, order="hf", ties="keep_top_k")
     given = {name: getattr(generation_config, name, None) for name in _DEFAULTS}
@@ -62,36 +113,10 @@ def reject_other_modes(config: GenerationConfig) -> None:
 
     Also one that generate itself would not heed: who set it expects something of it.
     """
-    for option, asked_for, why in _OTHER_MODES:
-        value = getattr(config, option, None)
-        if value is not None and asked_for(value):
-            raise ValueError(f"fire_generate: {option}={value!r} is not supported: {why}. Leave it out")
-    if config.do_sample and config.top_h is not None:
-        raise ValueError(
-            f"fire_generate: top_h={config.top_h!r} is not supported: it filters between temperature and "
-            "top-k, which are one pass here. Leave it out, or pass a TopHLogitsWarper in logits_processor: "
-            "it then sees the logits before the temperature"
-        )
-
-
-def _options_without_a_field(generation_config: GenerationConfig) -> tuple[tuple[str, bool], ...]:
-    """Options of a `GenerationConfig`, each with whether `generate` of transformers would heed it."""
-
-    def option(name: str, default: Any = None) -> Any:
-        value = getattr(generation_config, name, None)
-        return default if value is None else value
-
-    sampling = bool(option("do_sample"))
-    contrastive = option("penalty_alpha", 0.0) > 0 and option("top_k", _DEFAULTS["top_k"]) > 1
-    return (
-        ("num_beams", option("num_beams", 1) != 1),
-        ("constraints", option("constraints") is not None),
-        ("force_words_ids", option("force_words_ids") is not None),
-        ("penalty_alpha", not sampling and contrastive),
-        ("dola_layers", option("dola_layers") is not None),
-        ("top_h", sampling and option("top_h") is not None),
-        ("typical_p", sampling and option("typical_p", 1.0) < 1),
-        ("epsilon_cutoff", sampling and 0 < option("epsilon_cutoff", 0.0) < 1),
-        ("eta_cutoff", sampling and 0 < option("eta_cutoff", 0.0) < 1),
-        ("watermarking_config", option("watermarking_config") is not None),
-    )
+    for option in _OPTIONS:
+        if option.why is not None and option.asked_for(config):
+            value = getattr(config, option.name)
+            raise ValueError(
+                f"fire_generate: {option.name}={value!r} is not supported: {option.why}. Leave it "
+                f"out{option.instead}"
+            )
