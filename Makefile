@@ -36,11 +36,12 @@ ifndef FIRE_CUDA_ARCHITECTURES
 export FIRE_CUDA_ARCHITECTURES := $(if $(findstring GPU 0,$(shell nvidia-smi -L 2>/dev/null)),native)
 endif
 
-.PHONY: help demo test check build-tests test-cpp test-counts test-cuda test-gates test-sanitize test-python test-simulated \
+.PHONY: help demo paper test check build-tests test-cpp test-counts test-cuda test-gates test-sanitize test-python test-simulated \
   test-engines test-vllm test-vllm-planted test-rollouts test-evaluate format clean debian-demo debian-test
 
 define HELP
 make demo            a real language model, plain beside FIRE: a table and a picture
+make paper           the paper's tables on tiny models that it teaches: twenty minutes on two cores
 make test            every check that needs no engine: those below, as far as test-simulated
 make check           formatting, ruff, mypy
 make test-cpp        the definition, the CPU backend, the C++ API
@@ -65,6 +66,10 @@ help:
 
 demo: $(STAMPS)/package
 	$(BIN)/python -m examples.demo
+
+# The paper's tables on tiny transformers taught here.
+paper: $(STAMPS)/package
+	$(BIN)/python -m examples.paper
 
 test: check test-cpp test-counts test-cuda test-gates test-sanitize test-python test-simulated
 	@echo

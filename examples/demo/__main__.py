@@ -1,4 +1,4 @@
-"""Asks every prompt, prints the tables, and writes the picture and the raw results."""
+"""Asks every prompt, prints the tables, and writes the pictures and the raw results; then the star graph."""
 
 import argparse
 import dataclasses
@@ -14,16 +14,18 @@ import transformers
 from tqdm import tqdm
 
 import fire_sampling as fire
-from examples.demo import picture, report
+from examples.demo import picture, report, star
 from examples.demo.generation import HOT, MODES, REGULAR, Generator
 from examples.demo.model import ModelUnavailableError, load
 from examples.demo.report import Result
+from examples.demo.star import Star
 from examples.demo.tasks import MOST_PROMPTS, TASKS, Prompt, make_prompts
+from examples.page import fill
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs" / "demo.md"
-BEGIN = "<!-- begin: written by examples/demo --write-docs -->"
-END = "<!-- end: written by examples/demo --write-docs -->"
+# By whether the demo is a quick one.
+STAR_PROMPTS = {True: 50, False: 200}
 
 
 def main() -> int:
@@ -46,17 +48,24 @@ def main() -> int:
     arguments.output.mkdir(parents=True, exist_ok=True)
     image = arguments.output / "demo.png"
     picture.draw(results, image, _model_name(arguments))
+    guessed = star.measure(STAR_PROMPTS[arguments.quick], arguments.seed)
+    print(f"\n{star.table(guessed).text()}")
+    star_image = arguments.output / "demo_star_graph.svg"
+    star.draw(guessed, star_image)
     raw = arguments.output / "demo.json"
     raw.write_text(
-        json.dumps(_record(arguments, results), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        json.dumps(_record(arguments, results, guessed), indent=1, ensure_ascii=False) + "\n",
+        encoding="utf-8",
     )
-    print(f"\nPicture: {image}\nEvery completion: {raw}")
+    print(f"\nPictures: {image}, {star_image}\nEvery completion: {raw}")
     if arguments.write_docs:
         write_docs(
             DOCS,
             image,
             "\n\n".join([report.verdict(results), _settings(arguments), *(t.markdown() for t in tables)]),
         )
+        fill(DOCS, star.MARKER, star.table(guessed).markdown())
+        shutil.copyfile(star_image, DOCS.parent / "images" / star_image.name)
     return 0
 
 
@@ -95,11 +104,7 @@ def write_docs(page: Path, image: Path, text: str) -> None:
     Raises:
         ValueError: the page has no markers.
     """
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{page} has no {BEGIN!r} with {END!r} after it")
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    fill(page, "examples/demo --write-docs", text)
     (page.parent / "images").mkdir(exist_ok=True)
     shutil.copyfile(image, page.parent / "images" / image.name)
 
@@ -157,7 +162,7 @@ def _model_name(arguments: argparse.Namespace) -> str:
     return "SmolLM2-135M-Instruct" if arguments.model is None else str(arguments.model.resolve().name)
 
 
-def _record(arguments: argparse.Namespace, results: list[Result]) -> dict[str, Any]:
+def _record(arguments: argparse.Namespace, results: list[Result], guessed: Star) -> dict[str, Any]:
     return {
         "settings": {
             "model": _model_name(arguments),
@@ -186,6 +191,7 @@ def _record(arguments: argparse.Namespace, results: list[Result]) -> dict[str, A
             }
             for result in results
         ],
+        "star_graph": star.record(guessed),
     }
 
 

@@ -182,10 +182,11 @@ def test_the_picture_is_drawn_for_one_prompt_of_one_completion_and_for_many(tmp_
 def test_the_page_gets_the_tables_between_its_markers_and_nowhere_else(tmp_path: Path) -> None:
     page, image = tmp_path / "page.md", tmp_path / "demo.png"
     image.write_bytes(b"png")
-    page.write_text(f"above\n{command.BEGIN}\nold\n{command.END}\nbelow\n")
+    begin, end = (f"<!-- {edge}: written by examples/demo --write-docs -->" for edge in ("begin", "end"))
+    page.write_text(f"above\n{begin}\nold\n{end}\nbelow\n")
     for _ in range(2):
         command.write_docs(page, image, "new")
-        assert page.read_text() == f"above\n{command.BEGIN}\nnew\n{command.END}\nbelow\n"
+        assert page.read_text() == f"above\n{begin}\nnew\n{end}\nbelow\n"
     assert (tmp_path / "images" / "demo.png").read_bytes() == b"png"
     page.write_text("no markers")
     with pytest.raises(ValueError, match="has no"):
@@ -194,4 +195,5 @@ def test_the_page_gets_the_tables_between_its_markers_and_nowhere_else(tmp_path:
 
 def test_the_page_in_the_docs_has_the_markers() -> None:
     text = command.DOCS.read_text(encoding="utf-8")
-    assert text.index(command.BEGIN) < text.index(command.END)
+    begin, end = (f"<!-- {edge}: written by examples/demo --write-docs -->" for edge in ("begin", "end"))
+    assert text.index(begin) < text.index(end)
