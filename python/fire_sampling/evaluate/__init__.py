@@ -8,5 +8,6 @@ docs/evaluate.md has every option and what the numbers mean. Needs `fire-samplin
 `backends`      what is asked of who draws: `transformers_backend`, `vllm_backend`
 `samples_file`  every sample, written prompt by prompt, and where a run goes on after a kill
 `summary`       pass@k, different answers, first tokens and speed, with paired intervals
+`branch_table`  what every first-token design would give, from one run
 `picture`       the same as one SVG
 """

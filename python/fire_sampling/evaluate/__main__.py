@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import fire_sampling as fire
-from fire_sampling.evaluate import arguments, judges, prompts, summary
+from fire_sampling.evaluate import arguments, branch_table, judges, prompts, summary
 from fire_sampling.evaluate.backends import Drawn
 from fire_sampling.evaluate.packages import EvaluationError, need
 from fire_sampling.evaluate.prompts import Prompt
@@ -26,11 +26,14 @@ def main(given: Sequence[str] | None = None) -> int:
         options = arguments.parse(given)
         configs = arguments.configs(options)
         asked = chosen(read(options), options)
+        if options.branch_table:
+            branch_table.check(options, configs["FIRE"])
         result = run(options, configs, asked)
     except EvaluationError as error:
         print(f"fire_sampling.evaluate: {error}", file=sys.stderr)
         return 1
-    print(f"\n{summary.table(result)}\n\n{options.output / 'result.json'}, {options.output / 'result.svg'}")
+    shown = branch_table.table(result) if options.branch_table else summary.table(result)
+    print(f"\n{shown}\n\n{options.output / 'result.json'}, {options.output / 'result.svg'}")
     return 0
 
 
@@ -67,17 +70,18 @@ def run(
         backend = load(options) if len(file.entries) < len(asked) else None
         with progress_bar(total=len(asked), initial=len(file.entries), unit="prompt") as progress:
             for number in range(len(file.entries), len(asked)):
-                file.add(
-                    one_prompt(backend, asked[number], number, configs, options.samples, options.together)
-                )
+                file.add(one_prompt(backend, asked[number], number, configs, options))
                 progress.set_postfix_str(_so_far(file.entries))
                 progress.update()
     finally:
         file.close()
-    versions = file.entries[-1]["versions"]
-    result = summary.summarise(settings, versions, file.entries)
+    if options.branch_table:
+        result = branch_table.summarise(settings, options, configs["FIRE"], file.entries)
+    else:
+        result = summary.summarise(settings, file.entries[-1]["versions"], file.entries)
     summary.write(options.output / "result.json", result)
-    picture.draw(result, options.output / "result.svg")
+    draw = picture.draw_designs if options.branch_table else picture.draw
+    draw(result, options.output / "result.svg")
     return result
 
 
@@ -103,19 +107,21 @@ def one_prompt(
     prompt: Prompt,
     number: int,
     configs: dict[str, fire.SamplingConfig],
-    samples: int,
-    together: bool,
+    options: argparse.Namespace,
 ) -> Entry:
-    """The samples of the prompt of this number in both ways.
+    """The samples of the prompt of this number in both ways, or its row of the branch table.
 
     Sample i of a prompt has the same seed in both. Apart, the two take turns in going first: whatever else
     the machine does falls on both alike.
     """
+    if options.branch_table:
+        return branch_table.one_prompt(backend, prompt, number, configs["plain"], options)
     ways = list(configs)
-    turns = [ways] if together else [[way] for way in (ways if number % 2 == 0 else ways[::-1])]
+    turns = [ways] if options.together else [[way] for way in (ways if number % 2 == 0 else ways[::-1])]
+    first_row = number * options.samples
     arms: dict[str, Any] = {}
     for turn in turns:
-        drawn = backend.draw(prompt, [configs[way] for way in turn], samples, number * samples)
+        drawn = backend.draw(prompt, [configs[way] for way in turn], options.samples, first_row)
         arms.update({way: _arm(prompt, one) for way, one in zip(turn, drawn, strict=True)})
     return {
         "name": prompt.name,
@@ -148,6 +154,9 @@ def fingerprint(asked: Sequence[Prompt]) -> str:
 
 def _so_far(entries: Sequence[Entry]) -> str:
     shares = []
+    if "arms" not in entries[-1]:
+        plain = [one for entry in entries for one in entry["plain"]]
+        return f"pass@1 plain {sum(plain) / len(plain):.3f}"
     for way in summary.ARMS:
         correct = [one for entry in entries for one in entry["arms"][way]["correct"]]
         shares.append(f"{way} {sum(correct) / len(correct):.3f}")

@@ -15,6 +15,10 @@ from fire_sampling.evaluate.packages import EvaluationError
 from fire_sampling.metrics import powers_of_two
 
 _REGULAR = ("temperature", "top_k", "top_p", "min_p")
+LEAST = {
+    **{"samples": 1, "limit": 1, "skip": 0, "max_new_tokens": 1, "batch": 1},
+    **{"first_tokens": 1, "continuations": 1},
+}
 _HOT = ("hot_temperature", "hot_top_k", "hot_top_p", "hot_min_p", "hot_begin", "hot_steps")
 
 
@@ -26,7 +30,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """
     parser = _parser()
     options = parser.parse_args(arguments)
-    for name, least in (("samples", 1), ("limit", 1), ("skip", 0), ("max_new_tokens", 1), ("batch", 1)):
+    for name, least in LEAST.items():
         value = getattr(options, name)
         if value is not None and value < least:
             raise EvaluationError(f"--{name.replace('_', '-')}: got {value}, expected at least {least}")
@@ -77,7 +81,15 @@ def settings(options: argparse.Namespace, hot: fire.SamplingConfig) -> dict[str,
         "seed": options.seed,
         "dtype": options.dtype,
         **{name: full[name] for name in (*_REGULAR, *_HOT)},
+        **_table(options),
     }
+
+
+def _table(options: argparse.Namespace) -> dict[str, Any]:
+    """What only a branch table depends on."""
+    if not options.branch_table:
+        return {}
+    return {"branch_table": [options.first_tokens, options.continuations]}
 
 
 def _engine(options: argparse.Namespace) -> dict[str, Any]:
@@ -139,6 +151,14 @@ def _parser() -> argparse.ArgumentParser:
     sampling.add_argument("--hot-begin", type=int, default=0, help="the first hot step")
     sampling.add_argument("--hot-steps", type=int, default=1, help="how many are hot")
     sampling.add_argument("--seed", type=int, default=0)
+    table = parser.add_argument_group("to choose a design before paying for it")
+    table.add_argument(
+        "--branch-table",
+        action="store_true",
+        help="predict every design from answers by first token",
+    )
+    table.add_argument("--first-tokens", type=int, default=16, help="the most probable ones of each prompt")
+    table.add_argument("--continuations", type=int, default=8, help="answers begun by each of them")
     output = parser.add_argument_group("results")
     output.add_argument("--output", type=Path, default=Path("evaluation"), help="folder for the three files")
     output.add_argument("--resume", action="store_true", help="go on with the samples that are there")

@@ -57,6 +57,45 @@ def draw(result: dict[str, Any], path: Path) -> None:
         figure.savefig(path, metadata={"Date": None})
 
 
+def draw_designs(result: dict[str, Any], path: Path) -> None:
+    """Writes a branch table as SVG: what each design is predicted to add to plain, a panel a pass@k."""
+    settings = result["settings"]
+    temperatures = sorted({line["hot_temperature"] for line in result["designs"]})
+    with matplotlib.rc_context(_RC):
+        ks = settings["pass_at"]
+        figure = Figure(figsize=(6.6, 1.2 + 2.4 * len(ks)), layout="constrained")
+        FigureCanvasSVG(figure)
+        for axes, k in zip(figure.subplots(len(ks), 1, squeeze=False)[:, 0], ks, strict=True):
+            axes.axhline(0, color="#334", linewidth=1)
+            for place, temperature in enumerate(temperatures):
+                lines = [line for line in result["designs"] if line["hot_temperature"] == temperature]
+                found = [line[f"pass@{k}, design - plain"] for line in lines]
+                # Beside each other, or the bars of one would hide those of the next.
+                at = [line["hot_top_k"] * 1.05 ** (place - (len(temperatures) - 1) / 2) for line in lines]
+                color = matplotlib.colormaps["plasma"](0.1 + 0.75 * place / max(1, len(temperatures) - 1))
+                axes.vlines(at, [one["low"] for one in found], [one["high"] for one in found], color=color)
+                axes.plot(
+                    at, [one["mean"] for one in found], "o-", color=color, label=f"hot T {temperature:g}"
+                )
+            _along_k(axes, sorted({line["hot_top_k"] for line in result["designs"]}))
+            axes.set_title(f"pass@{k}, predicted, design − plain", loc="left", fontsize=12)
+        axes.set_xlabel("hot top-k")
+        handles, labels = axes.get_legend_handles_labels()
+        counts = f"{result['prompts']} prompts, {settings['samples']} plain samples each"
+        figure.legend(
+            handles,
+            labels,
+            title=f"{settings['title']}\n{counts}",
+            title_fontsize=12,
+            loc="outside upper center",
+            ncols=4,
+            fontsize=10,
+            frameon=False,
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Date": None})
+
+
 def _curves(axes: Axes, result: dict[str, Any], prefix: str) -> None:
     ks = result["settings"]["pass_at"]
     for arm in ARMS:

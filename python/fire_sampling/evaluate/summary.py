@@ -54,7 +54,7 @@ def summarise(settings: dict[str, Any], versions: dict[str, str], entries: Seque
         "prompts": len(entries),
         **{arm: {**_intervals(values[arm]), "speed": _speed(arms[arm])} for arm in ARMS},
         "FIRE - plain": {
-            name: _rounded(paired_bootstrap(values[plain][name], values[hot][name])) for name in computed
+            name: rounded(paired_bootstrap(values[plain][name], values[hot][name])) for name in computed
         },
         "by prompt": [_one(entry) for entry in entries],
     }
@@ -100,12 +100,13 @@ def interval_text(interval: dict[str, float]) -> str:
     return f"{mean} [{low}, {high}]"
 
 
-def _intervals(values: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    return {name: _rounded(mean_interval(of)) for name, of in values.items()}
-
-
-def _rounded(interval: Interval) -> dict[str, float]:
+def rounded(interval: Interval) -> dict[str, float]:
+    """An interval for a result."""
     return {name: round(value, 6) for name, value in interval._asdict().items()}
+
+
+def _intervals(values: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    return {name: rounded(mean_interval(of)) for name, of in values.items()}
 
 
 def _speed(arms: Sequence[Arm]) -> dict[str, float]:

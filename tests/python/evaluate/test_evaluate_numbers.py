@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,11 +126,15 @@ class Scripted:
         return [Drawn(self.completions, 1.0) for _ in configs]
 
 
+def options(together: bool = False) -> argparse.Namespace:
+    return argparse.Namespace(samples=2, together=together, branch_table=False)
+
+
 def test_an_answer_that_was_cut_off_is_wrong_and_no_answer_whatever_its_last_number_is() -> None:
     backend = Scripted([Completion(5, 3, "so 7", True), Completion(5, 9, "so 7 plus", False)])
     prompt = Prompt("p", "?", "7", named("number")({"answer": "7"}))
     ways = {"plain": fire.SamplingConfig(hot_steps=0), "FIRE": fire.SamplingConfig()}
-    entry = one_prompt(backend, prompt, 3, ways, samples=2, together=False)
+    entry = one_prompt(backend, prompt, 3, ways, options())
     assert entry["arms"]["plain"]["correct"] == [1, 0]
     assert entry["arms"]["plain"]["answers"] == ["7", None]
     assert entry["arms"]["plain"]["texts"] == ["so 7", "so 7 plus"], "it stays in the file for a reader"
@@ -140,7 +145,7 @@ def test_both_ways_draw_with_the_same_seeds_and_take_turns_in_going_first() -> N
     prompt = Prompt("p", "?", "7", lambda text: Judgement(text, True))
     ways = {"plain": fire.SamplingConfig(hot_steps=0), "FIRE": fire.SamplingConfig()}
     for number, together in ((0, False), (1, False), (2, True)):
-        entry = one_prompt(backend, prompt, number, ways, samples=2, together=together)
+        entry = one_prompt(backend, prompt, number, ways, options(together))
         assert list(entry["arms"]) == ["plain", "FIRE"]
     assert backend.calls == [([0], 0), ([1], 0), ([1], 2), ([0], 2), ([0, 1], 4)]
 
