@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,11 @@ def pack_records(
             "each becomes one record, its seed as it is"
         )
     return _unspread(config, draw_seeds)
+
+
+def seed_of(name: str) -> int:
+    """64 bits that a name alone decides, such as a request's id: the same on every rank, in every order."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
 def require_configs(name: str, config: Any, expected: str) -> None:

@@ -7,7 +7,6 @@ import asyncio
 import copy
 import importlib.metadata
 import itertools
-import json
 import logging
 import os
 import shlex
@@ -24,9 +23,10 @@ from hydra.utils import instantiate
 from installed_sources import extracted, file_of
 from pages import blocks
 
-from fire_sampling.integrations import sglang, vllm
+from fire_sampling.integrations import sglang
 from fire_sampling.integrations.sglang import requests as sglang_requests
 from fire_sampling.integrations.vllm import requests as vllm_requests
+from fire_sampling_vllm import switch
 
 PAGE = "docs/training.md"
 
@@ -61,18 +61,6 @@ def test_verls_own_files_take_the_settings_on_the_page(engine: str) -> None:
     assert config.algorithm.rollout_correction.bypass_mode is False
 
 
-def test_verl_names_the_logits_processor_to_vllm_on_its_command_line() -> None:
-    kwargs = instantiate(composed("vllm").actor_rollout_ref.rollout.engine_kwargs, _convert_="partial")
-    cli = extracted(
-        "verl", "verl/workers/rollout/vllm_rollout/utils.py", {"build_cli_args_from_config"}, json=json
-    )
-    words = cli["build_cli_args_from_config"](kwargs["vllm"])
-    assert words[0] == "--logits_processors"
-    (name,) = words[1:]
-    module, _, attribute = name.partition(":")
-    assert (module, attribute) == (vllm.__name__, "FireLogitsProcessor")
-
-
 def test_verl_names_the_backend_to_sglang() -> None:
     kwargs = instantiate(composed("sglang").actor_rollout_ref.rollout.engine_kwargs, _convert_="partial")
     assert kwargs["sglang"] == {"sampling_backend": sglang.BACKEND}
@@ -86,11 +74,13 @@ def test_the_defaults_on_the_page_are_ones_that_the_engines_take(
         line
         for block in blocks(PAGE, "sh", containing=variable)
         for line in block.splitlines()
-        if line.startswith(f"export {variable}=")
+        if line.startswith("export ") and f"{variable}=" in line
     }
-    name, _, text = shlex.split(line)[1].partition("=")
-    monkeypatch.setenv(name, text)
-    (keys,) = (each.HOT_KEYS for each in (vllm_requests, sglang_requests) if each.HOT_KEYS.variable == name)
+    for word in shlex.split(line)[1:]:
+        name, _, text = word.partition("=")
+        monkeypatch.setenv(name, text)
+    keys = {each.HOT_KEYS.variable: each.HOT_KEYS for each in (vllm_requests, sglang_requests)}[variable]
+    assert switch.asked() == (variable == switch.DEFAULT)
     settings = keys.default()
     assert settings is not None
     assert (settings.phase.hot_temperature, settings.phase.hot_top_k) == (30.0, 16)
@@ -110,6 +100,7 @@ class Engine:
 
     def __init__(self, arguments: dict[str, Any]) -> None:
         self.arguments = arguments
+        self.is_asked_for_fire = switch.asked()
         self.asked: list[Any] = []
         self.answer: dict[str, Any] = {}
 
@@ -146,6 +137,7 @@ def openrlhf_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
         monkeypatch.setitem(sys.modules, name, module)
     for variable in ("RAY_ADDRESS", "VLLM_ALLOW_INSECURE_SERIALIZATION"):  # the actor sets them
         monkeypatch.setenv(variable, "1")
+    monkeypatch.setenv(switch.SWITCH, "0")  # the agent sets it
     actor = extracted(
         "openrlhf",
         "openrlhf/trainer/ray/vllm_engine.py",
@@ -157,7 +149,7 @@ def openrlhf_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
         vllm=modules["vllm"],
         **agents,
     )["RolloutRayActor"]
-    (program,) = blocks(PAGE, "py", containing="import functools\nimport vllm\n")
+    (program,) = blocks(PAGE, "py", containing="SingleTurnAgentExecutor")
     (tmp_path / "reward_func.py").write_text(
         "def reward_func(queries, prompts, labels): return {'rewards': [3.0]}\n"
     )
@@ -186,11 +178,10 @@ def openrlhf_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
     return asyncio.run(sample())
 
 
-def test_the_agent_on_the_page_names_the_logits_processor_to_openrlhfs_engine(
+def test_the_agent_on_the_page_switches_fire_on_before_openrlhf_makes_its_engine(
     openrlhf_engine: Engine,
 ) -> None:
-    (name,) = openrlhf_engine.arguments["logits_processors"]
-    assert name == f"{vllm.__name__}:FireLogitsProcessor"
+    assert openrlhf_engine.is_asked_for_fire
     assert openrlhf_engine.arguments["model"] == "model"
 
 

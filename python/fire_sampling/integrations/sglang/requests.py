@@ -6,7 +6,6 @@ SGLang carries `custom_params` to its scheduler unread. Nothing here imports SGL
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ import torch
 from fire_sampling.config import SamplingConfig
 from fire_sampling.integrations.hot_keys import FireSettings, HotKeys, refusal_of_greedy
 from fire_sampling.integrations.sglang import DEFAULT, logger
-from fire_sampling.packing import pack
+from fire_sampling.packing import pack, seed_of
 
 HOT_KEYS = HotKeys(DEFAULT, after=False)
 
@@ -76,8 +75,7 @@ class Recorder:
             settings = None
         seed = params.sampling_seed
         if seed is None:
-            digest = hashlib.blake2b(f"{self._seed}/{request.rid}".encode(), digest_size=8).digest()
-            seed = int.from_bytes(digest, "little")
+            seed = seed_of(f"{self._seed}/{request.rid}")
         return config_of(params, settings).replace(seed=seed)
 
 

@@ -6,7 +6,6 @@ anew at each replay, and every sequence of a batch may have settings, a seed and
 """
 
 import copy
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +23,7 @@ from fire_sampling.config import RECORD_WORDS, SEED_WORDS, SamplingConfig
 from fire_sampling.functional import process_logits, sample
 from fire_sampling.integrations.transformers.draw import hot_window, warn_if_never_hot
 from fire_sampling.integrations.transformers.warpers import merge, take_apart
-from fire_sampling.packing import pack
+from fire_sampling.packing import pack, seed_of
 
 _ROWS = RECORD_WORDS + 1  # a record, and the step
 
@@ -109,8 +108,7 @@ class FireProcessorList(ContinuousBatchingLogitsProcessorList):
             records = fire_sampling.numpy.pack([config])
         else:
             # Of the id alone: neither the order of arrival nor the batch decides what a request draws with.
-            digest = hashlib.blake2b(state.request_id.encode(), digest_size=8).digest()
-            records = fire_sampling.numpy.pack(config, 1, first_row=int.from_bytes(digest, "little") >> 1)
+            records = fire_sampling.numpy.pack(config, 1, first_row=seed_of(state.request_id) >> 1)
         words: npt.NDArray[np.int32] = records[0].view(np.int32)
         return words
 

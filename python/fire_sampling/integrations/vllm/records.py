@@ -60,7 +60,8 @@ class Recorder:
         """int32 [16].
 
         Without a seed in `config`, one that Philox derives from the engine's and the number of seedless
-        requests before it. Every tensor-parallel rank is given the same requests in the same order.
+        requests before it: no processor is shown a request's id. Every tensor-parallel rank is given the same
+        requests in the same order.
         """
         if config.seed is not None:
             packed = fire_sampling.numpy.pack([config])
