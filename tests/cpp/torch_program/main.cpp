@@ -1,5 +1,5 @@
 // A program with libtorch and no Python: loads the operators' shared object, samples through torch's dispatcher and
-// prints the tokens. tests/python/operators/test_torch_program.py builds it and compares them with the Python operator's.
+// prints the tokens, which tests/python/operators/test_torch_program.py compares with the Python operator's.
 //
 // Usage: torch_program OBJECT ROWS VOCABULARY
 #include <ATen/ATen.h>
