@@ -39,10 +39,32 @@ filter_list:
 metric_list:
   - metric: exact_match
 """
+_REPEATED = """
+repeats: 6
+generation_kwargs:
+  until: {stops}
+filter_list:
+  - name: all
+    filter:
+      - function: custom
+        filter_fn: !function keep_all.keep_all
+metric_list:
+  - metric: !function keep_all.count
+    aggregation: mean
+    higher_is_better: true
+"""
+_KEEP_ALL = """
+def keep_all(resps, docs):
+    return [list(answers) for answers in resps]
+
+
+def count(references, predictions):
+    return {"answers": len(predictions[0]), "right": sum(references[0] in text for text in predictions[0])}
+"""
 
 
 def write(folder: Path) -> Path:
-    """`digits`, which generates, and `ranked`, which does not; the folder."""
+    """`digits` and `repeated`, which generate, and `ranked`, which does not; the folder."""
     documents = [{"question": question, "answer": answer} for question, answer in ANSWERS.items()]
     (folder / "documents.jsonl").write_text("".join(json.dumps(one) + "\n" for one in documents))
     more = _GENERATES.format(stops=json.dumps(STOPS))
@@ -51,4 +73,8 @@ def write(folder: Path) -> Path:
     more = 'doc_to_choice: ["7", "4"]\nmetric_list:\n  - metric: acc\n'
     ranked = {"type": "multiple_choice", "target": "0", "more": more}
     (folder / "ranked.yaml").write_text(_TASK.format(name="ranked", folder=folder, **ranked))
+    (folder / "keep_all.py").write_text(_KEEP_ALL)
+    more = _REPEATED.format(stops=json.dumps(STOPS))
+    repeated = {"type": "generate_until", "target": '"{{answer}}"', "more": more}
+    (folder / "repeated.yaml").write_text(_TASK.format(name="repeated", folder=folder, **repeated))
     return folder

@@ -12,6 +12,7 @@ import pytest
 import tiny_models
 import torch
 from evaluations import SMALL, evaluate, samples, write_model, write_prompts
+from pages import blocks
 from tiny_models import one_thread  # noqa: F401
 
 import fire_sampling as fire
@@ -150,3 +151,15 @@ def test_a_string_that_ends_an_answer_is_no_part_of_it_and_the_row_leaves_the_ba
         if stop in with_it.text:
             assert without.ended
             assert without.tokens == len(without.text) + len(stop)
+
+
+def test_the_pages_file_for_evalplus_has_a_line_a_sample(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = blocks("docs/evaluate.md", "python", '"solution"')
+    (tmp_path / "evaluation").symlink_to(whole / "out")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "docs/evaluate.md", "exec"), {})
+    lines = [json.loads(line) for line in (tmp_path / "FIRE.jsonl").open()]
+    assert [line["task_id"] for line in lines] == [f"p{n}" for n in range(4) for _ in range(6)]
+    assert lines[0]["solution"] == samples(whole / "out")[1]["arms"]["FIRE"]["texts"][0]
