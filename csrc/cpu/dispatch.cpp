@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "cpu/row.h"
+#include "cpu/row_table.h"
 
 namespace fire::cpu {
 namespace {

@@ -1,14 +1,14 @@
 // A row, from its logits to its kept set: what every operator begins with.
 //
 //   1. KeptRow        reads the row once: its maximum, and whether anything is left to draw
-//   2. Selector       finds the kept set: of a list of candidates where they suffice, else of the row itself
+//   2. KeptSetFinder  finds the kept set: of a list of candidates where they suffice, else of the row itself
 //   3. only(), Rule() say what is kept
 #pragma once
 
 #include <optional>
 
-#include "cpu/row.h"
-#include "cpu/selection.h"
+#include "cpu/kept_set.h"
+#include "cpu/row_table.h"
 
 namespace fire::cpu::FIRE_ISA {
 
@@ -26,10 +26,10 @@ class KeptRow {
         phase_(phase),
         maximum_(request.has_nan ? FindMaxima<true>(row_, workspace, &has_nan_)
                                  : FindMaxima<false>(row_, workspace, &has_nan_)) {
-    if (NeedsDraw()) selection_ = selector_.emplace(row_, phase_, maximum_, workspace).Select(request.mass);
+    if (NeedsDraw()) kept_set_ = finder_.emplace(row_, phase_, maximum_, workspace).Find(request.mass);
     if (decided()) only_ = AllMasked() ? 0 : FirstEqual(row_, workspace, maximum_);
   }
-  KeptRow(const KeptRow&) = delete;  // the selector refers to the members
+  KeptRow(const KeptRow&) = delete;  // the finder refers to the members
   KeptRow& operator=(const KeptRow&) = delete;
 
   const Row<T>& row() const { return row_; }
@@ -39,14 +39,14 @@ class KeptRow {
   bool HasInfinity() const { return maximum_ > definition::kFloatMax; }
   bool has_nan() const { return has_nan_; }
   // True where one token is certain: only().
-  bool decided() const { return selection_.decided; }
+  bool decided() const { return kept_set_.decided; }
   uint32_t only() const { return only_; }
 
   // Of a row that is not decided.
-  const Selection& selection() const { return selection_; }
-  KeptRule Rule() const { return selector_->Rule(selection_); }
-  const WeightScale& scale() const { return selector_->scale(); }
-  const VectorScale& vector_scale() const { return selector_->vector_scale(); }
+  const KeptSet& kept_set() const { return kept_set_; }
+  KeptRule Rule() const { return finder_->Rule(kept_set_); }
+  const WeightScale& scale() const { return finder_->scale(); }
+  const VectorScale& vector_scale() const { return finder_->vector_scale(); }
 
   bool Holds(int64_t token) const {
     if (token < 0 || token >= static_cast<int64_t>(row_.size)) return false;
@@ -63,8 +63,8 @@ class KeptRow {
   Phase phase_;
   bool has_nan_ = false;
   float maximum_;
-  std::optional<Selector<T>> selector_;  // of a row that needs a draw
-  Selection selection_;
+  std::optional<KeptSetFinder<T>> finder_;  // of a row that needs a draw
+  KeptSet kept_set_;
   uint32_t only_ = 0;
 };
 

@@ -1,78 +1,15 @@
 // The passes over a row: everything that touches all of its logits, each once.
 //
-// A row is cut into strips (workspace.h). The first pass keeps the largest logit of each strip and lane, which later
-// passes use to skip strips that cannot matter.
+// The first pass keeps the largest logit of each strip and lane, which later passes use to skip strips that cannot
+// matter.
 #pragma once
 
-#include <type_traits>
-
-#include "cpu/workspace.h"
+#include "cpu/row.h"
 #include "definition/kept_rule.h"
 
 namespace fire::cpu::FIRE_ISA {
 
 using definition::KeptRule;
-using definition::Key;
-using definition::KeyToFloat;
-
-inline constexpr float kMasked = -__builtin_inff();
-inline constexpr float kLowestFinite = -definition::kFloatMax;
-
-template <typename T>
-inline float ValueAt(const T* row, uint32_t index) {
-  if constexpr (sizeof(T) == 4) {
-    float value;
-    memcpy(&value, row + index, sizeof value);
-    return value;
-  } else {
-    T half;
-    memcpy(&half, row + index, sizeof half);
-    if constexpr (std::is_same_v<T, BFloat16>)
-      return definition::BitsToFloat(definition::BFloat16ToFloatBits(half.bits));
-    else
-      return definition::BitsToFloat(definition::Float16ToFloatBits(half.bits));
-  }
-}
-
-// Fewer than sixteen logits, the missing lanes −inf: never kept, weight 0.
-template <typename T>
-inline Floats LoadPartial(const T* p, uint32_t count) {
-  alignas(64) float lanes[kLanes];
-  for (uint32_t i = 0; i < kLanes; ++i) lanes[i] = i < count ? ValueAt(p, i) : kMasked;
-  return Load(lanes);
-}
-
-// A row and the way it is cut.
-template <typename T>
-struct Row {
-  const T* logits;
-  uint32_t size;
-  uint32_t strip_size;
-  uint32_t strips;
-
-  Row(const T* logits_in, uint32_t size_in)
-      : logits(logits_in), size(size_in), strip_size(StripSize(size_in)), strips((size_in - 1) / strip_size + 1) {}
-
-  uint32_t StripEnd(uint32_t strip) const {
-    const uint32_t end = (strip + 1) * strip_size;
-    return end < size ? end : size;
-  }
-
-  // Sixteen logits from `id` on; lanes past the end of the row are −inf.
-  Floats Group(uint32_t id) const {
-    return id + kLanes <= size ? Load(logits + id) : LoadPartial(logits + id, size - id);
-  }
-
-  // Calls visit(first id, sixteen logits) over one strip, in id order.
-  template <typename Visit>
-  void ForGroups(uint32_t strip, const Visit& visit) const {
-    const uint32_t end = StripEnd(strip);
-    uint32_t i = strip * strip_size;
-#pragma GCC unroll 4
-    for (; i + kLanes <= end; i += kLanes) visit(i, Load(logits + i));
-    if (i < end) visit(i, LoadPartial(logits + i, end - i));
-  }
-};
 
 // One read of the row: fills lane_maxima and returns the largest logit; NaN counts as −inf.
 template <bool kDetectNan, typename T>
@@ -236,38 +173,6 @@ inline uint64_t RankAndMass(const Row<T>& row, float value, const VectorScale& s
     row.ForGroups(strip, [&](uint32_t, Floats x) { Count(counts, AtLeast(x, least)); });  // still in the first cache
   }
   return Total(counts);
-}
-
-// Appends every token with a logit in [low, high] and at least `min_weight` to the candidate list, by ascending id.
-// Returns how many, or more than kMaxCandidates where they do not fit.
-template <typename T>
-inline uint32_t Collect(const Row<T>& row, float low, float high, uint64_t min_weight, const VectorScale& scale,
-                        Workspace& workspace) {
-  constexpr uint32_t kGroupsAtOnce = 64;
-  const Floats least = Broadcast(low), most = Broadcast(high);
-  uint32_t count = 0;
-  for (uint32_t strip = 0; strip < row.strips; ++strip) {
-    if (Bits(AtLeast(Load(workspace.lane_maxima + strip * kLanes), least)) == 0) continue;
-    const uint32_t strip_end = row.StripEnd(strip);
-    for (uint32_t begin = strip * row.strip_size; begin < strip_end; begin += kGroupsAtOnce * kLanes) {
-      // First which groups have a hit, without branches: where they fall is past predicting.
-      const uint32_t end = begin + kGroupsAtOnce * kLanes < strip_end ? begin + kGroupsAtOnce * kLanes : strip_end;
-      uint64_t hits = 0;
-      uint32_t group = 0, id = begin;
-      for (; id + kLanes <= end; id += kLanes, ++group)
-        hits |= static_cast<uint64_t>(Bits(AtLeast(Load(row.logits + id), least)) != 0) << group;
-      if (id < end) hits |= uint64_t{1} << group;
-      for (; hits != 0; hits &= hits - 1) {
-        const uint32_t first = begin + static_cast<uint32_t>(__builtin_ctzll(hits)) * kLanes;
-        const Floats x = row.Group(first);
-        Mask mask = And(AtLeast(x, least), AtLeast(most, x));
-        if (min_weight != 0) mask = And(mask, WeightAtLeast(WeightsOf(x, scale), min_weight));
-        if (static_cast<uint32_t>(__builtin_popcount(Bits(mask))) > kMaxCandidates - count) return kMaxCandidates + 1;
-        count += Compress(workspace.candidate_logit + count, workspace.candidate_id + count, x, first, mask);
-      }
-    }
-  }
-  return count;
 }
 
 }  // namespace fire::cpu::FIRE_ISA

@@ -1,49 +1,73 @@
-// What the CPU backend does with one row. The functions are compiled once per instruction set, and the set is
-// chosen once, at the first call.
+// A row as the passes read it: its logits in groups of sixteen, cut into strips (workspace.h).
 #pragma once
 
-#include <cstdint>
-#include <vector>
+#include <type_traits>
 
 #include "cpu/workspace.h"
-#include "definition/row_sample.h"
-#include "fire/sampling.h"
+#include "definition/order.h"
 
-namespace fire::cpu {
+namespace fire::cpu::FIRE_ISA {
 
-// One row with everything that rules it.
-struct RowTask {
-  const void* logits;
-  LogitsType logits_type;
-  uint32_t vocabulary;
-  int64_t step;
-  Record record;
+using definition::Key;
+using definition::KeyToFloat;
+
+inline constexpr float kMasked = -__builtin_inff();
+inline constexpr float kLowestFinite = -definition::kFloatMax;
+
+template <typename T>
+inline float ValueAt(const T* row, uint32_t index) {
+  if constexpr (sizeof(T) == 4) {
+    float value;
+    memcpy(&value, row + index, sizeof value);
+    return value;
+  } else {
+    T half;
+    memcpy(&half, row + index, sizeof half);
+    if constexpr (std::is_same_v<T, BFloat16>)
+      return definition::BitsToFloat(definition::BFloat16ToFloatBits(half.bits));
+    else
+      return definition::BitsToFloat(definition::Float16ToFloatBits(half.bits));
+  }
+}
+
+// Fewer than sixteen logits, the missing lanes −inf: never kept, weight 0.
+template <typename T>
+inline Floats LoadPartial(const T* p, uint32_t count) {
+  alignas(64) float lanes[kLanes];
+  for (uint32_t i = 0; i < kLanes; ++i) lanes[i] = i < count ? ValueAt(p, i) : kMasked;
+  return Load(lanes);
+}
+
+// A row and the way it is cut.
+template <typename T>
+struct Row {
+  const T* logits;
+  uint32_t size;
+  uint32_t strip_size;
+  uint32_t strips;
+
+  Row(const T* logits_in, uint32_t size_in)
+      : logits(logits_in), size(size_in), strip_size(StripSize(size_in)), strips((size_in - 1) / strip_size + 1) {}
+
+  uint32_t StripEnd(uint32_t strip) const {
+    const uint32_t end = (strip + 1) * strip_size;
+    return end < size ? end : size;
+  }
+
+  // Sixteen logits from `id` on; lanes past the end of the row are −inf.
+  Floats Group(uint32_t id) const {
+    return id + kLanes <= size ? Load(logits + id) : LoadPartial(logits + id, size - id);
+  }
+
+  // Calls visit(first id, sixteen logits) over one strip, in id order.
+  template <typename Visit>
+  void ForGroups(uint32_t strip, const Visit& visit) const {
+    const uint32_t end = StripEnd(strip);
+    uint32_t i = strip * strip_size;
+#pragma GCC unroll 4
+    for (; i + kLanes <= end; i += kLanes) visit(i, Load(logits + i));
+    if (i < end) visit(i, LoadPartial(logits + i, end - i));
+  }
 };
 
-struct SampleRequest {
-  bool reference;          // ref_logprob and rank are wanted
-  bool logprob_or_counts;  // others than those and the token are
-};
-
-struct RowFunctions {
-  const char* name;
-  RowSample (*sample)(const RowTask& task, const SampleRequest& request, Workspace& workspace);
-  void (*process_logits)(const RowTask& task, float* out, Workspace& workspace);
-  void (*heat_logits)(const RowTask& task, float* logits, Workspace& workspace);
-  float (*log_prob)(const RowTask& task, int64_t token, Workspace& workspace);
-  // `grad_logits` is of the task's own type.
-  void (*log_prob_backward)(const RowTask& task, int64_t token, float grad, void* grad_logits, Workspace& workspace);
-};
-
-extern const RowFunctions kBaselineRowFunctions;
-extern const RowFunctions kAvx2RowFunctions;
-extern const RowFunctions kAvx512RowFunctions;
-
-// Those that this processor runs, the best first.
-std::vector<const RowFunctions*> RunnableRowFunctions();
-
-// The best of them, or the one that the environment variable FIRE_CPU names (baseline, avx2, avx512).
-// Throws std::runtime_error where that is unknown or does not run here.
-const RowFunctions& ChosenRowFunctions();
-
-}  // namespace fire::cpu
+}  // namespace fire::cpu::FIRE_ISA

@@ -6,7 +6,7 @@
 
 #include "batch_checks.h"
 #include "cpu/float_environment.h"
-#include "cpu/row.h"
+#include "cpu/row_table.h"
 #include "cpu/thread_pool.h"
 #include "definition/batch.h"
 #include "definition/philox.h"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "cpu/row.h"
+#include "cpu/row_table.h"
 #include "test_support.h"
 
 namespace fire::test {

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "cpu/row.h"
+#include "cpu/row_table.h"
 #include "definition/bits.h"
 #include "test_support.h"
 

@@ -5,7 +5,7 @@
 // nucleus, k in the thousands, ties without end) the kept set stays a rule over the row.
 #pragma once
 
-#include "cpu/threshold.h"
+#include "cpu/candidates.h"
 #include "definition/filter.h"
 
 namespace fire::cpu::FIRE_ISA {
@@ -15,7 +15,7 @@ using definition::WeightScale;
 
 // Nothing is drawn when `decided`, as long as nothing is selected. Else the kept set is the candidate list when
 // `listed`, and when not what `rule` keeps, with the mass of each strip in strip_mass.
-struct Selection {
+struct KeptSet {
   bool decided = true;
   bool listed = false;
   uint32_t count = 0;  // of the list
@@ -24,9 +24,9 @@ struct Selection {
 };
 
 template <typename T>
-class Selector {
+class KeptSetFinder {
  public:
-  Selector(const Row<T>& row, const Phase& phase, float maximum, Workspace& workspace)
+  KeptSetFinder(const Row<T>& row, const Phase& phase, float maximum, Workspace& workspace)
       : row_(row),
         phase_(phase),
         maximum_(maximum),
@@ -40,8 +40,8 @@ class Selector {
   const VectorScale& vector_scale() const { return vector_scale_; }
 
   // The maximum must be finite and the phase not greedy. Without `weighs` the selection has no mass.
-  Selection Select(bool weighs) {
-    Selection out;
+  KeptSet Find(bool weighs) {
+    KeptSet out;
     const uint64_t weight_of_maximum = definition::WeightOfMaximum(row_.size);
     min_weight_ = definition::MinPThreshold(phase_.min_p, weight_of_maximum);
     out.decided = min_weight_ > weight_of_maximum;
@@ -61,7 +61,7 @@ class Selector {
   }
 
   // The kept set as a rule over the row, whichever way it was found.
-  KeptRule Rule(const Selection& selection) const { return selection.listed ? RuleOfList() : selection.rule; }
+  KeptRule Rule(const KeptSet& found) const { return found.listed ? RuleOfList() : found.rule; }
 
  private:
   uint64_t MassOf(const KeptRule& rule) {

@@ -2,7 +2,7 @@
 // in the candidate list by bisection over keys; in a whole row by histograms that narrow to a list.
 #pragma once
 
-#include "cpu/passes.h"
+#include "cpu/candidate_list.h"
 
 namespace fire::cpu::FIRE_ISA {
 
@@ -22,85 +22,6 @@ inline float BisectKeys(float low, float high, const Reaches& reaches) {
     }
   }
   return KeyToFloat(low_key);
-}
-
-inline uint64_t CountAtLeast(const float* logits, uint32_t count, float threshold) {
-  const Floats least = Broadcast(threshold);
-  Counts counts;
-  for (uint32_t i = 0; i < count; i += kLanes) Count(counts, AtLeast(Load(logits + i), least));
-  return Total(counts);
-}
-
-inline uint64_t MassAtLeast(const float* logits, const uint64_t* weights, uint32_t count, float threshold) {
-  const Floats least = Broadcast(threshold);
-  Mass mass;
-  for (uint32_t i = 0; i < count; i += kLanes)
-    Add(mass, KeepLanes(LoadWeights(weights + i), AtLeast(Load(logits + i), least)));
-  return Total(mass);
-}
-
-// Largest logits of disjoint parts of a row, whole groups of them. Whatever many of them reach, as many of the row do.
-struct Delegates {
-  const float* maxima;
-  uint32_t count;
-};
-
-// One delegate a lane of `fold` neighbouring strips: fewer are found faster, more tell more.
-template <typename T>
-inline Delegates FoldStrips(const Row<T>& row, uint32_t fold, Workspace& workspace) {
-  if (fold <= 1) return {workspace.lane_maxima, row.strips * kLanes};
-  uint32_t groups = 0;
-  for (uint32_t strip = 0; strip < row.strips; strip += fold, ++groups) {
-    const uint32_t end = strip + fold < row.strips ? strip + fold : row.strips;
-    Floats largest = Load(workspace.lane_maxima + strip * kLanes);
-    for (uint32_t s = strip + 1; s < end; ++s) largest = Max(Load(workspace.lane_maxima + s * kLanes), largest);
-    Store(workspace.folded_maxima + groups * kLanes, largest);
-  }
-  return {workspace.folded_maxima, groups * kLanes};
-}
-
-// At most count / kPivotSlack + 2 delegates more than `count` reach the pivot, where they differ enough.
-inline constexpr uint32_t kPivotSlack = 8;
-
-// A logit that at least `count` of the row's reach, and not many more. −FLT_MAX where the delegates cannot tell.
-template <typename T>
-inline float PivotForCount(const Row<T>& row, float maximum, uint32_t count, Workspace& workspace) {
-  // Eight delegates for each wanted: then about one token in twenty reaches the pivot in vain.
-  const Delegates delegates = FoldStrips(row, row.strips / (count / 2 + 4), workspace);
-  if (count > delegates.count - delegates.count / 4) return kLowestFinite;
-  if (CountAtLeast(delegates.maxima, delegates.count, kLowestFinite) < count) return kLowestFinite;
-  const uint64_t enough = count + count / kPivotSlack + 2;
-  return BisectKeys(kLowestFinite, maximum, [&](float middle) {
-    const uint64_t reached = CountAtLeast(delegates.maxima, delegates.count, middle);
-    return reached < count ? -1 : (reached <= enough ? 1 : 0);
-  });
-}
-
-// A logit above which the row's mass certainly reaches `target`, as the delegates' own does. −FLT_MAX where it does
-// not.
-template <typename T>
-inline float PivotForMass(const Row<T>& row, float maximum, uint64_t target, const definition::WeightScale& scale,
-                          const VectorScale& vector_scale, Workspace& workspace) {
-  static_assert(kMaxStrips * kLanes <= kMaxCandidates);
-  uint64_t* weights = workspace.candidate_weight;
-  const uint32_t folds[] = {row.strips / 32, 1};
-  for (const uint32_t fold : folds) {
-    const Delegates delegates = FoldStrips(row, fold, workspace);
-    for (uint32_t i = 0; i < delegates.count; i += kLanes)
-      StoreWeights(weights + i, WeightsOf(Load(delegates.maxima + i), vector_scale));
-    const auto reaches = [&](float least) {
-      return MassAtLeast(delegates.maxima, weights, delegates.count, least) >= target;
-    };
-    float low = maximum + scale.floor, high = maximum;
-    if (!(low >= kLowestFinite) || !reaches(low)) continue;
-    // A thousandth of the range is near enough: about 2^0.05 in weight.
-    for (int i = 0; i < 10; ++i) {
-      const float middle = low + (high - low) * 0.5f;
-      (reaches(middle) ? low : high) = middle;
-    }
-    return low;
-  }
-  return kLowestFinite;
 }
 
 // Where the target is reached: at `threshold`, with `above` reached by larger logits and `each` by each equal one.
@@ -204,13 +125,6 @@ inline Threshold ThresholdInList(float low, float high, uint32_t count, uint64_t
   const float threshold = BisectKeys(low, high, [&](float middle) { return reached(middle) < target ? -1 : 0; });
   return {threshold, reached(KeyToFloat(Key(threshold) + 1)),
           measure == Measure::kMass ? definition::Weight(threshold, scale) : 1};
-}
-
-// Fills in the list's weights, and pads it to whole groups with tokens that weigh nothing.
-inline void FinishList(uint32_t count, const VectorScale& scale, Workspace& workspace) {
-  Store(workspace.candidate_logit + count, Broadcast(kMasked));
-  for (uint32_t i = 0; i < count; i += kLanes)
-    StoreWeights(workspace.candidate_weight + i, WeightsOf(Load(workspace.candidate_logit + i), scale));
 }
 
 // The threshold of the whole row. False where even all tokens together do not reach the target.

@@ -1,0 +1,49 @@
+// What the CPU backend does with one row. The functions are compiled once per instruction set, and the set is
+// chosen once, at the first call.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cpu/workspace.h"
+#include "definition/row_sample.h"
+#include "fire/sampling.h"
+
+namespace fire::cpu {
+
+// One row with everything that rules it.
+struct RowTask {
+  const void* logits;
+  LogitsType logits_type;
+  uint32_t vocabulary;
+  int64_t step;
+  Record record;
+};
+
+struct SampleRequest {
+  bool reference;          // ref_logprob and rank are wanted
+  bool logprob_or_counts;  // others than those and the token are
+};
+
+struct RowFunctions {
+  const char* name;
+  RowSample (*sample)(const RowTask& task, const SampleRequest& request, Workspace& workspace);
+  void (*process_logits)(const RowTask& task, float* out, Workspace& workspace);
+  void (*heat_logits)(const RowTask& task, float* logits, Workspace& workspace);
+  float (*log_prob)(const RowTask& task, int64_t token, Workspace& workspace);
+  // `grad_logits` is of the task's own type.
+  void (*log_prob_backward)(const RowTask& task, int64_t token, float grad, void* grad_logits, Workspace& workspace);
+};
+
+extern const RowFunctions kBaselineRowFunctions;
+extern const RowFunctions kAvx2RowFunctions;
+extern const RowFunctions kAvx512RowFunctions;
+
+// Those that this processor runs, the best first.
+std::vector<const RowFunctions*> RunnableRowFunctions();
+
+// The best of them, or the one that the environment variable FIRE_CPU names (baseline, avx2, avx512).
+// Throws std::runtime_error where that is unknown or does not run here.
+const RowFunctions& ChosenRowFunctions();
+
+}  // namespace fire::cpu
