@@ -4,7 +4,7 @@ import statistics
 
 from examples.paper.results import Results, gain, passes
 from examples.paper.sampling import Outcome
-from examples.paper.tables import FEW, ks, tasks_of
+from examples.paper.tables import FEW, ks, positions, tasks_of
 
 
 def findings(results: Results) -> str:
@@ -71,11 +71,12 @@ def _temperatures(results: Results, task: str) -> str:
 
 def _positions(results: Results, task: str) -> str:
     parts = []
-    for table, what in (("position", "token"), ("rejected", "the first rejected token, where it is token")):
-        for cell in results.cells(task, table):
-            pair = [results.of(task, table, cell, way) for way in ("plain", "FIRE")]
-            plain, hot = (_mean(outcomes, min(FEW, outcomes[0].samples)) for outcomes in pair)
-            parts.append(f"{plain:.2f} → {hot:.2f} at {what} {int(cell) + 1}")
+    for name, plain, hot in positions(results, task):
+        if name.startswith("first rejected, token"):
+            continue
+        k = min(FEW, plain[0].samples)
+        place = name.replace("first rejected, any", "the first token that a checker rejects")
+        parts.append(f"{_mean(plain, k):.2f} → {_mean(hot, k):.2f} at {place}")
     return f"{_title(task)}, heat after a right beginning, pass@{FEW} plain → FIRE: {'; '.join(parts)}."
 
 
@@ -86,10 +87,12 @@ def _training(results: Results) -> list[str]:
         start = statistics.fmean(curve[0].greedy for curve in results.curves(task, remedies[0]))
         ends = {r: [curve[-1].greedy for curve in results.curves(task, r)] for r in remedies}
         by_remedy = ", ".join(f"{statistics.fmean(values):.2f} {remedy}" for remedy, values in ends.items())
+        half = {r: [curve[len(curve) // 2].careful for curve in results.curves(task, r)] for r in remedies}
+        by_half = ", ".join(f"{statistics.fmean(values):.2f} {remedy}" for remedy, values in half.items())
         updates = results.settings["updates"]
         lines.append(
             f"**{_title(task)}**, GRPO, {updates} updates, greedy answers right, from {start:.2f}: "
-            f"{by_remedy}."
+            f"{by_remedy}. A careful opener's probability halfway: {by_half}."
         )
     return lines
 

@@ -1,6 +1,7 @@
 """The tables of docs/paper.md, from the results file."""
 
 import statistics
+from collections.abc import Iterator
 
 from examples.demo.table import Table
 from examples.paper.grpo import Checkpoint
@@ -31,16 +32,18 @@ def training_tables(results: Results) -> list[Table]:
     for task in dict.fromkeys(policy.task for policy in results.trained):
         remedies = list(dict.fromkeys(policy.remedy for policy in results.trained if policy.task == task))
         begun = [curve[0] for curve in results.curves(task, remedies[0])]
-        rows = [["before", *_checkpoints(begun)]]
+        rows = [["before", "", *_checkpoints(begun)]]
         for remedy in remedies:
-            rows.append([remedy, *_checkpoints([curve[-1] for curve in results.curves(task, remedy)])])
+            curves = results.curves(task, remedy)
+            halfway = _spread([curve[len(curve) // 2].careful for curve in curves])
+            rows.append([remedy, halfway, *_checkpoints([curve[-1] for curve in curves])])
         made.append(
             Table(
                 title=f"{task}: after {results.settings['updates']} updates of GRPO (the paper's Table 4)",
                 note="Mean ± standard deviation over training seeds, measured without FIRE. careful: the "
                 "probability of a careful opener; entropy: of the first token, in nats. plain: rollouts "
                 "without FIRE.",
-                header=["remedy", "greedy", "pass@1", "pass@16", "careful", "entropy"],
+                header=["remedy", "careful, halfway", "greedy", "pass@1", "pass@16", "careful", "entropy"],
                 rows=rows,
             )
         )
@@ -138,22 +141,11 @@ def _best_of_grid(results: Results, task: str) -> Table:
 
 def _positions(results: Results, task: str) -> Table:
     rows = []
-    for table, title in (("position", "token {}"), ("rejected", "first rejected, token {}")):
-        for cell in results.cells(task, table):
-            plain, hot = (results.of(task, table, cell, way) for way in ("plain", "FIRE"))
-            k = min(FEW, plain[0].samples)
-            prompts = sum(len(outcome.correct) for outcome in plain)
-            rows.append(
-                [
-                    title.format(int(cell) + 1),
-                    str(prompts),
-                    *(
-                        f"{statistics.fmean(p for o in outcomes for p in passes(o, k)):.3f}"
-                        for outcomes in (plain, hot)
-                    ),
-                    _interval(gain(plain, hot, k)),
-                ]
-            )
+    for name, plain, hot in positions(results, task):
+        k = min(FEW, plain[0].samples)
+        rates = (f"{statistics.fmean(p for o in way for p in passes(o, k)):.3f}" for way in (plain, hot))
+        prompts = sum(len(outcome.correct) for outcome in plain)
+        rows.append([name, str(prompts), *rates, _interval(gain(plain, hot, k))])
     return Table(
         title=f"{task}: where the heat comes (the paper's Table 5), pass@{FEW}",
         note="What stands before the heated token is right. The rejected token is the first that a checker "
@@ -162,6 +154,21 @@ def _positions(results: Results, task: str) -> Table:
         header=["heated", "prompts", "plain", "FIRE", "gain"],
         rows=rows,
     )
+
+
+def positions(results: Results, task: str) -> Iterator[tuple[str, list[Outcome], list[Outcome]]]:
+    """Each heated place with its outcomes plain and with FIRE; last, all first rejected tokens together."""
+    for cell in results.cells(task, "position"):
+        plain, hot = (results.of(task, "position", cell, way) for way in ("plain", "FIRE"))
+        yield f"token {int(cell) + 1}", plain, hot
+    together: list[list[Outcome]] = [[], []]
+    for cell in results.cells(task, "rejected"):
+        plain, hot = (results.of(task, "rejected", cell, way) for way in ("plain", "FIRE"))
+        yield f"first rejected, token {int(cell) + 1}", plain, hot
+        together[0] += plain
+        together[1] += hot
+    if together[0]:
+        yield "first rejected, any", together[0], together[1]
 
 
 def _mean(outcomes: list[Outcome], k: int) -> float:

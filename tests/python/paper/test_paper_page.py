@@ -1,4 +1,4 @@
-"""The run of docs/paper.md: results file, tables, pictures."""
+"""The run of docs/paper.md: results file, tables, pictures, and what the pages show of them."""
 
 import random
 import sys
@@ -15,6 +15,7 @@ from examples.paper import plot  # noqa: E402
 from examples.paper.findings import findings  # noqa: E402
 from examples.paper.jobs import Size, one_thread  # noqa: E402
 from examples.paper.results import Results, over_seeds  # noqa: E402
+from examples.paper.sampling import REGULAR  # noqa: E402
 from examples.paper.tables import tables, training_tables  # noqa: E402
 from examples.paper.tasks import TASKS  # noqa: E402
 
@@ -75,3 +76,15 @@ def test_a_run_of_nothing_is_refused(
     with pytest.raises(SystemExit):
         command.main()
     assert f"{option}: got {value}, expected at least 1" in capsys.readouterr().err
+
+
+def test_the_pages_and_their_pictures_show_the_committed_results(tmp_path: Path) -> None:
+    """Every number between the markers comes from bench/results/paper.json."""
+    results = Results.read(command.FILE)
+    assert command.page_text(results) in command.PAGE.read_text(encoding="utf-8")
+    assert command.training_text(results) in command.TRAINING_PAGE.read_text(encoding="utf-8")
+    for picture in plot.draw_all(results, tmp_path):
+        shown = command.PAGE.parent / "images" / picture.name
+        assert shown.read_bytes() == picture.read_bytes(), picture.name
+        assert f"images/{picture.name}" in command.PAGE.read_text(encoding="utf-8")
+    assert results.settings["regular"] == REGULAR, "the page was made with other settings"
