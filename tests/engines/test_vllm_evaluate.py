@@ -68,8 +68,9 @@ def expected(model: Path, prompt: str, number: int, config: fire.SamplingConfig)
 
 
 def test_first_tokens_are_those_of_the_contract_plain_and_hot(
-    tiny_llama: Path, engines: list[Any], tmp_path: Path
+    tiny_llama: Path, engines: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("FIRE_VLLM_DEFAULT", json.dumps({"fire_top_k": 12}))  # heats no plain request
     assert evaluate(tiny_llama, tmp_path, "--stop", "a", "b") == 0
     lines = [json.loads(line) for line in (tmp_path / "out" / "samples.jsonl").open()][1:]
     plain, hot = fire.SamplingConfig(**REGULAR, hot_steps=0), fire.SamplingConfig(**REGULAR, **HOT)

@@ -15,6 +15,8 @@ from fire_sampling.evaluate.packages import EvaluationError
         ("72", "The answer is 71.", False),
         ("0.5", r"So it is \boxed{\frac{1}{2}}.", True),
         (r"$\frac{3}{4}$", "3/4", True),
+        (r"\frac{3}{4}", r"It is \(\frac{3}{4}\).", True),
+        (r"\frac{3}{4}", "It is 4.", False),
         ("72", "I do not know.", False),
     ],
 )

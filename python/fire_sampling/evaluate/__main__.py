@@ -68,6 +68,8 @@ def run(
     file = SamplesFile(options.output / "samples.jsonl", settings, options.resume)
     try:
         backend = load(options) if len(file.entries) < len(asked) else None
+        if backend is not None and file.entries:
+            same_versions(file.entries[-1]["versions"], backend.versions)
         with progress_bar(total=len(asked), initial=len(file.entries), unit="prompt") as progress:
             for number in range(len(file.entries), len(asked)):
                 file.add(one_prompt(backend, asked[number], number, configs, options))
@@ -83,6 +85,20 @@ def run(
     draw = picture.draw_designs if options.branch_table else picture.draw
     draw(result, options.output / "result.svg")
     return result
+
+
+def same_versions(earlier: dict[str, str], now: dict[str, str]) -> None:
+    """Refuses to go on with samples that other versions have drawn: their numbers may differ.
+
+    Raises:
+        EvaluationError: A package has another version than the entries before.
+    """
+    for package in {**earlier, **now}:
+        if earlier.get(package) != now.get(package):
+            raise EvaluationError(
+                f"--resume: the samples there are of {package} {earlier.get(package)}, and this run has "
+                f"{now.get(package)}; expected the same"
+            )
 
 
 def load(options: argparse.Namespace) -> Any:

@@ -8,6 +8,7 @@ a design, a hot top-k and a hot temperature, only says how often each token come
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -23,17 +24,22 @@ from fire_sampling.evaluate.summary import interval_text, rounded
 from fire_sampling.metrics import mean_interval, paired_bootstrap, pass_at_k
 
 TEMPERATURES = (1.0, 2.0, 5.0, 30.0)
+MOST_SAMPLES = 1000  # choices of more leave float64
 
 
 def check(options: argparse.Namespace, hot: fire.SamplingConfig) -> None:
     """Refuses what the table cannot predict.
 
     Raises:
-        EvaluationError: Another backend, or hot steps besides the first token.
+        EvaluationError: Another backend, too many samples, or hot steps besides the first token.
     """
     if options.backend != "transformers":
         raise EvaluationError(
             f"--branch-table: got --backend {options.backend}, expected transformers: it chooses first tokens"
+        )
+    if options.samples > MOST_SAMPLES:
+        raise EvaluationError(
+            f"--branch-table: got --samples {options.samples}, expected at most {MOST_SAMPLES}"
         )
     if hot.hot_window != range(1):
         raise EvaluationError(
@@ -75,8 +81,8 @@ def designs(options: argparse.Namespace, hot: fire.SamplingConfig) -> list[fire.
     ks = sorted({*(k for k in (2, 4, 8, 16) if k <= options.first_tokens), options.first_tokens})
     pairs = [(k, temperature) for k in ks for temperature in TEMPERATURES]
     own = hot.resolve()
-    if own.hot_top_k is not None and 0 < own.hot_top_k <= options.first_tokens:
-        pairs.append((own.hot_top_k, own.hot_temperature or 0.0))
+    if 0 < own.hot_top_k <= options.first_tokens:
+        pairs.append((own.hot_top_k, own.hot_temperature))
     return [hot.replace(hot_top_k=k, hot_temperature=temperature) for k, temperature in dict.fromkeys(pairs)]
 
 
@@ -103,7 +109,6 @@ def predicted(
     token that comes more than M times in a group, w_t is taken as M − c of M. The sum is the n-th
     coefficient of a product of K polynomials.
     """
-    factorials = np.cumprod([1.0, *range(1, samples + 1)])
     product = np.zeros(samples + 1)
     product[0] = 1
     for chance, right in zip(chances, correct, strict=True):
@@ -115,9 +120,23 @@ def predicted(
                 else (wrong / continuations) ** m
                 for m in range(samples + 1)
             ]
-            terms = chance ** np.arange(samples + 1) * powers / factorials
-            product = np.convolve(product, terms)[: samples + 1]
-    return [float(1 - value) for value in (product * factorials)[1:]]
+            terms = chance ** np.arange(samples + 1) * powers
+            product = np.array([_binomial_sum(product, terms, n) for n in range(samples + 1)])
+    return [float(1 - value) for value in product[1:]]
+
+
+def _binomial_sum(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], n: int) -> float:
+    """Σ C(n, m) a_m b_(n−m): the n-th coefficient of a product of exponential generating functions, times n!.
+
+    The factorials themselves leave float64 at n = 171.
+    """
+    return float((_choices(n) * a[: n + 1] * b[n::-1]).sum())
+
+
+@functools.cache
+def _choices(n: int) -> npt.NDArray[np.float64]:
+    """C(n, 0) to C(n, n)."""
+    return np.array([math.comb(n, m) for m in range(n + 1)], dtype=np.float64)
 
 
 def summarise(

@@ -17,7 +17,8 @@ from fire_sampling._messages import shown
 from fire_sampling.evaluate.packages import EvaluationError, need
 from fire_sampling.evaluate.prompts import Judgement, MakeJudge
 
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+# A minus is a sign where no digit stands before it: the last number of "2-3" is 3.
+_NUMBER = re.compile(r"((?<!\d)[-−])?(\d[\d,]*)(?:\.(\d+))?")
 
 
 def named(name: str) -> MakeJudge:
@@ -44,9 +45,10 @@ def last_number(text: str) -> str | None:
     found = _NUMBER.findall(text)
     if not found:
         return None
-    whole, _, fraction = found[-1].replace(",", "").partition(".")
-    fraction = fraction.rstrip("0")
-    return f"{int(whole)}.{fraction}" if fraction else str(int(whole))
+    sign, whole, fraction = found[-1]
+    whole, fraction = whole.replace(",", "").lstrip("0") or "0", fraction.rstrip("0")
+    number = f"{whole}.{fraction}" if fraction else whole
+    return f"-{number}" if sign and number != "0" else number
 
 
 def _checked(name: str, result: Any) -> Judgement:

@@ -57,7 +57,7 @@ def read_jsonl(path: Path, make_judge: MakeJudge, stops: Sequence[str] = ()) -> 
         EvaluationError: The file cannot be read, a line is none such, or two have the same `id`.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # a U+2028 in a text ends no line
     except (OSError, UnicodeDecodeError) as error:
         raise EvaluationError(f"--jsonl: got {str(path)!r}, which cannot be read: {error}") from error
     prompts = []

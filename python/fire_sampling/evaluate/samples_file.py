@@ -16,6 +16,9 @@ from fire_sampling.evaluate.packages import EvaluationError
 
 Entry = dict[str, Any]
 
+# How a result is shown: a finished run can be told again with others.
+SHOWN_ONLY = ("title", "pass_at")
+
 
 class SamplesFile:
     """The file of a run, open for the next prompt.
@@ -36,7 +39,7 @@ class SamplesFile:
         if whole:
             if not resume:
                 raise EvaluationError(
-                    f"--output: {path} holds the samples of an earlier run; --resume goes on with it"
+                    f"--output: {path} is there already; --resume goes on with the samples of an earlier run"
                 )
             self.entries = _read(path, whole, header["settings"])
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,22 +64,21 @@ class SamplesFile:
 
 
 def _whole_lines(path: Path) -> bytes:
-    """What the file holds up to its last end of line; nothing where that is no prompt."""
+    """What the file holds up to its last end of line."""
     if not path.exists():
         return b""
     data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    return whole if whole.count(b"\n") > 1 else b""
+    return data[: data.rfind(b"\n") + 1]
 
 
 def _read(path: Path, data: bytes, settings: dict[str, Any]) -> list[Entry]:
     try:
-        header, *entries = [json.loads(line) for line in data.splitlines()]
+        header, *entries = [json.loads(line) for line in data.split(b"\n")[:-1]]
         earlier = header["settings"]
     except (ValueError, KeyError, TypeError) as error:
         raise EvaluationError(f"--output: {path} is no file of samples: {error}") from error
     for name in {**earlier, **settings}:
-        if earlier.get(name) != settings.get(name):
+        if name not in SHOWN_ONLY and earlier.get(name) != settings.get(name):
             raise EvaluationError(
                 f"--resume: {path} was begun with {name} {shown(earlier.get(name))}, and this run has "
                 f"{shown(settings.get(name))}; expected the same"

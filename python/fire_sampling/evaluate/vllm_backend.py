@@ -46,7 +46,9 @@ class Vllm:
         from vllm import SamplingParams
 
         full = config.resolve()
-        keys = {key: getattr(full, field) for key, field in FIELDS.items()} if full.hot_window else None
+        # A plain request says so: without a key it would take the default of FIRE_VLLM_DEFAULT.
+        fields = FIELDS.items() if full.hot_window else [("fire_steps", "hot_steps")]
+        keys = {key: getattr(full, field) for key, field in fields}
         return SamplingParams(
             n=samples,
             temperature=full.temperature,

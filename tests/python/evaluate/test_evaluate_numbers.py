@@ -159,7 +159,17 @@ def test_a_batch_shares_its_seconds_out_by_tokens() -> None:
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("1,200", "1200"), ("1200.0", "1200"), ("is -3.50.", "-3.5"), ("12 or 13", "13"), ("none", None)],
+    [
+        *(("1,200", "1200"), ("1200.0", "1200"), ("is -3.50.", "-3.5"), ("12 or 13", "13"), ("none", None)),
+        *(
+            ("-0.5", "-0.5"),
+            ("−5", "-5"),
+            ("so 2-3", "3"),
+            ("-0", "0"),
+            ("007", "7"),
+            ("9" * 5000, "9" * 5000),
+        ),
+    ],
 )
 def test_the_last_number_is_read_in_one_form(text: str, number: str | None) -> None:
     assert last_number(text) == number

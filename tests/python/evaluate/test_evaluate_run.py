@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ from tiny_models import one_thread  # noqa: F401
 
 import fire_sampling as fire
 from fire_sampling.evaluate.backends import Drawn
-from fire_sampling.evaluate.prompts import Judgement, Prompt
+from fire_sampling.evaluate.judges import named
+from fire_sampling.evaluate.prompts import Judgement, Prompt, read_jsonl
 from fire_sampling.evaluate.transformers_backend import Transformers
 from fire_sampling.integrations.transformers import fire_generate
 
@@ -102,6 +104,46 @@ def test_resuming_with_another_setting_or_other_prompts_names_what_differs(
     other.write_text(prompts.read_text().replace("aaa", "aab"))
     assert evaluate(model, other, whole / "out", "--judge", "number", "--resume") == 1
     assert "was begun with prompts_sha256" in capsys.readouterr().err
+
+
+def test_a_finished_run_is_told_again_with_other_k_without_drawing(
+    model: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(whole / "out", tmp_path / "out")
+    monkeypatch.setattr("fire_sampling.evaluate.__main__.load", None)
+    again = ("--judge", "number", "--resume", "--pass-at", "3", "--title", "again")
+    assert evaluate(model, whole / "prompts.jsonl", tmp_path / "out", *again) == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["settings"]["title"] == "again"
+    assert "pass@3" in result["plain"]
+
+
+def test_samples_of_another_version_are_not_gone_on_with(
+    model: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole / "out", tmp_path / "out")
+    file = tmp_path / "out" / "samples.jsonl"
+    lines = file.read_text().splitlines(keepends=True)[:3]
+    file.write_text("".join(lines).replace(f'"torch": "{torch.__version__}"', '"torch": "1.0"'))
+    assert evaluate(model, whole / "prompts.jsonl", tmp_path / "out", "--judge", "number", "--resume") == 1
+    assert f"--resume: the samples there are of torch 1.0, and this run has {torch.__version__}" in (
+        capsys.readouterr().err
+    )
+    assert len(file.read_text().splitlines()) == 3
+
+
+def test_a_file_of_one_line_is_not_overwritten(model: Path, whole: Path, tmp_path: Path) -> None:
+    (tmp_path / "samples.jsonl").write_text("notes of mine\n")
+    for more in ((), ("--resume",)):
+        assert evaluate(model, whole / "prompts.jsonl", tmp_path, "--judge", "number", *more) == 1
+        assert (tmp_path / "samples.jsonl").read_text() == "notes of mine\n"
+
+
+def test_a_line_separator_in_a_text_ends_no_line_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('{"prompt": "one\u2028two", "answer": "7"}\n', encoding="utf-8")
+    (prompt,) = read_jsonl(path, named("number"))
+    assert prompt.messages == "one\u2028two"
 
 
 def a_prompt(stops: tuple[str, ...] = ()) -> Prompt:
