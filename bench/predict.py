@@ -34,7 +34,7 @@ RESOURCES = ROOT / "tests" / "gates" / "resources.json"
 MULTIPROCESSORS = 132
 SCHEDULERS = 4  # of a multiprocessor: each issues an instruction of a warp a clock
 WARP = 32
-TYPE_NAMES = {"bfloat16": "BFloat16", "float32": "Float32"}
+TYPE_NAMES = {"bfloat16": "BFloat16Logits", "float32": "Float32Logits"}
 
 
 @dataclass(frozen=True)

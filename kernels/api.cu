@@ -6,15 +6,16 @@
 #include <mutex>
 
 #include "batch_checks.h"
+#include "definition/batch.h"
 #include "fire/cuda.h"
 #include "kernels/launch_typed.cuh"
 
 namespace fire {
 namespace kernels {
 
-extern template void LaunchTyped<Float32>(const Work& work, const Plan& plan, CudaStream stream);
-extern template void LaunchTyped<BFloat16>(const Work& work, const Plan& plan, CudaStream stream);
-extern template void LaunchTyped<Float16>(const Work& work, const Plan& plan, CudaStream stream);
+extern template void LaunchTyped<Float32Logits>(const Work& work, const Plan& plan, CudaStream stream);
+extern template void LaunchTyped<BFloat16Logits>(const Work& work, const Plan& plan, CudaStream stream);
+extern template void LaunchTyped<Float16Logits>(const Work& work, const Plan& plan, CudaStream stream);
 
 namespace {
 
@@ -50,11 +51,11 @@ void Launch(const Work& work, const Plan& plan, CudaStream stream) {
   if (work.batch.rows == 0) return;
   switch (work.batch.logits_type) {
     case LogitsType::kFloat32:
-      return LaunchTyped<Float32>(work, plan, stream);
+      return LaunchTyped<Float32Logits>(work, plan, stream);
     case LogitsType::kBFloat16:
-      return LaunchTyped<BFloat16>(work, plan, stream);
+      return LaunchTyped<BFloat16Logits>(work, plan, stream);
     case LogitsType::kFloat16:
-      return LaunchTyped<Float16>(work, plan, stream);
+      return LaunchTyped<Float16Logits>(work, plan, stream);
   }
   throw std::invalid_argument("Batch::logits_type is " + std::to_string(static_cast<int>(work.batch.logits_type)) +
                               ", expected a LogitsType");
@@ -73,8 +74,7 @@ Work WorkOn(const Batch& batch, Task task) {
 
 Work SampleWork(const Batch& batch, const SampleOutputs& outputs) {
   CheckSample(batch, outputs);
-  const bool whole = outputs.reference && (outputs.ref_logprob != nullptr || outputs.rank != nullptr);
-  Work work = WorkOn(batch, whole ? Task::kSampleWithReference : Task::kSample);
+  Work work = WorkOn(batch, definition::WantsReference(outputs) ? Task::kSampleWithReference : Task::kSample);
   work.outputs = outputs;
   return work;
 }

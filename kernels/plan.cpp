@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "definition/batch.h"
 #include "kernels/storage.h"
 
 namespace fire::kernels {
@@ -12,11 +13,9 @@ constexpr int64_t kStreamingBytes = 64 << 10;  // shorter rows are cheaper to re
 constexpr int64_t kReservedBytes = 1 << 10;    // of shared memory, besides a block's own
 constexpr int64_t kSmallestPart = 4 << 10;     // bytes of a row below which another block only adds a barrier
 
-int64_t ElementBytes(LogitsType type) { return type == LogitsType::kFloat32 ? 4 : 2; }
-
 // Vectors of the largest part of a row, whatever the alignment of its first logit.
 int64_t PartVectors(int64_t vocabulary, LogitsType type, int cluster) {
-  const int64_t elements = kVectorBytes / ElementBytes(type);
+  const int64_t elements = kVectorBytes / definition::BytesOf(type);
   const int64_t vectors = (vocabulary + 2 * elements - 2) / elements;
   const int64_t part = (vectors + cluster - 1) / cluster;
   return (part + 31) / 32 * 32;
@@ -55,7 +54,7 @@ const char* NameOf(const Plan& plan) {
 
 Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const Device& device) {
   const bool samples = task == Task::kSample || task == Task::kSampleWithReference;
-  const int64_t row_bytes = vocabulary * ElementBytes(type);
+  const int64_t row_bytes = vocabulary * definition::BytesOf(type);
   Plan plan;
   plan.threads = 0;
   if (!samples) return Complete(plan, vocabulary, type, device);

@@ -3,6 +3,6 @@
 
 namespace fire::kernels {
 
-template void LaunchTyped<BFloat16>(const Work& work, const Plan& plan, CudaStream stream);
+template void LaunchTyped<BFloat16Logits>(const Work& work, const Plan& plan, CudaStream stream);
 
 }  // namespace fire::kernels

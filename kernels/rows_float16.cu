@@ -3,6 +3,6 @@
 
 namespace fire::kernels {
 
-template void LaunchTyped<Float16>(const Work& work, const Plan& plan, CudaStream stream);
+template void LaunchTyped<Float16Logits>(const Work& work, const Plan& plan, CudaStream stream);
 
 }  // namespace fire::kernels

@@ -5,10 +5,18 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "definition/phase.h"
+#include "definition/filter.h"
+#include "definition/kept_rule.h"
 #include "fire/config.h"
 
 namespace fire::kernels {
+
+using definition::Entry;
+using definition::IdOf;
+using definition::KeepAll;
+using definition::KeptRule;
+using definition::KeyOf;
+using definition::LastOfKey;
 
 inline constexpr int kMostThreads = 512;  // a block
 inline constexpr int kMostWarps = kMostThreads / 32;
@@ -30,7 +38,7 @@ struct alignas(16) Vector {
 };
 
 // How a row's kept set can be found; what the record asks for decides, before any logit is seen.
-enum class Way : uint32_t {
+enum class Regime : uint32_t {
   kDecided,  // greedy, or min-p above 1: the first token of the order
   kAll,      // no filter: every finite logit is kept
   kList,     // top-k or min-p: few candidates
@@ -40,17 +48,17 @@ enum class Way : uint32_t {
 enum class Draws : uint32_t {
   kNothing,
   kForTeam,  // every thread learns the token
-  kForOwner  // of an unfiltered row, nothing but whose token and logprob is wanted: only the block that has it does
+  kForOwner  // unfiltered, only token and logprob asked for: the block that holds the token writes it, none waits
 };
 
 // A row's settings, worked out once, by a few threads of four warps.
-struct RowSetup {
+struct RowSettings {
   Record record;
   definition::Phase phase;
   uint64_t draw_bits;
   uint64_t weight_of_maximum;
   uint64_t min_weight;  // what min-p asks of a weight; 0: nothing
-  Way way;
+  Regime regime;
   Draws draws;
   int32_t status;          // the bits that no logit is needed for
   uint32_t pivot_count;    // so many tokens shall reach the pivot; 0: the pivot is not a count's
@@ -61,7 +69,7 @@ struct RowSetup {
   float slope, floor;          // WeightScale of the row's temperature, but for the maximum
   float ref_slope, ref_floor;  // of the reference temperature
   float ref_temperature;
-  float min_p_below, min_p_above;  // added to the maximum: a smaller logit fails min-p, a larger one passes
+  definition::MinPBounds min_p_bounds;
 };
 
 // A WeightScale as device/weights.cuh uses it.
@@ -72,22 +80,16 @@ struct FastScale {
   bool is_exact;  // else the row takes definition::Weight
 };
 
-// The kept set as a rule: in the order of tokens up to `last`, of at least `min_weight`, −inf excepted.
-struct KeptRule {
-  uint64_t last;  // an Entry
-  uint64_t min_weight;
-};
-
 // What is found of a row.
 struct Outcome {
   KeptRule rule;
-  uint64_t mass;      // of the kept set
-  uint64_t drawn;     // an Entry
-  uint32_t kept;      // the kept set's size, and
-  uint32_t reaching;  // how many tokens of the row have at least the drawn one's key: 0 until counted
+  uint64_t mass;   // of the kept set
+  uint64_t drawn;  // an Entry
+  uint32_t kept;   // the kept set's size; 0 until counted
+  uint32_t rank;   // how many tokens of the row have at least the drawn one's key; 0 until counted
 };
 
-// Where a search has come to.
+// How far a search has narrowed.
 struct Interval {
   uint32_t low, high;  // ordinals; the measure passes the target within
   uint64_t before;     // measured at smaller ordinals
@@ -123,16 +125,28 @@ struct Storage {
   uint64_t bins[kBins];          // of a histogram; low and high words are added to apart
   uint64_t short_entry[kShortList];
   uint64_t short_weight[kShortList];
-  // Of each warp's part, in id order: its mass, or what a search in id order measures; its mass at the reference's
-  // temperature.
+  // [0]: the mass of each warp's run, in id order, until a search in id order writes what it measures of each. [1]: its
+  // mass at the reference temperature.
   uint64_t part_mass[2][kMostBlocks * kMostWarps];
   uint64_t warp_total[kMostWarps];
-  uint64_t found[4];                  // what one thread found, for all
+  // What one thread finds, for all: where BlockPassing's sum passes; the last token of top-k and the mass up to it; the
+  // least key of the short list.
+  union {
+    struct {
+      uint64_t index, before;
+    } passing;
+    struct {
+      uint64_t entry, mass;
+    } top_k;
+    uint64_t least_key;
+  };
+  uint64_t boundary_entry;            // of a short list: the k-th token, then the nucleus's last
+  uint64_t found_entry;               // in id order: the drawn token, or the last of equal ones
   uint32_t block_count[kMostBlocks];  // candidates of each block
   uint64_t block_mass[kMostBlocks];   // theirs, where top-p stands alone
   uint32_t block_has_nan[kMostBlocks];
   float part_maximum[kMostBlocks * kMostWarps];  // of each warp's part
-  uint64_t of_block[kMostBlocks];                // what OfTeam combines
+  uint64_t of_block[kMostBlocks];                // what ReduceTeam combines
   PartShape part;
   RowState state;
   uint32_t pivot;        // a word of logits: who reaches it is a candidate
@@ -141,10 +155,10 @@ struct Storage {
   FastScale fast_scale;  // of the row's temperature, once the maximum is known
   Outcome outcome;
   Interval in;
-  KeptRule reaching;  // every token of at least the drawn one's key
+  KeptRule at_least_drawn;  // every token of at least the drawn one's key
   uint32_t vector_count;
   uint32_t entry_count;
-  RowSetup setup;
+  RowSettings settings;
 };
 
 // Follows Storage where several blocks share a row.

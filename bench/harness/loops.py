@@ -79,7 +79,7 @@ RESOURCES = TESTS / "gates" / "resources.json"
 LEAST_ROWS = 512  # below, a call waits more than it computes
 SCHEDULERS = 4  # of a multiprocessor: each issues an instruction of a warp a clock
 WARP = 32
-_KERNELS = {"bfloat16": "SampleRows<BFloat16, false>", "float32": "SampleRows<Float32, false>"}
+_KERNELS = {"bfloat16": "SampleRows<BFloat16Logits, false>", "float32": "SampleRows<Float32Logits, false>"}
 # A row's loops where many rows stream, each with the share of the row that it reads (docs/kernels.md).
 _PASSES = {
     "k=50 p=0.9": {

@@ -6,9 +6,9 @@
 #pragma once
 
 #include "kernels/device/maxima.cuh"
-#include "kernels/device/select.cuh"
-#include "kernels/device/setup.cuh"
-#include "kernels/device/source.cuh"
+#include "kernels/device/search.cuh"
+#include "kernels/device/settings.cuh"
+#include "kernels/device/tokens.cuh"
 
 namespace fire::kernels {
 
@@ -21,11 +21,11 @@ inline constexpr uint32_t kMostStreamed = 256;  // tokens: many more would outgr
 
 // A row that needs its whole mass, or more tokens than the list has room for if the pivot came from a part, is read for
 // its maximum first.
-__device__ __forceinline__ bool ReadsAllFirst(const RowSetup& setup) {
-  return setup.way == Way::kAll || setup.way == Way::kNucleus || setup.pivot_count > kMostStreamed;
+__device__ __forceinline__ bool ReadsAllFirst(const RowSettings& settings) {
+  return settings.regime == Regime::kAll || settings.regime == Regime::kNucleus || settings.pivot_count > kMostStreamed;
 }
 
-// The pivot as a word of logits, rounded down.
+// Rounds the pivot down to a word of logits.
 template <typename Logit>
 __device__ __forceinline__ uint32_t PivotWord(float pivot) {
   const uint32_t word = pivot == -definition::kFloatMax ? Logit::kLowestFinite : Logit::RoundDown(pivot);
@@ -38,16 +38,16 @@ __device__ __forceinline__ uint32_t CountInPilot(uint32_t wanted, uint32_t shift
   return min(wanted, 2 * (wanted >> shift) + 4);
 }
 
-// By one warp: a value that `wanted` of the delegates reach, and so at least as many tokens. −FLT_MAX where none is to
-// be had: every finite logit reaches it.
+// Finds a value that `wanted` of the delegates reach, and so at least as many tokens. −FLT_MAX where none is to be had:
+// every finite logit reaches it. By one warp.
 __device__ __forceinline__ float FindPivot(float maximum, uint32_t wanted, const Storage& storage) {
-  const RowSetup& setup = storage.setup;
-  if (setup.way == Way::kAll) return -definition::kFloatMax;
-  if (setup.way == Way::kDecided || maximum == INFINITY) return maximum;
+  const RowSettings& settings = storage.settings;
+  if (settings.regime == Regime::kAll) return -definition::kFloatMax;
+  if (settings.regime == Regime::kDecided || maximum == INFINITY) return maximum;
   float pivot = -definition::kFloatMax;
-  if (setup.delegates != 0 && maximum != -INFINITY) {
+  if (settings.delegates != 0 && maximum != -INFINITY) {
     const auto* delegate = reinterpret_cast<const float4*>(storage.delegate);
-    const uint32_t lane = threadIdx.x % 32, quarter = setup.delegates / 4;
+    const uint32_t lane = threadIdx.x % 32, quarter = settings.delegates / 4;
     float smallest = maximum;
 #pragma unroll 1
     for (uint32_t i = lane; i < quarter; i += 32) {
@@ -55,36 +55,38 @@ __device__ __forceinline__ float FindPivot(float maximum, uint32_t wanted, const
       smallest = fminf(smallest, fminf(fminf(of.x, of.y), fminf(of.z, of.w)));
     }
     const uint32_t least = __reduce_min_sync(~0u, definition::Key(smallest));
-    const uint32_t key =
-        SelectKey(max(least, definition::kMaskedKey + 1), definition::Key(maximum), wanted + wanted / kPivotSlack + 2,
-                  [&](uint32_t threshold_key) {
-                    const float threshold = definition::KeyToFloat(threshold_key);
-                    uint32_t reaching = 0;
+    const uint32_t key = BisectKeys(max(least, definition::kMaskedKey + 1), definition::Key(maximum),
+                                    wanted + wanted / kPivotSlack + 2, [&](uint32_t threshold_key) {
+                                      const float threshold = definition::KeyToFloat(threshold_key);
+                                      uint32_t reaching = 0;
 #pragma unroll 1
-                    for (uint32_t i = lane; i < quarter; i += 32) {
-                      const float4 of = delegate[i];
-                      reaching += (of.x >= threshold) + (of.y >= threshold) + (of.z >= threshold) + (of.w >= threshold);
-                    }
-                    reaching = __reduce_add_sync(~0u, reaching);
-                    return reaching >= wanted ? reaching : 0;
-                  });
+                                      for (uint32_t i = lane; i < quarter; i += 32) {
+                                        const float4 of = delegate[i];
+                                        reaching += (of.x >= threshold) + (of.y >= threshold) + (of.z >= threshold) +
+                                                    (of.w >= threshold);
+                                      }
+                                      reaching = __reduce_add_sync(~0u, reaching);
+                                      return reaching >= wanted ? reaching : 0;
+                                    });
     if (key != 0) pivot = definition::KeyToFloat(key);
   }
-  if (setup.min_p_bounds_list) pivot = fmaxf(pivot, __fadd_rd(maximum, setup.min_p_below));
+  if (settings.min_p_bounds_list) pivot = fmaxf(pivot, __fadd_rd(maximum, settings.min_p_bounds.below));
   return fmaxf(pivot, -definition::kFloatMax);
 }
 
-// Whether the list holds all that min-p and top-k may keep, now that the maximum is known: tokens below the pivot must
-// fail min-p, or be beyond top-k with every one above it passing.
-__device__ __forceinline__ bool HoldsAllThatPass(float least, float maximum, const RowSetup& setup) {
-  if (setup.way == Way::kDecided || setup.phase.order != Order::kVllm || setup.min_weight == 0) return true;
-  return least >= __fadd_ru(maximum, setup.min_p_above) || least <= __fadd_rd(maximum, setup.min_p_below);
+// Tells whether the list holds all that min-p and top-k may keep, now that the maximum is known: tokens below the pivot
+// must fail min-p, or be beyond top-k with every one above it passing.
+__device__ __forceinline__ bool HoldsAllThatPass(float least, float maximum, const RowSettings& settings) {
+  if (settings.regime == Regime::kDecided || settings.phase.order != Order::kVllm || settings.min_weight == 0)
+    return true;
+  return least >= __fadd_ru(maximum, settings.min_p_bounds.above) ||
+         least <= __fadd_rd(maximum, settings.min_p_bounds.below);
 }
 
-// Whether a list of `count` tokens, all that reach `least`, has those that top-k keeps, or all that min-p does.
-__device__ __forceinline__ bool HoldsTopK(uint32_t count, float least, float maximum, const RowSetup& setup) {
-  if (setup.way != Way::kList || !setup.top_k_on || count >= setup.phase.top_k) return true;
-  return setup.min_p_bounds_list && least <= __fadd_rd(maximum, setup.min_p_below);
+// Tells whether a list of `count` tokens, all that reach `least`, has those that top-k keeps, or all that min-p does.
+__device__ __forceinline__ bool HoldsTopK(uint32_t count, float least, float maximum, const RowSettings& settings) {
+  if (settings.regime != Regime::kList || !settings.top_k_on || count >= settings.phase.top_k) return true;
+  return settings.min_p_bounds_list && least <= __fadd_rd(maximum, settings.min_p_bounds.below);
 }
 
 // What a thread has seen in the listed vectors.
@@ -94,13 +96,13 @@ struct Expanded {
   bool has_nan;
 };
 
-// The listed vectors' tokens that reach `least`, as entries: in the list of a block that is alone, else in the leader's
-// inbox.
+// Writes the listed vectors' tokens that reach `least` as entries: in the list of a block that is alone, else in the
+// leader's inbox.
 template <bool kFromShared, typename Logit>
 __device__ __forceinline__ Expanded ExpandVectors(const RowPart<Logit>& part, float least, const Team& team,
                                                   Storage& storage) {
-  Expanded seen = {-INFINITY, 0, false};
-  const bool weighs = storage.setup.way == Way::kNucleus;
+  Expanded seen = {.largest = -INFINITY, .mass = 0, .has_nan = false};
+  const bool weighs = storage.settings.regime == Regime::kNucleus;
   const uint32_t count = storage.vector_count, capacity = InboxCapacity(team.blocks);
 #pragma unroll 1
   for (uint32_t i = threadIdx.x; i < count; i += blockDim.x) {
@@ -132,14 +134,14 @@ struct SplitRun {
 template <typename Logit>
 __device__ __forceinline__ SplitRun Split(const RowPart<Logit>& part, uint32_t pilot_shift) {
   const Run own = part.OwnRun();
-  if (pilot_shift == 0) return {own, {own.end, own.end}};
+  if (pilot_shift == 0) return {.pilot = own, .rest = {own.end, own.end}};
   const uint32_t tiles = (((own.end - own.begin) >> pilot_shift) + kTile - 1) / kTile;
   const uint32_t length = own.end - own.begin;
   const uint32_t middle = own.begin + (length - min(tiles * kTile, length)) / kTile * kTile;
-  return {{middle, own.end}, {own.begin, middle}};
+  return {.pilot = {middle, own.end}, .rest = {own.begin, middle}};
 }
 
-// The maxima of a run that holds a NaN, which they pass over.
+// Reads the maxima of a run that holds a NaN, which they pass over.
 template <typename Logit>
 __device__ __forceinline__ LaneMaxima MaximaWithoutNan(const RowPart<Logit>& part, Run run) {
   LaneMaxima maxima = NoMaxima<Logit>();
@@ -147,103 +149,107 @@ __device__ __forceinline__ LaneMaxima MaximaWithoutNan(const RowPart<Logit>& par
   return maxima;
 }
 
-// The row's largest logit, or its first part's where the rest is still to come, and the delegates: in storage, of every
-// block. storage.setup is filled while the row is under way.
+// Reads the row's largest logit, or its pilot's where the rest is still to come, and the delegates, into the storage of
+// every block. storage.settings is filled while the row is under way.
 template <bool kResident, typename Logit>
 __device__ __forceinline__ void ReadMaximum(const PartShape& shape, uint32_t pilot_shift, const Team& team,
-                                            Storage& storage, const SetUp& set_up) {
+                                            Storage& storage, const SettingsReader& settings_reader) {
   LaneMaxima maxima = NoMaxima<Logit>();
   {
     const RowPart<Logit> part(shape);
     const Run run = Split(part, pilot_shift).pilot;
     part.PrefetchStart(run);
-    const RowInput input = set_up.Read();
+    const RowInput input = settings_reader.Read();
     MaximumPass<true, kResident>(part, run, &maxima);
     if (threadIdx.x == 0) {
       storage.vector_count = storage.entry_count = 0;
       storage.part = shape;
     }
-    set_up.WorkOut(input, blockDim.x * team.blocks, &storage.setup);
+    settings_reader.WorkOut(input, blockDim.x * team.blocks, &storage.settings);
   }
-  bool has_nan = __syncthreads_or(HoldsNan<Logit>(maxima));  // also: setup, shape and counts are there
+  bool has_nan = __syncthreads_or(HoldsNan<Logit>(maxima));  // also: settings and shape are written; else old ones rule
   const RowPart<Logit> part(storage.part);
-  if (pilot_shift != 0 && ReadsAllFirst(storage.setup)) {
+  if (pilot_shift != 0 && ReadsAllFirst(storage.settings)) {
     MaximumPass<true, false>(part, Split(part, pilot_shift).rest, &maxima);
     pilot_shift = 0;
     has_nan = __syncthreads_or(HoldsNan<Logit>(maxima));
   }
   if (has_nan) maxima = MaximaWithoutNan(part, Split(part, pilot_shift).pilot);
   team.AwaitPeers();
-  ShareMaxima<Logit>(maxima, has_nan, storage.setup.delegates, team, storage);
-  team.Sync();  // every part's maximum and all delegates are there, and resident parts too
+  ShareMaxima<Logit>(maxima, has_nan, storage.settings.delegates, team, storage);
+  team.Sync();  // maxima, delegates and resident parts are written; else the pivot comes from an older row's
 }
 
-// The candidates that reach the pivot: in the list or the inbox, and their number told to all blocks, once the team has
-// met. Fills storage.state. False where the pivot came from a part of the row and did not serve for the whole.
+// Lists the candidates that reach the pivot, in the list or the inbox, and tells all blocks their number, once the team
+// has met. Fills storage.state. False where the pivot came from a part of the row and did not serve for the whole.
 template <bool kResident, typename Logit>
 __device__ __forceinline__ bool ListCandidates(uint32_t pilot_shift, const Team& team, Storage& storage) {
   const RowPart<Logit> part(storage.part);
-  const bool streams = !kResident && pilot_shift != 0 && !ReadsAllFirst(storage.setup);
+  const bool streams = !kResident && pilot_shift != 0 && !ReadsAllFirst(storage.settings);
   if (threadIdx.x < 32) {
     const float maximum = SharedMaximum(team, storage);
     const bool has_nan = AnyBlockHasNan(team, storage);
-    const uint32_t count = storage.setup.pivot_count;
+    const uint32_t count = storage.settings.pivot_count;
     const float pivot = FindPivot(maximum, streams ? CountInPilot(count, pilot_shift) : count, storage);
-    if (threadIdx.x == 0) storage.state = {maximum, has_nan, 0, 0}, storage.pivot = PivotWord<Logit>(pivot);
+    if (threadIdx.x == 0)
+      storage.state = {.maximum = maximum, .has_nan = has_nan, .is_listed = 0, .count = 0},
+      storage.pivot = PivotWord<Logit>(pivot);
   }
-  __syncthreads();  // the state and the pivot are there
+  __syncthreads();  // one warp has written state and pivot; else the others filter by an older pivot
   const uint32_t pivot = storage.pivot;
-  bool fits =
-      storage.setup.way != Way::kAll && (pivot != Logit::kLowestFinite || storage.part.vocabulary <= kListCapacity);
+  bool fits = storage.settings.regime != Regime::kAll &&
+              (pivot != Logit::kLowestFinite || storage.part.vocabulary <= kListCapacity);
   if (fits) {
     const SplitRun run = Split(part, streams ? pilot_shift : 0);
 #pragma unroll 1
     for (int i = 0; i < (streams ? 2 : 1); ++i)
       AppendPass<kResident>(part, i == 0 ? run.pilot : run.rest, pivot, storage);
-    __syncthreads();  // every vector is there
+    __syncthreads();  // every listed vector is counted; else threads disagree on how many there are
     fits = storage.vector_count <= kVectorCapacity;
   }
   const float least = Logit::Value(pivot, 0);
-  Expanded seen = {-INFINITY, 0, false};
+  Expanded seen = {.largest = -INFINITY, .mass = 0, .has_nan = false};
   if (fits) seen = ExpandVectors<kResident>(part, least, team, storage);
-  const bool has_nan = __syncthreads_or(seen.has_nan);  // also: every entry is there
+  const bool has_nan = __syncthreads_or(seen.has_nan);  // also: every entry is counted; else the list is cut short
   const uint32_t listed = storage.entry_count;
   if (streams) {
-    // Whatever is larger than the first part's maximum reaches the pivot, so it has been seen here.
+    // Whatever is larger than the pilot's maximum reaches the pivot, so it has been seen here.
     const uint32_t own_key = definition::Key(fmaxf(storage.state.maximum, seen.largest));
-    const float maximum = definition::KeyToFloat(static_cast<uint32_t>(OfBlock(uint64_t{own_key}, Greater(), storage)));
+    const float maximum =
+        definition::KeyToFloat(static_cast<uint32_t>(ReduceBlock(uint64_t{own_key}, Greater(), storage)));
     // All have met since the counts and the state were read: they may change, also where the row is read again.
-    if (!fits || !HoldsTopK(listed, least, maximum, storage.setup)) return false;
+    if (!fits || !HoldsTopK(listed, least, maximum, storage.settings)) return false;
     if (threadIdx.x == 0) {
       storage.state.maximum = maximum;
       if (has_nan) storage.state.has_nan = 1;
     }
-    __syncthreads();  // the state is there
+    __syncthreads();  // the maximum is the whole row's; else the list is judged by the pilot's
   }
-  if (storage.setup.way == Way::kNucleus) {
-    const uint64_t mass = OfBlock(seen.mass, Add(), storage);
+  if (storage.settings.regime == Regime::kNucleus) {
+    const uint64_t mass = ReduceBlock(seen.mass, Add(), storage);
     if (threadIdx.x < team.blocks) ptx::Push(&storage.block_mass[team.rank], threadIdx.x, mass);
   }
   const uint32_t capacity = team.blocks == 1 ? kListCapacity : InboxCapacity(team.blocks);
-  const bool is_complete = fits && listed <= capacity && HoldsAllThatPass(least, storage.state.maximum, storage.setup);
+  const bool is_complete =
+      fits && listed <= capacity && HoldsAllThatPass(least, storage.state.maximum, storage.settings);
   if (threadIdx.x < team.blocks)
     ptx::Push(&storage.block_count[team.rank], threadIdx.x, is_complete ? listed : kIncomplete);
   return true;
 }
 
-// Once the team has met: whether the list is complete (for top-p alone, whether it reaches the target) and its length.
-// The leader's inbox becomes its list.
+// Finds whether the list is complete (for top-p alone, whether it reaches the target) and its length, once the team has
+// met. The leader's inbox becomes its list.
 __device__ __forceinline__ void CollectCounts(const Team& team, Storage& storage) {
   const uint32_t lane = threadIdx.x % 32;
   const uint32_t of_lane = lane < team.blocks ? storage.block_count[lane] : 0;
   const bool is_told = __all_sync(~0u, of_lane != kIncomplete);
   const uint32_t count = __reduce_add_sync(~0u, of_lane);
   bool is_complete = is_told && count <= kListCapacity;
-  const RowSetup& setup = storage.setup;
+  const RowSettings& settings = storage.settings;
   const float maximum = storage.state.maximum;
-  if (setup.way == Way::kNucleus && maximum > -INFINITY && maximum < INFINITY) {
-    const uint64_t listed = OfWarp(lane < team.blocks ? storage.block_mass[lane] : 0, Add());
-    is_complete = is_complete && listed >= definition::TopPTarget(setup.phase.top_p, RowMass(0, storage));
+  if (settings.regime == Regime::kNucleus && maximum > -INFINITY && maximum < INFINITY) {
+    const uint64_t listed = ReduceWarp(lane < team.blocks ? storage.block_mass[lane] : 0, Add());
+    is_complete = is_complete && listed >= definition::TopPTarget(settings.phase.top_p, RowMass(0, storage));
   }
   if (is_complete && team.blocks > 1 && team.IsLeader()) {
 #pragma unroll 1
@@ -258,9 +264,9 @@ __device__ __forceinline__ void CollectCounts(const Team& team, Storage& storage
   if (threadIdx.x == 0) storage.state.is_listed = is_complete, storage.state.count = count;
   if (threadIdx.x == blockDim.x - 1) {
     storage.fast_scale = MakeFastScale(ScaleOf(storage));
-    storage.bins_a_unit = BinsAUnit(storage.setup);
+    storage.bins_a_unit = BinsAUnit(storage.settings);
   }
-  __syncthreads();  // the list, its length and the scales are there
+  __syncthreads();  // the list, its length and the scales are written; else candidates are lost
 }
 
 }  // namespace fire::kernels

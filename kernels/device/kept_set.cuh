@@ -5,54 +5,58 @@
 
 #include "definition/draw.h"
 #include "definition/filter.h"
-#include "kernels/device/source.cuh"
+#include "kernels/device/tokens.cuh"
 
 namespace fire::kernels {
 
-// Every finite logit.
-__device__ __forceinline__ KeptRule KeepAll() { return {LastOfKey(definition::kMaskedKey + 1), 0}; }
-
 // True where top-p counts the mass of the whole row, whatever the list holds.
-__device__ __forceinline__ bool TopPCountsRow(const RowSetup& setup) {
-  return setup.top_p_on && (setup.way == Way::kNucleus || setup.phase.order == Order::kJoint);
+__device__ __forceinline__ bool TopPCountsRow(const RowSettings& settings) {
+  return settings.top_p_on && (settings.regime == Regime::kNucleus || settings.phase.order == Order::kJoint);
 }
 
 __device__ __forceinline__ WeightScale ReferenceScaleOf(const Storage& storage) {
-  const RowSetup& setup = storage.setup;
-  return {storage.state.maximum, setup.ref_slope, setup.ref_floor, setup.weight_bits};
+  const RowSettings& settings = storage.settings;
+  return {.maximum = storage.state.maximum,
+          .slope = settings.ref_slope,
+          .floor = settings.ref_floor,
+          .bits = settings.weight_bits};
 }
 
 // Fills storage.outcome, of a row that is not decided. The mass of the whole row must have been found where
 // TopPCountsRow or nothing is filtered.
 template <typename Tokens>
 __device__ __forceinline__ void FindKept(const Tokens& tokens, Storage& storage) {
-  const RowSetup& setup = storage.setup;
-  const definition::Phase& phase = setup.phase;
-  const bool is_unfiltered = setup.way == Way::kAll;
-  const uint64_t first_min = phase.order == Order::kVllm ? setup.min_weight : 0;
+  const RowSettings& settings = storage.settings;
+  const definition::Phase& phase = settings.phase;
+  const bool is_unfiltered = settings.regime == Regime::kAll;
+  const uint64_t first_min = phase.order == Order::kVllm ? settings.min_weight : 0;
   // Before part_mass is needed for what else is found in id order.
-  const uint64_t row_mass = is_unfiltered || TopPCountsRow(setup) ? RowMass(0, storage) : 0;
-  if (threadIdx.x == 0) storage.outcome = {{KeepAll().last, first_min}, row_mass, 0, 0, 0};
+  const uint64_t row_mass = is_unfiltered || TopPCountsRow(settings) ? RowMass(0, storage) : 0;
+  if (threadIdx.x == 0)
+    storage.outcome = {
+        .rule = {.last = KeepAll().last, .min_weight = first_min}, .mass = row_mass, .drawn = 0, .kept = 0, .rank = 0};
+  // One loop over three stages, not three calls: sums, descents and the search by id inline, and would be there thrice:
+  // 14,232 instructions of SampleRows<Float32Logits, true> on compute capability 9.0 instead of 10,400.
   enum Stage { kTopK, kTopP, kDraw, kStages };
 #pragma unroll 1
   for (int stage = kTopK; stage < kStages; ++stage) {
-    if (stage == kTopK && !setup.top_k_on) continue;
-    if (stage == kTopP && !setup.top_p_on) continue;
-    __syncthreads();  // the outcome of the stage before is there
-    Measure measure = {storage.outcome.rule, stage == kTopK, 0};
+    if (stage == kTopK && !settings.top_k_on) continue;
+    if (stage == kTopP && !settings.top_p_on) continue;
+    __syncthreads();  // the stage before has written the rule; else some threads measure by an older one
+    TokenMeasure measure = {.rule = storage.outcome.rule, .counts = stage == kTopK, .only_key = 0};
     if (stage == kDraw) {
-      if (threadIdx.x == 0) storage.outcome.rule.min_weight = setup.min_weight;
-      __syncthreads();  // the rule is complete
+      if (threadIdx.x == 0) storage.outcome.rule.min_weight = settings.min_weight;
+      __syncthreads();  // min-p's weight is in the rule; else some threads draw among tokens that fail it
     }
 
     uint64_t target = phase.top_k - 1;
     if (stage != kTopK) {
-      const bool is_known = is_unfiltered || (stage == kTopP && TopPCountsRow(setup));
+      const bool is_known = is_unfiltered || (stage == kTopP && TopPCountsRow(settings));
       const uint64_t mass = is_known ? storage.outcome.mass : tokens.Sum(measure);
-      target =
-          stage == kTopP ? definition::TopPTarget(phase.top_p, mass) - 1 : definition::DrawPoint(setup.draw_bits, mass);
+      target = stage == kTopP ? definition::TopPTarget(phase.top_p, mass) - 1
+                              : definition::DrawPoint(settings.draw_bits, mass);
       if (stage == kDraw && !is_known && threadIdx.x == 0) storage.outcome.mass = mass;
-      if (stage == kDraw && setup.draws == Draws::kNothing) break;
+      if (stage == kDraw && settings.draws == Draws::kNothing) break;
     }
     if (stage != kDraw) {
       const uint32_t top_key = definition::Key(storage.state.maximum);
@@ -69,7 +73,7 @@ __device__ __forceinline__ void FindKept(const Tokens& tokens, Storage& storage)
       }
     }
     const uint64_t entry =
-        tokens.FindInIdOrder(measure, target, stage == kDraw && is_unfiltered, setup.draws == Draws::kForOwner);
+        tokens.FindInIdOrder(measure, target, stage == kDraw && is_unfiltered, settings.draws == Draws::kForOwner);
     if (threadIdx.x != 0) continue;
     if (stage == kDraw) {
       storage.outcome.drawn = entry;
@@ -77,7 +81,7 @@ __device__ __forceinline__ void FindKept(const Tokens& tokens, Storage& storage)
       storage.outcome.rule.last = entry;
     }
   }
-  __syncthreads();  // the outcome is there
+  __syncthreads();  // thread 0 has written the outcome; else others read what an earlier stage or row left
 }
 
 }  // namespace fire::kernels

@@ -8,7 +8,7 @@
 
 namespace fire::kernels {
 
-struct Float32 {
+struct Float32Logits {
   using Element = uint32_t;
   static constexpr uint32_t kPerWord = 1, kPerVector = 4;
   static constexpr uint32_t kMaskedWord = definition::kNegativeInfinityBits;  // all −inf
@@ -28,7 +28,7 @@ struct Float32 {
   static __device__ __forceinline__ Element FromFloat(float x) { return __float_as_uint(x); }
 };
 
-struct BFloat16 {
+struct BFloat16Logits {
   using Element = uint16_t;
   static constexpr uint32_t kPerWord = 2, kPerVector = 8;
   static constexpr uint32_t kMaskedWord = 0xFF80FF80u;
@@ -57,7 +57,7 @@ struct BFloat16 {
   static __device__ __forceinline__ Element FromFloat(float x) { return definition::FloatToBFloat16(x); }
 };
 
-struct Float16 {
+struct Float16Logits {
   using Element = uint16_t;
   static constexpr uint32_t kPerWord = 2, kPerVector = 8;
   static constexpr uint32_t kMaskedWord = 0xFC00FC00u;
@@ -77,14 +77,5 @@ struct Float16 {
   }
   static __device__ __forceinline__ Element FromFloat(float x) { return definition::FloatToFloat16(x); }
 };
-
-// ---- entries: a token's place in the order as one integer, larger first ----
-__device__ __forceinline__ uint64_t Entry(uint32_t key, uint32_t id) {
-  return (static_cast<uint64_t>(key) << 32) | static_cast<uint32_t>(~id);
-}
-__device__ __forceinline__ uint32_t KeyOf(uint64_t entry) { return static_cast<uint32_t>(entry >> 32); }
-__device__ __forceinline__ uint32_t IdOf(uint64_t entry) { return ~static_cast<uint32_t>(entry); }
-// After every token of this key.
-__device__ __forceinline__ uint64_t LastOfKey(uint32_t key) { return static_cast<uint64_t>(key) << 32; }
 
 }  // namespace fire::kernels

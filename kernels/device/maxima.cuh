@@ -17,7 +17,7 @@ __device__ __forceinline__ float Largest(const LaneMaxima& m) {
                   ptx::Max(Largest<Logit>(m.word[2]), Largest<Logit>(m.word[3])));
 }
 
-// Of maxima that keep NaN.
+// Tells whether a NaN was seen. Needs maxima from MaximumPass<kKeepNan = true>.
 template <typename Logit>
 __device__ __forceinline__ bool HoldsNan(const LaneMaxima& m) {
   return definition::IsNanBits(__float_as_uint(Largest<Logit>(m)));
@@ -27,7 +27,7 @@ __device__ __forceinline__ void PushFloat(float* shared, uint32_t rank, float va
   ptx::Push(reinterpret_cast<uint32_t*>(shared), rank, __float_as_uint(value));
 }
 
-// Every block learns every warp's maximum, whether a block saw a NaN, and the delegates.
+// Tells every block every warp's maximum, whether a block saw a NaN, and the delegates.
 template <typename Logit>
 __device__ __forceinline__ void ShareMaxima(const LaneMaxima& maxima, bool has_nan, uint32_t delegates,
                                             const Team& team, Storage& storage) {
@@ -56,7 +56,7 @@ __device__ __forceinline__ void ShareMaxima(const LaneMaxima& maxima, bool has_n
   }
 }
 
-// Once the team has met: the largest logit of all parts, −0 as +0. By a warp.
+// Returns the largest logit of all parts, −0 as +0, once the team has met. By one warp.
 __device__ __forceinline__ float SharedMaximum(const Team& team, const Storage& storage) {
   float all = -INFINITY;
 #pragma unroll 1

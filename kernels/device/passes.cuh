@@ -36,7 +36,7 @@ __device__ __forceinline__ void MaximumPass(const RowPart<Logit>& part, Run run,
   *maxima = m;
 }
 
-// A vector that holds a candidate. The count goes on beyond kVectorCapacity.
+// Appends a vector that holds a candidate. The count goes on beyond kVectorCapacity.
 __device__ __forceinline__ void AppendVector(uint32_t index, Storage& storage) {
   const uint32_t at = atomicAdd(&storage.vector_count, 1u);
   if (at < kVectorCapacity) storage.vector[at] = index;
@@ -61,7 +61,7 @@ __device__ __forceinline__ void AppendPass(const RowPart<Logit>& part, Run run, 
   });
 }
 
-// The lane's share of the mass of the vectors of `run`. Without kNan the row must hold none.
+// Sums the lane's share of the mass of the vectors of `run`. Without kNan the row must hold none.
 template <bool kNan, bool kFromShared, typename Logit>
 __device__ __forceinline__ uint64_t FastMassPass(const RowPart<Logit>& part, Run run, const FastScale& scale) {
   uint64_t mass = 0;
@@ -79,7 +79,7 @@ __device__ __forceinline__ uint64_t FastMassPass(const RowPart<Logit>& part, Run
   return mass;
 }
 
-// The same for any row and scale.
+// Does the same for any row and scale.
 template <bool kFromShared, typename Logit>
 __device__ __forceinline__ uint64_t MassPass(const RowPart<Logit>& part, const WeightScale& scale, bool has_nan) {
   const FastScale fast = MakeFastScale(scale);

@@ -5,7 +5,7 @@
 // The whole account, rows that are not settled among candidates too: docs/kernels.md, "Where the time should go".
 #pragma once
 
-#include "kernels/device/row.cuh"
+#include "kernels/device/kept_row.cuh"
 
 namespace fire::kernels {
 
@@ -22,38 +22,37 @@ class RowSampler {
     } else {
       row_.Find();
     }
-    CountWhatIsMissing();
+    CountKeptAndRank();
     const bool writes = IsWrittenByOwner() ? row_.outcome().drawn != 0 : row_.team().IsLeader();
     if (writes && threadIdx.x < 32) Write();
   }
 
  private:
-  __device__ __forceinline__ bool WantsReference() const {
-    return outputs_.reference && (outputs_.ref_logprob != nullptr || outputs_.rank != nullptr);
-  }
+  __device__ __forceinline__ bool WantsReference() const { return definition::WantsReference(outputs_); }
 
-  // The block that has the token writes it, and no block waits for another.
+  // True where the block that has the token writes it, and no block waits for another.
   __device__ __forceinline__ bool IsWrittenByOwner() const {
-    return row_.setup().draws == Draws::kForOwner && !row_.IsDecided();
+    return row_.settings().draws == Draws::kForOwner && !row_.IsDecided();
   }
 
-  // For the thread that writes them.
-  __device__ __forceinline__ void CountWhatIsMissing() const {
+  // Counts kept and rank where Find() left them at 0: one more reading each. Thread 0 of the leader has the result.
+  __device__ __forceinline__ void CountKeptAndRank() const {
     Outcome& found = SharedStorage().outcome;
+    // One loop over both counts, not two calls: a reading of the row or the list inlines, and would be there twice.
 #pragma unroll 1
     for (int i = 0; i < 2; ++i) {
       const bool counts_kept = i == 0;
-      if (counts_kept ? found.kept != 0 || outputs_.kept == nullptr : found.reaching != 0 || !WantsReference())
-        continue;
-      if (!counts_kept && threadIdx.x == 0) SharedStorage().reaching = {LastOfKey(KeyOf(found.drawn)), 0};
-      __syncthreads();  // the rule is there
-      const uint64_t count =
-          row_.TokensInQuestion().Sum({counts_kept ? found.rule : SharedStorage().reaching, true, 0});
-      if (threadIdx.x == 0) (counts_kept ? found.kept : found.reaching) = static_cast<uint32_t>(count);
+      if (counts_kept ? found.kept != 0 || outputs_.kept == nullptr : found.rank != 0 || !WantsReference()) continue;
+      if (!counts_kept && threadIdx.x == 0)
+        SharedStorage().at_least_drawn = {.last = LastOfKey(KeyOf(found.drawn)), .min_weight = 0};
+      __syncthreads();  // the rule is written; else some threads count by an older one
+      const uint64_t count = row_.TokensInQuestion().Sum(
+          {.rule = counts_kept ? found.rule : SharedStorage().at_least_drawn, .counts = true, .only_key = 0});
+      if (threadIdx.x == 0) (counts_kept ? found.kept : found.rank) = static_cast<uint32_t>(count);
     }
   }
 
-  // By one warp.
+  // Writes what is asked for. By one warp.
   __device__ __forceinline__ void Write() const {
     const bool has_reference = WantsReference();
     const uint64_t reference_mass = has_reference && row_.HasFiniteMaximum() ? RowMass(1, SharedStorage()) : 0;
@@ -69,20 +68,22 @@ class RowSampler {
     }
     if (outputs_.kept != nullptr) outputs_.kept[at] = static_cast<int32_t>(found.kept);
     if (outputs_.status != nullptr) outputs_.status[at] = row_.Status();
-    if (outputs_.rank != nullptr) outputs_.rank[at] = has_reference ? static_cast<int32_t>(found.reaching) : -1;
+    if (outputs_.rank != nullptr)
+      outputs_.rank[at] = has_reference ? static_cast<int32_t>(found.rank) : definition::kNoRank;
     if (outputs_.ref_logprob != nullptr)
-      outputs_.ref_logprob[at] = has_reference ? ReferenceLogProb(found.drawn, reference_mass) : NAN;
+      outputs_.ref_logprob[at] =
+          has_reference ? ReferenceLogProb(found.drawn, reference_mass) : definition::kNoRefLogprob;
   }
 
   __device__ __forceinline__ float ReferenceLogProb(uint64_t drawn, uint64_t mass) const {
     if (!row_.HasFiniteMaximum()) return 0.0f;
-    return definition::LogSoftmax(definition::KeyToFloat(KeyOf(drawn)), row_.maximum(), row_.setup().ref_temperature,
-                                  row_.setup().weight_of_maximum, mass);
+    return definition::LogSoftmax(definition::KeyToFloat(KeyOf(drawn)), row_.maximum(), row_.settings().ref_temperature,
+                                  row_.settings().weight_of_maximum, mass);
   }
 
   const Work& work_;
   const SampleOutputs& outputs_;
-  Row<Logit, kResident, false> row_;
+  KeptRow<Logit, kResident, false> row_;
 };
 
 template <typename Logit, bool kResident>

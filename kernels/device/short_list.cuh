@@ -13,28 +13,28 @@ __device__ __forceinline__ Number SumOfSharers(Number value, uint32_t sharers) {
   return value;
 }
 
-// `count` entries, kShortList at most: all tokens of the row down to the least of them, as far as min-p leaves any.
-// `row_mass` is the whole row's where TopPCountsRow. Fills storage.outcome, the counts too.
+// Fills storage.outcome, the counts too, from `count` entries, kShortList at most: all tokens of the row down to the
+// least of them, as far as min-p leaves any. `row_mass` is the whole row's where TopPCountsRow.
 __device__ __forceinline__ void FindKeptOfShortList(const uint64_t* entries, uint32_t count, const WeightScale& scale,
                                                     uint64_t row_mass, Storage& storage) {
-  const RowSetup& setup = storage.setup;
-  const definition::Phase& phase = setup.phase;
+  const RowSettings& settings = storage.settings;
+  const definition::Phase& phase = settings.phase;
   // Places for candidates and their sharers are powers of two: a division here would be a call.
   const uint32_t place_bits = count > 1 ? 32 - __clz(count - 1) : 0;
   const uint32_t sharer_bits = min(5, 31 - __clz(blockDim.x) - place_bits), sharers = 1u << sharer_bits;
   const uint32_t candidate = threadIdx.x >> sharer_bits, sharer = threadIdx.x & (sharers - 1);
-  const bool speaks = sharer == 0 && candidate < count;  // one thread a candidate does
-  const bool is_one = candidate < count;
-  const uint64_t entry = is_one ? entries[candidate] : 0;
-  const uint64_t weight = is_one ? WeightOfKey(KeyOf(entry), scale) : 0;
-  const uint64_t first_min = phase.order == Order::kVllm ? setup.min_weight : 0;
-  const bool alive = is_one && weight >= first_min;
-  if (speaks) storage.short_weight[candidate] = alive ? weight : 0;
-  if (threadIdx.x == 0) storage.found[2] = 0;
-  __syncthreads();  // every weight is there
+  const bool is_first_sharer = sharer == 0 && candidate < count;  // writes and is counted for its candidate
+  const bool has_candidate = candidate < count;
+  const uint64_t entry = has_candidate ? entries[candidate] : 0;
+  const uint64_t weight = has_candidate ? WeightOfKey(KeyOf(entry), scale) : 0;
+  const uint64_t first_min = phase.order == Order::kVllm ? settings.min_weight : 0;
+  const bool passes_min_p = has_candidate && weight >= first_min;
+  if (is_first_sharer) storage.short_weight[candidate] = passes_min_p ? weight : 0;
+  if (threadIdx.x == 0) storage.boundary_entry = 0;
+  __syncthreads();  // every weight is written; else masses miss some, or the reset above erases the k-th entry
 
   // A thread without a candidate compares nothing.
-  const uint32_t others = is_one ? count : 0;
+  const uint32_t others = has_candidate ? count : 0;
   uint64_t before = 0;
   uint32_t rank = 0;
 #pragma unroll 1
@@ -45,30 +45,33 @@ __device__ __forceinline__ void FindKeptOfShortList(const uint64_t* entries, uin
   before = SumOfSharers(before, sharers);
   rank = SumOfSharers(rank, sharers);
 
-  bool in = alive && rank < phase.top_k;
-  if (setup.top_k_on && phase.ties != Ties::kExact) {
-    if (alive && sharer == 0 && rank == phase.top_k - 1) storage.found[2] = entry;
-    __syncthreads();  // the k-th entry is there, or 0 where there are fewer
-    in = alive && KeyOf(entry) >= KeyOf(storage.found[2]);
+  bool in_prefix = passes_min_p && rank < phase.top_k;
+  if (settings.top_k_on && phase.ties != Ties::kExact) {
+    if (passes_min_p && sharer == 0 && rank == phase.top_k - 1) storage.boundary_entry = entry;
+    __syncthreads();  // the k-th entry is written, or 0 where there are fewer; else an older one cuts
+    in_prefix = passes_min_p && KeyOf(entry) >= KeyOf(storage.boundary_entry);
   }
   // The last token of top-k, and the mass up to it.
-  const uint32_t in_top_k = __syncthreads_count(in && speaks);
-  if (in && speaks && rank == in_top_k - 1) storage.found[0] = entry, storage.found[1] = before + weight;
-  __syncthreads();  // the last token is there
-  uint64_t last = storage.found[0];
-  if (setup.top_p_on) {
-    const uint64_t mass = TopPCountsRow(setup) ? row_mass : storage.found[1];
-    in = in && before < definition::TopPTarget(phase.top_p, mass);
-    const uint32_t in_top_p = __syncthreads_count(in && speaks);
-    if (in && speaks && rank == in_top_p - 1) storage.found[2] = entry;
-    __syncthreads();  // the nucleus's last token is there
+  const uint32_t in_top_k = __syncthreads_count(in_prefix && is_first_sharer);
+  if (in_prefix && is_first_sharer && rank == in_top_k - 1)
+    storage.top_k.entry = entry, storage.top_k.mass = before + weight;
+  __syncthreads();  // the last token of top-k is written; else an older one ends the kept set
+  uint64_t last = storage.top_k.entry;
+  if (settings.top_p_on) {
+    const uint64_t mass = TopPCountsRow(settings) ? row_mass : storage.top_k.mass;
+    in_prefix = in_prefix && before < definition::TopPTarget(phase.top_p, mass);
+    // Also: all have compared with the k-th entry; else it changes under them.
+    const uint32_t in_top_p = __syncthreads_count(in_prefix && is_first_sharer);
+    if (in_prefix && is_first_sharer && rank == in_top_p - 1) storage.boundary_entry = entry;
+    __syncthreads();  // the nucleus's last token is written; else top-k's k-th ends it
     // Its equals are all among those of top-k, which keeps equals too.
-    last = phase.ties == Ties::kKeep ? LastOfKey(KeyOf(storage.found[2])) : storage.found[2];
+    last = phase.ties == Ties::kKeep ? LastOfKey(KeyOf(storage.boundary_entry)) : storage.boundary_entry;
   }
 
-  const bool is_kept = alive && entry >= last && weight >= setup.min_weight;
-  if (speaks) storage.short_weight[candidate] = is_kept ? weight : 0;
-  const uint32_t kept = __syncthreads_count(is_kept && speaks);  // also: the weights of what is kept are there
+  const bool is_kept = passes_min_p && entry >= last && weight >= settings.min_weight;
+  if (is_first_sharer) storage.short_weight[candidate] = is_kept ? weight : 0;
+  // Also: the weights of what is kept are written; else the draw counts tokens that are not.
+  const uint32_t kept = __syncthreads_count(is_kept && is_first_sharer);
   uint64_t mass = 0, before_in_id_order = 0;
 #pragma unroll 1
   for (uint32_t i = sharer; i < others; i += sharers) {
@@ -78,13 +81,19 @@ __device__ __forceinline__ void FindKeptOfShortList(const uint64_t* entries, uin
   }
   before_in_id_order = SumOfSharers(before_in_id_order, sharers);
   mass = SumOfSharers(mass, sharers);
-  const uint64_t point = definition::DrawPoint(setup.draw_bits, mass);
-  if (speaks && is_kept && before_in_id_order <= point && point - before_in_id_order < weight) storage.found[3] = entry;
-  __syncthreads();  // the drawn token is there
-  const uint64_t drawn = storage.found[3];
-  const uint32_t reaching = __syncthreads_count(speaks && KeyOf(entry) >= KeyOf(drawn));
-  if (threadIdx.x == 0) storage.outcome = {{last, setup.min_weight}, mass, drawn, kept, reaching};
-  __syncthreads();  // the outcome is there
+  const uint64_t point = definition::DrawPoint(settings.draw_bits, mass);
+  if (is_first_sharer && is_kept && before_in_id_order <= point && point - before_in_id_order < weight)
+    storage.found_entry = entry;
+  __syncthreads();  // the drawn token is written; else an older one is returned
+  const uint64_t drawn = storage.found_entry;
+  const uint32_t rank_of_drawn = __syncthreads_count(is_first_sharer && KeyOf(entry) >= KeyOf(drawn));
+  if (threadIdx.x == 0)
+    storage.outcome = {.rule = {.last = last, .min_weight = settings.min_weight},
+                       .mass = mass,
+                       .drawn = drawn,
+                       .kept = kept,
+                       .rank = rank_of_drawn};
+  __syncthreads();  // thread 0 has written the outcome; else others read what an earlier stage or row left
 }
 
 }  // namespace fire::kernels

@@ -26,7 +26,7 @@ __device__ __forceinline__ FastScale MakeFastScale(const WeightScale& scale) {
   return fast;
 }
 
-// Not for NaN: it would weigh as much as the maximum.
+// Weighs a logit that is not NaN, which would weigh as much as the maximum.
 __device__ __forceinline__ uint64_t FastWeight(float logit, const FastScale& scale) {
   constexpr float kUp = static_cast<float>(1ull << 44);
   constexpr float p0 = kUp * definition::kPolynomial[0], p1 = kUp * definition::kPolynomial[1];

@@ -139,7 +139,7 @@ TEST(CudaApi, AnUnknownTypeOfLogitsIsRefused) {
             std::string::npos);
 }
 
-// rewrite_test.cpp has the rows that make trouble; here the public functions and their strides.
+// row_outputs_test.cpp has the rows that make trouble; here the public functions and their strides.
 TEST(CudaApi, TheOtherOperatorsFollowTheirStrides) {
   constexpr size_t kVocabulary = 300, kRows = 4, kStride = kVocabulary + 3;
   std::vector<RowCase> cases = Rows(kRows, kVocabulary);

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "fire/sampling.h"
+#include "definition/batch.h"
 #include "tests/cpp/cpu_backend_rows.h"
 #include "tests/cuda/device_memory.h"
 
@@ -19,8 +19,6 @@ struct RowCase {
   int64_t step = 0;
   std::string name;  // what to call it when it fails
 };
-
-inline size_t ElementBytes(LogitsType type) { return type == LogitsType::kFloat32 ? 4 : 2; }
 
 inline const char* NameOf(LogitsType type) {
   return type == LogitsType::kFloat32 ? "float32" : type == LogitsType::kBFloat16 ? "bfloat16" : "float16";
@@ -52,7 +50,7 @@ inline bool StepsFitInt32(const std::vector<RowCase>& cases) {
 
 inline Layout RandomLayout(Random& random, LogitsType type, const std::vector<RowCase>& cases) {
   Layout layout;
-  if (random.Below(2) == 0) layout.misaligned_by = random.Below(20) * ElementBytes(type);
+  if (random.Below(2) == 0) layout.misaligned_by = random.Below(20) * definition::BytesOf(type);
   if (random.Below(2) == 0) layout.padding = random.Below(19);
   layout.padding_is_nan = random.Below(2) == 0;
   layout.step_is_int64 = random.Below(2) == 0 || !StepsFitInt32(cases);
@@ -66,7 +64,7 @@ class DeviceBatch {
  public:
   // All cases must have as many logits.
   DeviceBatch(const std::vector<RowCase>& cases, LogitsType type, const Layout& layout) : layout_(layout) {
-    const size_t element = ElementBytes(type), rows = cases.size();
+    const size_t element = definition::BytesOf(type), rows = cases.size();
     const size_t vocabulary = cases[0].logits.size(), stride = vocabulary + static_cast<size_t>(layout.padding);
     logits_ = DeviceMemory(layout.misaligned_by + ((rows - 1) * stride + vocabulary) * element);
     if (layout.padding_is_nan) logits_.Fill(0xFF);

@@ -56,7 +56,7 @@ std::vector<int64_t> TokensOf(const DeviceBatch& rows) {
 TEST(CudaLayout, AnyAlignmentOfTheFirstLogitServesEveryTypeAndPlan) {
   for (const LogitsType type : kTypes) {
     const std::vector<RowCase> cases = ModelCases(1, 1003, 2);
-    for (size_t bytes = 0; bytes < 16; bytes += ElementBytes(type)) {
+    for (size_t bytes = 0; bytes < 16; bytes += definition::BytesOf(type)) {
       Layout layout;
       layout.misaligned_by = 16 + bytes;
       const SampleCheck check(cases, type, layout);

@@ -106,7 +106,7 @@ class HotLoop:
 
 
 def kernel_name(mangled: str) -> str:
-    """SampleRows<BFloat16, false> of _ZN4fire7kernels10SampleRowsINS0_8BFloat16ELb0EEEv…"""
+    """SampleRows<BFloat16Logits, false> of _ZN4fire7kernels10SampleRowsINS0_14BFloat16LogitsELb0E…"""
     found = re.search(r"\d([A-Z][a-z]+Rows)INS0_\d+([A-Z]\w*?)E(?:Lb([01])E)?EEv", mangled)
     if found is None:
         return mangled

@@ -21,7 +21,7 @@ from toolchain import DTYPES, Cubin, compile_kernels, compiler
 TABLE = Path(__file__).with_name("resources.json")
 VOCABULARY = 128_256
 ROWS = (1, 8, 32, 64, 128, 512, 1024)
-TYPE_NAMES = {"float32": "Float32", "bfloat16": "BFloat16", "float16": "Float16"}
+TYPE_NAMES = {"float32": "Float32Logits", "bfloat16": "BFloat16Logits", "float16": "Float16Logits"}
 USAGE = re.compile(r"Function (\S+):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
 
 Row = dict[str, Any]
@@ -55,7 +55,7 @@ def blocks(used: Sequence[Row]) -> list[Row]:
         for shape, launch in zip(shapes, launches(shapes, device), strict=True):
             samples = shape.task.startswith("sample")
             variant = f", {str(launch.resident).lower()}" if samples else ""
-            kernel = f"{'Sample' if samples else 'Rewrite'}Rows<{TYPE_NAMES[shape.dtype]}{variant}>"
+            kernel = f"{'Sample' if samples else 'Write'}Rows<{TYPE_NAMES[shape.dtype]}{variant}>"
             key = (device.name, kernel, launch.threads, launch.cluster, launch.dynamic_bytes)
             if key in found:
                 found[key]["rows"] = sorted({*found[key]["rows"], shape.rows})

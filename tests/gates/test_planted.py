@@ -77,9 +77,9 @@ def test_a_pass_that_appends_nothing_is_found(planted_loops: Mapping[str, HotLoo
 
 
 def test_a_loop_that_is_not_recognised_is_missed() -> None:
-    told = list(missing_loops([], ["SampleRows<Float32, true>", "RewriteRows<Float32>"]))
-    assert "SampleRows<Float32, true>: no loop of AppendPass<true> is found" in told
-    assert "RewriteRows<Float32>: no loop of FastMassPass<true, false> is found" in told
+    told = list(missing_loops([], ["SampleRows<Float32Logits, true>", "WriteRows<Float32Logits>"]))
+    assert "SampleRows<Float32Logits, true>: no loop of AppendPass<true> is found" in told
+    assert "WriteRows<Float32Logits>: no loop of FastMassPass<true, false> is found" in told
 
 
 @pytest.mark.parametrize(

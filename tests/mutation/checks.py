@@ -21,7 +21,7 @@ CHECKED = "races,uninitialised,bounds,threads=1"
 CHECKS = [
     Check("random rows", f"seed=1,{CHECKED}", 1, "*SampleEquality*/{logits}Times1000"),
     Check("named rows", f"seed=2,{CHECKED}", 2, "*NamedRows*/{logits}Times700"),
-    Check("rewriting", f"seed=3,{CHECKED}", 3, "*Rewrite*/{logits}Times*-*Times700"),
+    Check("rewriting", f"seed=3,{CHECKED}", 3, "*RowOutputs*/{logits}Times*-*Times700"),
     Check(
         "short rows",
         f"seed=2,{CHECKED}",
@@ -42,8 +42,8 @@ CHECKS = [
 
 # Which checks come first for the mutations of a file, by their number.
 FIRST = {
-    "kernels/device/rewrite.cuh": 2,
-    "kernels/device/setup.cuh": 4,
+    "kernels/device/row_outputs.cuh": 2,
+    "kernels/device/settings.cuh": 4,
     "kernels/device/weights.cuh": 5,
     "kernels/launch_typed.cuh": 4,
     "kernels/plan.cpp": 4,

@@ -2,7 +2,7 @@
 
 from mutations import Mutation, in_file, without
 
-SHARE = "  ShareMaxima<Logit>(maxima, has_nan, storage.setup.delegates, team, storage);\n"
+SHARE = "  ShareMaxima<Logit>(maxima, has_nan, storage.settings.delegates, team, storage);\n"
 
 MUTATIONS: list[Mutation] = [
     *in_file(
@@ -15,7 +15,7 @@ MUTATIONS: list[Mutation] = [
         ),
         (
             "setup-not-awaited",
-            "setup and shape are read while a warp still writes them",
+            "settings and shape are read while a warp still writes them",
             "bool has_nan = __syncthreads_or(HoldsNan<Logit>(maxima));  // also",
             "bool has_nan = __any_sync(~0u, HoldsNan<Logit>(maxima));  // also",
         ),
@@ -46,14 +46,14 @@ MUTATIONS: list[Mutation] = [
         (
             "min-p-pivot-rounded-up",
             "the direction in which min-p's bound is rounded",
-            "fmaxf(pivot, __fadd_rd(maximum, setup.min_p_below))",
-            "fmaxf(pivot, __fadd_ru(maximum, setup.min_p_below))",
+            "fmaxf(pivot, __fadd_rd(maximum, settings.min_p_bounds.below))",
+            "fmaxf(pivot, __fadd_ru(maximum, settings.min_p_bounds.below))",
         ),
         (
             "list-always-trusted",
             "tokens below the pivot that min-p may yet let into top-k",
-            "  return least >= __fadd_ru(maximum, setup.min_p_above) ||"
-            " least <= __fadd_rd(maximum, setup.min_p_below);",
+            "  return least >= __fadd_ru(maximum, settings.min_p_bounds.above) ||\n"
+            "         least <= __fadd_rd(maximum, settings.min_p_bounds.below);",
             "  return true;",
         ),
         (
@@ -89,20 +89,20 @@ MUTATIONS: list[Mutation] = [
         (
             "short-list-of-a-streamed-row-trusted",
             "fewer tokens of a streamed row reach the pivot than top-k keeps",
-            " || !HoldsTopK(listed, least, maximum, storage.setup)) return false;",
+            " || !HoldsTopK(listed, least, maximum, storage.settings)) return false;",
             ") return false;",
         ),
         (
             "top-k-one-token-short",
             "exactly one token less reaches the pivot than top-k keeps",
-            "count >= setup.phase.top_k) return true;",
-            "count + 1 >= setup.phase.top_k) return true;",
+            "count >= settings.phase.top_k) return true;",
+            "count + 1 >= settings.phase.top_k) return true;",
         ),
         (
             "min-p-excuses-any-short-list",
             "tokens below the pivot that min-p does not exclude",
-            "return setup.min_p_bounds_list && least <= __fadd_rd(maximum, setup.min_p_below);",
-            "return setup.min_p_bounds_list;",
+            "return settings.min_p_bounds_list && least <= __fadd_rd(maximum, settings.min_p_bounds.below);",
+            "return settings.min_p_bounds_list;",
         ),
         (
             "maximum-of-the-pivots-part",
@@ -119,7 +119,7 @@ MUTATIONS: list[Mutation] = [
         (
             "listed-mass-not-compared",
             "a flat nucleus, of which the list has a part",
-            "listed >= definition::TopPTarget(setup.phase.top_p, RowMass(0, storage));",
+            "listed >= definition::TopPTarget(settings.phase.top_p, RowMass(0, storage));",
             "listed != 0;",
         ),
         (
@@ -134,27 +134,32 @@ MUTATIONS: list[Mutation] = [
         (
             "maxima-not-awaited",
             "parts' maxima are read before they arrive",
-            "  team.Sync();  // every part's maximum and all delegates are there, and resident parts too\n",
+            "  team.Sync();  // maxima, delegates and resident parts are written; "
+            "else the pivot comes from an older row's\n",
         ),
         (
             "vectors-not-awaited",
             "vectors are expanded while others still append",
-            "    __syncthreads();  // every vector is there\n",
+            "    __syncthreads();  // every listed vector is counted; "
+            "else threads disagree on how many there are\n",
         ),
         (
             "list-not-awaited",
             "the list and its length are read before they are there",
-            "  __syncthreads();  // the list, its length and the scales are there\n",
+            "  __syncthreads();  // the list, its length and the scales are written; "
+            "else candidates are lost\n",
         ),
         (
             "pivot-not-awaited",
             "the pivot is read before it is there",
-            "  __syncthreads();  // the state and the pivot are there\n",
+            "  __syncthreads();  // one warp has written state and pivot; "
+            "else the others filter by an older pivot\n",
         ),
         (
             "state-not-awaited",
             "the streamed row's maximum is read before it is there",
-            "    __syncthreads();  // the state is there\n",
+            "    __syncthreads();  // the maximum is the whole row's; "
+            "else the list is judged by the pilot's\n",
         ),
     ),
 ]

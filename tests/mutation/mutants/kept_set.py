@@ -8,20 +8,20 @@ MUTATIONS: list[Mutation] = [
         (
             "draw-before-min-p",
             "tokens that fail min-p can be drawn",
-            "      if (threadIdx.x == 0) storage.outcome.rule.min_weight = setup.min_weight;\n",
+            "      if (threadIdx.x == 0) storage.outcome.rule.min_weight = settings.min_weight;\n",
             "",
         ),
         (
             "min-p-always-first",
             "the order of top-p and min-p",
-            "const uint64_t first_min = phase.order == Order::kVllm ? setup.min_weight : 0;",
-            "const uint64_t first_min = setup.min_weight;",
+            "const uint64_t first_min = phase.order == Order::kVllm ? settings.min_weight : 0;",
+            "const uint64_t first_min = settings.min_weight;",
         ),
         (
             "nucleus-one-unit-too-long",
             "a nucleus whose mass is exactly the target",
-            "TopPTarget(phase.top_p, mass) - 1 :",
-            "TopPTarget(phase.top_p, mass) :",
+            "TopPTarget(phase.top_p, mass) - 1\n",
+            "TopPTarget(phase.top_p, mass)\n",
         ),
         (
             "one-tie-too-many",
@@ -44,8 +44,8 @@ MUTATIONS: list[Mutation] = [
         (
             "top-p-of-the-kept-mass",
             "joint top-p of a list takes the whole row's mass",
-            "(setup.way == Way::kNucleus || setup.phase.order == Order::kJoint);",
-            "setup.way == Way::kNucleus;",
+            "(settings.regime == Regime::kNucleus || settings.phase.order == Order::kJoint);",
+            "settings.regime == Regime::kNucleus;",
         ),
         (
             "equals-counted-from-the-start",
@@ -59,12 +59,14 @@ MUTATIONS: list[Mutation] = [
         (
             "stage-before-not-awaited",
             "a stage starts before the one before has written its rule",
-            "    __syncthreads();  // the outcome of the stage before is there\n",
+            "    __syncthreads();  // the stage before has written the rule; "
+            "else some threads measure by an older one\n",
         ),
         (
             "rule-not-awaited",
             "a draw weighs tokens before its rule is complete",
-            "      __syncthreads();  // the rule is complete\n",
+            "      __syncthreads();  // min-p's weight is in the rule; "
+            "else some threads draw among tokens that fail it\n",
         ),
     ),
 ]

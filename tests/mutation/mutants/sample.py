@@ -14,8 +14,8 @@ MUTATIONS: list[Mutation] = [
         (
             "rank-counts-to-the-token",
             "the rank of a token with equals",
-            "reaching = {LastOfKey(KeyOf(found.drawn)), 0};",
-            "reaching = {found.drawn, 0};",
+            "at_least_drawn = {.last = LastOfKey(KeyOf(found.drawn)),",
+            "at_least_drawn = {.last = found.drawn,",
         ),
         (
             "reference-of-the-row-mass",
@@ -32,7 +32,7 @@ MUTATIONS: list[Mutation] = [
         (
             "rule-of-the-rank-not-awaited",
             "tokens are counted before it is known which",
-            "      __syncthreads();  // the rule is there\n",
+            "      __syncthreads();  // the rule is written; else some threads count by an older one\n",
             "",
         ),
     ),

@@ -14,32 +14,32 @@ MUTATIONS: list[Mutation] = [
         (
             "k-plus-one-tokens",
             "the token after the k-th",
-            "bool in = alive && rank < phase.top_k;",
-            "bool in = alive && rank <= phase.top_k;",
+            "bool in_prefix = passes_min_p && rank < phase.top_k;",
+            "bool in_prefix = passes_min_p && rank <= phase.top_k;",
         ),
         (
             "ties-at-k-dropped",
             "equals of the k-th token",
-            "KeyOf(entry) >= KeyOf(storage.found[2]);",
-            "entry >= storage.found[2];",
+            "KeyOf(entry) >= KeyOf(storage.boundary_entry);",
+            "entry >= storage.boundary_entry;",
         ),
         (
             "nucleus-one-token-too-long",
             "a nucleus whose mass is exactly the target",
-            "in = in && before < definition",
-            "in = in && before <= definition",
+            "in_prefix = in_prefix && before < definition",
+            "in_prefix = in_prefix && before <= definition",
         ),
         (
             "nucleus-ties-dropped",
             "equals of the nucleus's last token",
-            "LastOfKey(KeyOf(storage.found[2])) : storage.found[2];",
-            "storage.found[2] : storage.found[2];",
+            "LastOfKey(KeyOf(storage.boundary_entry)) : storage.boundary_entry;",
+            "storage.boundary_entry : storage.boundary_entry;",
         ),
         (
             "min-p-excludes-its-equal",
             "a token of exactly the least weight",
-            "entry >= last && weight >= setup.min_weight;",
-            "entry >= last && weight > setup.min_weight;",
+            "entry >= last && weight >= settings.min_weight;",
+            "entry >= last && weight > settings.min_weight;",
         ),
         (
             "draw-counts-itself",
@@ -80,8 +80,8 @@ MUTATIONS: list[Mutation] = [
         (
             "every-sharer-counts",
             "the number of tokens kept",
-            "const bool speaks = sharer == 0 && candidate < count;",
-            "const bool speaks = candidate < count;",
+            "const bool is_first_sharer = sharer == 0 && candidate < count;",
+            "const bool is_first_sharer = candidate < count;",
         ),
     ),
     *without(
@@ -89,32 +89,35 @@ MUTATIONS: list[Mutation] = [
         (
             "short-weights-not-awaited",
             "weights are added before all are there",
-            "  __syncthreads();  // every weight is there\n",
+            "  __syncthreads();  // every weight is written; "
+            "else masses miss some, or the reset above erases the k-th entry\n",
         ),
         (
             "kth-entry-not-awaited",
             "the k-th token is compared with before it is there",
-            "    __syncthreads();  // the k-th entry is there, or 0 where there are fewer\n",
+            "    __syncthreads();  // the k-th entry is written, or 0 where there are fewer; "
+            "else an older one cuts\n",
         ),
         (
             "nucleus-end-not-awaited",
             "the nucleus's last token is read before it is there",
-            "    __syncthreads();  // the nucleus's last token is there\n",
+            "    __syncthreads();  // the nucleus's last token is written; else top-k's k-th ends it\n",
         ),
         (
             "kth-entry-left-over",
             "fewer than k tokens are alive, and an old k-th entry is there",
-            "  if (threadIdx.x == 0) storage.found[2] = 0;\n",
+            "  if (threadIdx.x == 0) storage.boundary_entry = 0;\n",
         ),
         (
             "top-k-end-not-awaited",
             "top-k's last token is read before it is there",
-            "  __syncthreads();  // the last token is there\n",
+            "  __syncthreads();  // the last token of top-k is written; "
+            "else an older one ends the kept set\n",
         ),
         (
             "drawn-token-not-awaited",
             "the drawn token is read before it is there",
-            "  __syncthreads();  // the drawn token is there\n",
+            "  __syncthreads();  // the drawn token is written; else an older one is returned\n",
         ),
     ),
 ]

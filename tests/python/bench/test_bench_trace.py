@@ -18,7 +18,9 @@ import kernels
 
 import profile_kernels  # isort: skip
 
-SAMPLE = "void fire::kernels::SampleRows<fire::kernels::BFloat16, true>(fire::kernels::Work, long, unsigned)"
+SAMPLE = (
+    "void fire::kernels::SampleRows<fire::kernels::BFloat16Logits, true>(fire::kernels::Work, long, unsigned)"
+)
 SORT = "void at::sort<int>(int)"
 CELL = Case(128_256, 4, "bfloat16", "k=50 p=0.9")
 RANGE = tracing.range_name(CELL, "fire")
@@ -71,7 +73,7 @@ def test_kernels_are_told_by_the_range_that_launched_them_however_late_they_ran(
     assert (theirs.range.split(",")[0], theirs.launches, theirs.blocks_a_row) == ("hf", 1, None)
     assert [line.range for line in others] == ["", "", ""]
     text = trace.markdown(found)
-    assert "| SampleRows, BFloat16, resident | 2 | 7.00 | 32·1·1 × 512·1·1 | 8 | 64 | 105.2 |" in text
+    assert "| SampleRows, BFloat16Logits, resident | 2 | 7.00 | 32·1·1 × 512·1·1 | 8 | 64 | 105.2 |" in text
     assert "| at::sort | 1 | 50.00 |" in text
     json.dumps(trace.as_json(found), allow_nan=False)
 

@@ -1,21 +1,21 @@
-"""Mutations of kernels/device/row.cuh."""
+"""Mutations of kernels/device/kept_row.cuh."""
 
 from mutations import Mutation, in_file, without
 
 MUTATIONS: list[Mutation] = [
     *in_file(
-        "kernels/device/row.cuh",
+        "kernels/device/kept_row.cuh",
         (
             "reference-scale-taken-for-known",
             "the mass at another temperature",
-            "wants_mass && scale.slope == setup().slope && scale.floor == setup().floor;",
+            "wants_mass && scale.slope == settings().slope && scale.floor == settings().floor;",
             "wants_mass;",
         ),
         (
             "first-of-one-block",
             "the first of equals that several blocks hold",
-            "return OfTeam(first, Greater(), TokensInQuestion().team(), storage_);",
-            "return OfBlock(first, Greater(), storage_);",
+            "return ReduceTeam(first, Greater(), TokensInQuestion().team(), storage_);",
+            "return ReduceBlock(first, Greater(), storage_);",
         ),
         (
             "short-list-without-its-last",
@@ -44,38 +44,41 @@ MUTATIONS: list[Mutation] = [
         (
             "short-list-one-token-short",
             "the k-th token of a shortened list",
-            "const uint64_t target = by_count ? setup().phase.top_k :",
-            "const uint64_t target = by_count ? setup().phase.top_k - 1 :",
+            "by_count ? settings().phase.top_k :",
+            "by_count ? settings().phase.top_k - 1 :",
         ),
         (
             "short-list-of-any-mass",
             "the end of a nucleus in a shortened list",
-            "return (by_count ? reaching : OfWarp(mass, Add())) >= target ? reaching : 0;",
+            "return (by_count ? reaching : ReduceWarp(mass, Add())) >= target ? reaching : 0;",
             "return !by_count || reaching >= target ? reaching : 0;",
         ),
         (
             "short-list-always-trusted",
             "tokens that min-p may yet let into top-k, shortened away",
-            "!HoldsAllThatPass(definition::KeyToFloat(least_key), maximum(), setup())",
+            "!HoldsAllThatPass(definition::KeyToFloat(least_key), maximum(), settings())",
             "false",
         ),
     ),
     *without(
-        "kernels/device/row.cuh",
+        "kernels/device/kept_row.cuh",
         (
             "candidates-not-awaited",
             "the inbox is read before it is there",
-            "    team().Sync();  // counts, candidates and masses are there\n",
+            "    team().Sync();  // every block's counts, candidates and masses are pushed; "
+            "else the leader's list lacks some\n",
         ),
         (
             "short-list-counted-too-soon",
             "entries are appended before the least key is known and the counter cleared",
-            "    __syncthreads();  // the least key is there, and no entry in the short list\n",
+            "    __syncthreads();  // the least key is written, the short list empty; "
+            "else entries are lost\n",
         ),
         (
             "short-list-not-awaited",
             "the short list is read before it is there",
-            "    __syncthreads();  // the short list is there\n",
+            "    __syncthreads();  // every entry is in the short list; "
+            "else threads see different lengths of it\n",
         ),
     ),
 ]

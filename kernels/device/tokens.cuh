@@ -3,9 +3,8 @@
 #pragma once
 
 #include "definition/filter.h"
-#include "definition/order.h"
-#include "kernels/device/descend.cuh"
 #include "kernels/device/row_part.cuh"
+#include "kernels/device/search.cuh"
 #include "kernels/device/weights.cuh"
 
 namespace fire::kernels {
@@ -16,8 +15,9 @@ __device__ __forceinline__ uint64_t WeightOfKey(uint32_t key, const WeightScale&
 
 // The scale of the row's temperature, once its maximum is known.
 __device__ __forceinline__ WeightScale ScaleOf(const Storage& storage) {
-  const RowSetup& setup = storage.setup;
-  return {storage.state.maximum, setup.slope, setup.floor, setup.weight_bits};
+  const RowSettings& settings = storage.settings;
+  return {
+      .maximum = storage.state.maximum, .slope = settings.slope, .floor = settings.floor, .bits = settings.weight_bits};
 }
 
 // The same as WeightOfKey, as fast as the row allows, once storage.fast_scale is there.
@@ -27,8 +27,8 @@ __device__ __forceinline__ uint64_t WeightInRow(uint32_t key, const Storage& sto
 }
 
 // What a token counts for: 1 or its weight where the rule keeps it, else 0.
-struct Measure {
-  const KeptRule& rule;  // in shared memory, for the registers' sake
+struct TokenMeasure {
+  const KeptRule& rule;  // kept in shared memory: as members its words would take registers, and a thread has 64
   bool counts;
   uint32_t only_key;  // 0: any
 
@@ -46,21 +46,21 @@ struct Measure {
   }
 };
 
-// The mass of the whole row, at its temperature (0) or the reference's (1), where it has been found; for all lanes of a
-// warp.
+// Sums the mass of the whole row, at its temperature (0) or the reference's (1), where it has been found; for all lanes
+// of a warp.
 __device__ __forceinline__ uint64_t RowMass(uint32_t which, const Storage& storage) {
   uint64_t sum = 0;
 #pragma unroll 1
   for (uint32_t i = threadIdx.x % 32; i < storage.part.blocks * (blockDim.x / 32); i += 32)
     sum += storage.part_mass[which][i];
-  return OfWarp(sum, Add());
+  return ReduceWarp(sum, Add());
 }
 
 // A row's tokens by their distance from its maximum, in kBins bins of equal width: where logits vary as a model's do,
 // few share one. The last bin has all that are further away.
-__device__ __forceinline__ float BinsAUnit(const RowSetup& setup) {
+__device__ __forceinline__ float BinsAUnit(const RowSettings& settings) {
   // As far as anything weighs, but no further than a model's logits go.
-  return definition::Divide(static_cast<float>(kBins), fminf(-setup.floor, 32.0f));
+  return definition::Divide(static_cast<float>(kBins), fminf(-settings.floor, 32.0f));
 }
 // Larger keys have no larger bins: subtracting and multiplying round monotonically.
 __device__ __forceinline__ uint32_t DistanceBin(uint32_t key, const Storage& storage) {
@@ -79,7 +79,8 @@ __device__ __forceinline__ uint32_t LeastKeyOfBin(uint32_t bin, const Storage& s
 }
 
 // The tokens in question: the leader's list where storage.state says that it has them, else the row, shared by the
-// team. kAlone: a block has the row to itself. All that is known of them is in shared memory, for the registers' sake.
+// team. kAlone: a block has the row to itself. All that is known of them stays in shared memory: as members it would
+// take registers, and a thread has 64.
 template <typename Logit, bool kResident, bool kAlone>
 class Tokens {
  public:
@@ -100,16 +101,16 @@ class Tokens {
     }
   }
 
-  // Where the running measure over descending keys, from `top_key` on, exceeds the target, in storage.in: ordinals are
-  // distances from `top_key`.
-  __device__ __forceinline__ void DescendKeys(uint32_t top_key, const Measure& measure, uint64_t target) const {
+  // Finds where the running measure over descending keys, from `top_key` on, exceeds the target: storage.in, ordinals
+  // are distances from `top_key`.
+  __device__ __forceinline__ void DescendKeys(uint32_t top_key, const TokenMeasure& measure, uint64_t target) const {
     if (IsList()) {
-      SearchIn({0, top_key - (definition::kMaskedKey + 1), 0, 0}, storage_);
+      SearchIn({.low = 0, .high = top_key - (definition::kMaskedKey + 1), .before = 0, .inside = 0}, storage_);
     } else {
       NarrowToBin(top_key, measure, target);
       if (storage_.in.inside == 0) return;
     }
-    Descend(target, team(), storage_, [&](const auto& visit) {
+    SearchByHistogram(target, team(), storage_, [&](const auto& visit) {
       const auto visit_token = [&](uint32_t key, uint32_t id) {
         visit(top_key - key, [&] { return measure(key, id); });
       };
@@ -121,44 +122,44 @@ class Tokens {
     });
   }
 
-  // For every thread: what all tokens together measure.
-  __device__ __forceinline__ uint64_t Sum(const Measure& measure) const {
+  // Sums what all tokens measure, for every thread.
+  __device__ __forceinline__ uint64_t Sum(const TokenMeasure& measure) const {
     uint64_t sum = 0;
     ForEach([&](uint32_t key, uint32_t id) { sum += measure(key, id); });
-    return OfTeam(sum, Add(), team(), storage_);
+    return ReduceTeam(sum, Add(), team(), storage_);
   }
 
-  // The entry at which the running measure in id order exceeds the target. `is_unfiltered`: every token counts with its
-  // weight, and part_mass[0] holds what each part of the row weighs. For every thread of the team; with `for_owner`,
-  // which saves a meeting of the blocks, for those of the block that has the token, and 0 for the others. The team must
-  // have met before the next.
-  __device__ __forceinline__ uint64_t FindInIdOrder(const Measure& measure, uint64_t target, bool is_unfiltered,
+  // Finds the entry at which the running measure in id order exceeds the target. `is_unfiltered`: every token counts
+  // with its weight, and part_mass[0] holds what each part of the row weighs. For every thread of the team; with
+  // `for_owner`, which saves a meeting of the blocks, for those of the block that has the token, and 0 for the others.
+  // The team must have met before the next.
+  __device__ __forceinline__ uint64_t FindInIdOrder(const TokenMeasure& measure, uint64_t target, bool is_unfiltered,
                                                     bool for_owner) const {
     bool is_owner = true;
     if (IsList()) {
-      SearchIn({0, storage_.part.vocabulary - 1, 0, 0}, storage_);
-      Descend(target, team(), storage_, [&](const auto& visit) {
+      SearchIn({.low = 0, .high = storage_.part.vocabulary - 1, .before = 0, .inside = 0}, storage_);
+      SearchByHistogram(target, team(), storage_, [&](const auto& visit) {
         ForEach([&](uint32_t key, uint32_t id) { visit(id, [&] { return measure(key, id); }); });
       });
       ForEach([&](uint32_t key, uint32_t id) {
-        if (id == storage_.in.low) storage_.found[3] = Entry(key, id);
+        if (id == storage_.in.low) storage_.found_entry = Entry(key, id);
       });
     } else {
       if (!is_unfiltered) {
-        PushPartMass(OfWarp(SumOf(Part().IdsOf(Part().OwnRun()), measure, false), Add()), 0);
-        team().Sync();  // every part's sum is there
+        PushPartMass(ReduceWarp(SumOf(Part().IdsOf(Part().OwnRun()), measure, false), Add()), 0);
+        team().Sync();  // every part's sum is pushed; else the point falls into the wrong part
       }
       is_owner = FindInOwnPart(measure, target, is_unfiltered, for_owner);
     }
     if (for_owner) {
-      __syncthreads();  // the entry is there for the block
+      __syncthreads();  // the entry is written for the block; else its other threads read an older one
     } else {
-      team().Sync();  // the entry is there for all
+      team().Sync();  // the entry is pushed to all blocks; else they read an older one
     }
-    return for_owner && !is_owner ? 0 : storage_.found[3];
+    return for_owner && !is_owner ? 0 : storage_.found_entry;
   }
 
-  // For all blocks: what this warp's part measures.
+  // Tells all blocks what this warp's part measures.
   __device__ __forceinline__ void PushPartMass(uint64_t sum, uint32_t which) const {
     const uint32_t part = team().rank * (blockDim.x / 32) + threadIdx.x / 32;
     if (threadIdx.x % 32 < team().blocks) ptx::Push(&storage_.part_mass[which][part], threadIdx.x % 32, sum);
@@ -182,8 +183,8 @@ class Tokens {
                                            [&](float x, uint32_t id) { visit(definition::Key(x), id); });
   }
 
-  // A lane's share of what a warp's ids measure.
-  __device__ __forceinline__ uint64_t SumOf(Run ids, const Measure& measure, bool is_unfiltered) const {
+  // Sums a lane's share of what a warp's ids measure.
+  __device__ __forceinline__ uint64_t SumOf(Run ids, const TokenMeasure& measure, bool is_unfiltered) const {
     uint64_t sum = 0;
     if (is_unfiltered && storage_.fast_scale.is_exact) {
       const FastScale scale = storage_.fast_scale;
@@ -196,7 +197,7 @@ class Tokens {
     return sum;
   }
 
-  // Those of the row in bin storage.bin.
+  // Calls visit(key, id) for the row's tokens in bin storage.bin.
   template <typename Visit>
   __device__ __forceinline__ void ForBin(const Visit& visit) const {
     ForEach([&](uint32_t key, uint32_t id) {
@@ -204,22 +205,24 @@ class Tokens {
     });
   }
 
-  // Of a row: narrows storage.in to the bin of distances in which the measure exceeds the target. What this block has
+  // Narrows storage.in of a row to the bin of distances in which the measure exceeds the target. What this block has
   // of that bin is in its list once the threads have met, entry_count of them; more than kListCapacity where it has no
   // room.
-  __device__ __forceinline__ void NarrowToBin(uint32_t top_key, const Measure& measure, uint64_t target) const {
+  __device__ __forceinline__ void NarrowToBin(uint32_t top_key, const TokenMeasure& measure, uint64_t target) const {
     RestartBins(storage_);
     ForEach([&](uint32_t key, uint32_t id) {
       if (key > definition::kMaskedKey) AddToBin(DistanceBin(key, storage_), measure(key, id), storage_);
     });
     const PassingBin at = FindPassingBin(TeamBins(team(), storage_), target, storage_);
     if (threadIdx.x == 0) {
-      storage_.in = {top_key - min(LargestKeyOfBin(at.bin, storage_), top_key),
-                     top_key - LeastKeyOfBin(at.bin, storage_), at.before, at.inside};
+      storage_.in = {.low = top_key - min(LargestKeyOfBin(at.bin, storage_), top_key),
+                     .high = top_key - LeastKeyOfBin(at.bin, storage_),
+                     .before = at.before,
+                     .inside = at.inside};
       storage_.bin = at.bin;
       storage_.entry_count = 0;
     }
-    __syncthreads();  // the bin is there, and nothing in the list
+    __syncthreads();  // the bin is written and the list empty; else entries of an older bin are kept, or lost
     if (at.inside == 0) return;
     ForBin([&](uint32_t key, uint32_t id) {
       const uint32_t to = atomicAdd(&storage_.entry_count, 1u);
@@ -227,9 +230,9 @@ class Tokens {
     });
   }
 
-  // Once part_mass[0] is there: writes the entry to found[3] of all blocks, or of the block that has it alone. True in
-  // that block.
-  __device__ __forceinline__ bool FindInOwnPart(const Measure& measure, uint64_t target, bool is_unfiltered,
+  // Writes the entry to found_entry of all blocks, or of the block that has it alone, once part_mass[0] is there. True
+  // in that block.
+  __device__ __forceinline__ bool FindInOwnPart(const TokenMeasure& measure, uint64_t target, bool is_unfiltered,
                                                 bool for_owner) const {
     const uint32_t warps = blockDim.x / 32;
     const uint64_t sum = threadIdx.x < warps * team().blocks ? storage_.part_mass[0][threadIdx.x] : 0;
@@ -242,7 +245,7 @@ class Tokens {
     while (ids.end - ids.begin > blockDim.x) {
       const uint32_t share = (ids.end - ids.begin + warps - 1) / warps;
       const uint32_t begin = min(ids.begin + threadIdx.x / 32 * share, ids.end);
-      const uint64_t of_share = OfWarp(SumOf({begin, min(begin + share, ids.end)}, measure, is_unfiltered), Add());
+      const uint64_t of_share = ReduceWarp(SumOf({begin, min(begin + share, ids.end)}, measure, is_unfiltered), Add());
       const Passing at = BlockPassing(threadIdx.x % 32 == 0 ? of_share : 0, target, storage_);
       if (!at.found) return true;
       ids.begin = min(ids.begin + at.index / 32 * share, ids.end);
@@ -258,7 +261,7 @@ class Tokens {
     if (!at.found || at.index != threadIdx.x) return true;
     const uint32_t first = for_owner ? team().rank : 0, last = for_owner ? team().rank : team().blocks - 1;
 #pragma unroll 1
-    for (uint32_t block = first; block <= last; ++block) ptx::Push(&storage_.found[3], block, entry);
+    for (uint32_t block = first; block <= last; ++block) ptx::Push(&storage_.found_entry, block, entry);
     return true;
   }
 

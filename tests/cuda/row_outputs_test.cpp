@@ -20,7 +20,7 @@ constexpr uint32_t kCanary = 0xA5A5A5A5u;
 // −0 and +0 are one value.
 bool SameFloat(float a, float b) { return a == b || BitsOf(a) == BitsOf(b); }
 
-class RewriteTest : public testing::TestWithParam<Shape> {
+class RowOutputsTest : public testing::TestWithParam<Shape> {
  protected:
   struct Case {
     std::vector<RowCase> cases;
@@ -73,10 +73,10 @@ class RewriteTest : public testing::TestWithParam<Shape> {
   }
 };
 
-class Rewrite : public RewriteTest {};
-class RewriteFloat32 : public RewriteTest {};  // heat_logits_ is of float32 alone
+class RowOutputs : public RowOutputsTest {};
+class RowOutputsFloat32 : public RowOutputsTest {};  // heat_logits_ is of float32 alone
 
-TEST_P(Rewrite, ProcessedLogitsAreTheReferencesAndPaddingIsLeftAlone) {
+TEST_P(RowOutputs, ProcessedLogitsAreTheReferencesAndPaddingIsLeftAlone) {
   uint64_t turn = 0;
   for (const Plan& plan : Plans(Task::kProcessLogits)) {
     const Case made = Make(++turn);
@@ -100,7 +100,7 @@ TEST_P(Rewrite, ProcessedLogitsAreTheReferencesAndPaddingIsLeftAlone) {
   }
 }
 
-TEST_P(RewriteFloat32, HeatedLogitsAreTheReferencesAndOtherRowsUntouched) {
+TEST_P(RowOutputsFloat32, HeatedLogitsAreTheReferencesAndOtherRowsUntouched) {
   uint64_t turn = 100;
   for (const Plan& plan : Plans(Task::kHeatLogits)) {
     Case made = Make(++turn);
@@ -133,7 +133,7 @@ TEST_P(RewriteFloat32, HeatedLogitsAreTheReferencesAndOtherRowsUntouched) {
   }
 }
 
-TEST_P(Rewrite, LogProbsAreTheReferences) {
+TEST_P(RowOutputs, LogProbsAreTheReferences) {
   uint64_t turn = 200;
   for (const Plan& plan : Plans(Task::kLogProb)) {
     const Case made = Make(++turn);
@@ -153,10 +153,10 @@ TEST_P(Rewrite, LogProbsAreTheReferences) {
   }
 }
 
-TEST_P(Rewrite, GradientsAreTheReferencesInTheLogitsOwnType) {
+TEST_P(RowOutputs, GradientsAreTheReferencesInTheLogitsOwnType) {
   uint64_t turn = 300;
   const auto [type, vocabulary] = GetParam();
-  const size_t element = ElementBytes(type), stride = vocabulary + kOutPadding;
+  const size_t element = definition::BytesOf(type), stride = vocabulary + kOutPadding;
   for (const Plan& plan : Plans(Task::kLogProbBackward)) {
     const Case made = Make(++turn);
     const std::vector<int64_t> tokens = TokensToAskFor(made, turn);
@@ -183,13 +183,13 @@ TEST_P(Rewrite, GradientsAreTheReferencesInTheLogitsOwnType) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, Rewrite,
+INSTANTIATE_TEST_SUITE_P(Shapes, RowOutputs,
                          testing::Values(Shape{LogitsType::kFloat32, 1}, Shape{LogitsType::kFloat32, 33},
                                          Shape{LogitsType::kFloat32, 5000}, Shape{LogitsType::kBFloat16, 700},
                                          Shape{LogitsType::kBFloat16, 5000}, Shape{LogitsType::kFloat16, 33},
                                          Shape{LogitsType::kFloat16, 5000}),
                          NameOfShape);
-INSTANTIATE_TEST_SUITE_P(Shapes, RewriteFloat32,
+INSTANTIATE_TEST_SUITE_P(Shapes, RowOutputsFloat32,
                          testing::Values(Shape{LogitsType::kFloat32, 1}, Shape{LogitsType::kFloat32, 33},
                                          Shape{LogitsType::kFloat32, 700}, Shape{LogitsType::kFloat32, 5000}),
                          NameOfShape);

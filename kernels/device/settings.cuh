@@ -2,11 +2,12 @@
 // share, while the others' loads of the row are under way.
 #pragma once
 
+#include "definition/batch.h"
 #include "definition/filter.h"
 #include "definition/heat.h"
 #include "definition/philox.h"
+#include "definition/status.h"
 #include "definition/weight.h"
-#include "fire/status.h"
 #include "kernels/device/ptx.cuh"
 #include "kernels/launch.h"
 #include "kernels/storage.h"
@@ -15,9 +16,6 @@ namespace fire::kernels {
 
 // A nucleus is sought first among so many of the most probable tokens.
 inline constexpr uint32_t kNucleusGuess = 192;
-
-// log2 of a weight is right to about 2^-18; near its threshold min-p is decided token by token.
-inline constexpr float kMinPMargin = 0x1p-8f;
 
 struct RowInput {
   int64_t step;
@@ -48,7 +46,7 @@ __device__ __forceinline__ Record ReadRecord(const Batch& batch, const RowInput&
   return record;
 }
 
-// Top-k alone, for `heat_logits_`: the engine applies what else there is.
+// The phase that rules the row: where `heat_logits_` hands it over, what is left of that.
 __device__ __forceinline__ definition::Phase PhaseFor(Task task, const Record& record, int64_t step,
                                                       uint32_t vocabulary) {
   definition::Phase phase = definition::PhaseOf(record, step, vocabulary);
@@ -56,47 +54,45 @@ __device__ __forceinline__ definition::Phase PhaseFor(Task task, const Record& r
   return phase;
 }
 
-// Of d = 0, whatever the maximum and the temperature are.
-__device__ __forceinline__ uint64_t WeightOfMaximum(uint32_t vocabulary) {
-  return definition::Weight(0.0f, {0.0f, 0.0f, -1.0f, definition::WeightScaleBits(vocabulary)});
-}
-
-__device__ __forceinline__ void WriteFilters(const definition::Phase& phase, uint32_t vocabulary, RowSetup* setup) {
-  setup->phase = phase;
-  const uint64_t weight_of_maximum = WeightOfMaximum(vocabulary);
+__device__ __forceinline__ void WriteFilters(const definition::Phase& phase, uint32_t vocabulary,
+                                             RowSettings* settings) {
+  settings->phase = phase;
+  const uint64_t weight_of_maximum = definition::WeightOfMaximum(vocabulary);
   const uint64_t min_weight = definition::MinPThreshold(phase.min_p, weight_of_maximum);
-  setup->weight_of_maximum = weight_of_maximum;
-  setup->min_weight = min_weight;
+  settings->weight_of_maximum = weight_of_maximum;
+  settings->min_weight = min_weight;
   const bool top_k_on = phase.top_k < vocabulary, top_p_on = definition::TopPIsOn(phase.top_p);
-  setup->top_k_on = top_k_on;
-  setup->top_p_on = top_p_on;
+  settings->top_k_on = top_k_on;
+  settings->top_p_on = top_p_on;
   // Where top-p counts tokens that fail min-p, the list must hold them.
-  setup->min_p_bounds_list = min_weight != 0 && (phase.order == Order::kVllm || !top_p_on);
-  setup->pivot_count = 0;
+  settings->min_p_bounds_list = min_weight != 0 && (phase.order == Order::kVllm || !top_p_on);
+  settings->pivot_count = 0;
   if (phase.heat == definition::Heat::kGreedy || min_weight > weight_of_maximum) {
-    setup->way = Way::kDecided;
+    settings->regime = Regime::kDecided;
   } else if (!top_k_on && !top_p_on && min_weight == 0) {
-    setup->way = Way::kAll;
-  } else if (top_k_on || setup->min_p_bounds_list) {
-    setup->way = Way::kList;
-    if (top_k_on) setup->pivot_count = phase.top_k;
+    settings->regime = Regime::kAll;
+  } else if (top_k_on || settings->min_p_bounds_list) {
+    settings->regime = Regime::kList;
+    if (top_k_on) settings->pivot_count = phase.top_k;
   } else {
-    setup->way = Way::kNucleus;
-    setup->pivot_count = min(kNucleusGuess, vocabulary);
+    settings->regime = Regime::kNucleus;
+    settings->pivot_count = min(kNucleusGuess, vocabulary);
   }
 }
 
-__device__ __forceinline__ void WriteMinPBounds(const definition::Phase& phase, uint32_t vocabulary, RowSetup* setup) {
-  const uint64_t whole = WeightOfMaximum(vocabulary);
+__device__ __forceinline__ void WriteMinPBounds(const definition::Phase& phase, uint32_t vocabulary,
+                                                RowSettings* settings) {
+  const uint64_t whole = definition::WeightOfMaximum(vocabulary);
   const uint64_t least = definition::MinPThreshold(phase.min_p, whole);
   const WeightScale scale = definition::MakeWeightScale(0.0f, phase.temperature, vocabulary);
+  definition::MinPBounds* bounds = &settings->min_p_bounds;
   if (least == 0 || least > whole || scale.slope == 0.0f || phase.heat == definition::Heat::kGreedy) {
-    setup->min_p_below = setup->min_p_above = -INFINITY;
+    bounds->below = bounds->above = -INFINITY;
     return;
   }
   const float distance = log2f(static_cast<float>(least) / static_cast<float>(whole));
-  setup->min_p_below = definition::Divide(distance - kMinPMargin, scale.slope);
-  setup->min_p_above = definition::Divide(distance + kMinPMargin, scale.slope);
+  bounds->below = definition::Divide(distance - definition::kMinPMargin, scale.slope);
+  bounds->above = definition::Divide(distance + definition::kMinPMargin, scale.slope);
 }
 
 // Delegates of a row that `lanes` read, so many that `wanted` is a small part of them: one for up to 32 lanes, or for
@@ -110,10 +106,10 @@ __device__ __forceinline__ uint32_t DelegateCount(uint32_t wanted, uint32_t lane
   return wanted <= count ? count : 0;
 }
 
-__device__ __forceinline__ Draws DrawsOf(const Work& work, Way way) {
+__device__ __forceinline__ Draws DrawsOf(const Work& work, Regime regime) {
   switch (work.task) {
     case Task::kSample:
-      return way == Way::kAll && work.outputs.kept == nullptr ? Draws::kForOwner : Draws::kForTeam;
+      return regime == Regime::kAll && work.outputs.kept == nullptr ? Draws::kForOwner : Draws::kForTeam;
     case Task::kSampleWithReference:
     case Task::kHeatLogits:
       return Draws::kForTeam;
@@ -122,10 +118,10 @@ __device__ __forceinline__ Draws DrawsOf(const Work& work, Way way) {
   }
 }
 
-// Of one row, by four warps. A row that is read again keeps what it has.
-class SetUp {
+// Works out a row's settings, by four warps. A row that is read again keeps what it has.
+class SettingsReader {
  public:
-  __device__ __forceinline__ SetUp(const Work& work, int64_t row, bool is_needed)
+  __device__ __forceinline__ SettingsReader(const Work& work, int64_t row, bool is_needed)
       : work_(work), row_(row), is_needed_(is_needed) {}
 
   // Asked for before the row's logits: a record is two trips to memory away.
@@ -139,31 +135,30 @@ class SetUp {
   }
 
   // `lanes` of the team. A barrier must follow.
-  __device__ __forceinline__ void WorkOut(const RowInput& input, uint32_t lanes, RowSetup* setup) const {
+  __device__ __forceinline__ void WorkOut(const RowInput& input, uint32_t lanes, RowSettings* settings) const {
     if (!TakesPart()) return;
     const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const uint32_t vocabulary = static_cast<uint32_t>(work_.batch.vocabulary);
     const Record record = ReadRecord(work_.batch, input);
     const definition::Phase phase = PhaseFor(work_.task, record, input.step, vocabulary);
     if (warp == 0) {
-      WriteFilters(phase, vocabulary, setup);
-      setup->record = record;
-      setup->status = (phase.hot ? kStatusHot : 0) | (phase.heat == definition::Heat::kGreedy ? kStatusGreedy : 0) |
-                      (input.slot.out_of_range ? kStatusSlotOutOfRange : 0);
-      setup->delegates = DelegateCount(setup->pivot_count, lanes);
-      setup->draws = DrawsOf(work_, setup->way);
+      WriteFilters(phase, vocabulary, settings);
+      settings->record = record;
+      settings->status = definition::StatusOfPhase(phase) | (input.slot.out_of_range ? kStatusSlotOutOfRange : 0);
+      settings->delegates = DelegateCount(settings->pivot_count, lanes);
+      settings->draws = DrawsOf(work_, settings->regime);
     }
     if (warp == 1) {
       const float temperature = lane == 0 ? phase.temperature : definition::ReferenceTemperature(record);
       const bool greedy = definition::HeatOf(temperature) == definition::Heat::kGreedy;
       const WeightScale scale = definition::MakeWeightScale(0.0f, greedy ? 1.0f : temperature, vocabulary);
-      (lane == 0 ? setup->slope : setup->ref_slope) = scale.slope;
-      (lane == 0 ? setup->floor : setup->ref_floor) = scale.floor;
-      if (lane == 0) setup->weight_bits = scale.bits;
-      if (lane == 1) setup->ref_temperature = temperature;
+      (lane == 0 ? settings->slope : settings->ref_slope) = scale.slope;
+      (lane == 0 ? settings->floor : settings->ref_floor) = scale.floor;
+      if (lane == 0) settings->weight_bits = scale.bits;
+      if (lane == 1) settings->ref_temperature = temperature;
     }
-    if (warp == 2) setup->draw_bits = definition::DrawBits(definition::SeedOf(record), input.step, record.stream);
-    if (warp == 3) WriteMinPBounds(phase, vocabulary, setup);
+    if (warp == 2) settings->draw_bits = definition::DrawBits(definition::SeedOf(record), input.step, record.stream);
+    if (warp == 3) WriteMinPBounds(phase, vocabulary, settings);
   }
 
  private:

@@ -1,10 +1,10 @@
-"""Mutations of kernels/device/setup.cuh."""
+"""Mutations of kernels/device/settings.cuh."""
 
 from mutations import Mutation, in_file
 
 MUTATIONS: list[Mutation] = [
     *in_file(
-        "kernels/device/setup.cuh",
+        "kernels/device/settings.cuh",
         (
             "step-in-32-bits",
             "the upper word of the draw's counter",
@@ -44,14 +44,14 @@ MUTATIONS: list[Mutation] = [
         (
             "min-p-margin-below-reversed",
             "tokens just above min-p's threshold",
-            "definition::Divide(distance - kMinPMargin,",
-            "definition::Divide(distance + kMinPMargin,",
+            "below = definition::Divide(distance - definition::kMinPMargin,",
+            "below = definition::Divide(distance + definition::kMinPMargin,",
         ),
         (
             "min-p-margin-above-reversed",
             "a list trusted just above min-p's threshold",
-            "min_p_above = definition::Divide(distance + kMinPMargin,",
-            "min_p_above = definition::Divide(distance - kMinPMargin,",
+            "above = definition::Divide(distance + definition::kMinPMargin,",
+            "above = definition::Divide(distance - definition::kMinPMargin,",
         ),
         (
             "heated-rows-keep-min-p",
@@ -62,8 +62,8 @@ MUTATIONS: list[Mutation] = [
         (
             "reference-temperature-of-the-row",
             "the temperature of ref_logprob",
-            "if (lane == 1) setup->ref_temperature",
-            "if (lane == 0) setup->ref_temperature",
+            "if (lane == 1) settings->ref_temperature",
+            "if (lane == 0) settings->ref_temperature",
         ),
         (
             "delegates-of-several-warps",

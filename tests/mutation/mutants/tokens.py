@@ -1,10 +1,10 @@
-"""Mutations of kernels/device/source.cuh."""
+"""Mutations of kernels/device/tokens.cuh."""
 
 from mutations import Mutation, in_file, without
 
 MUTATIONS: list[Mutation] = [
     *in_file(
-        "kernels/device/source.cuh",
+        "kernels/device/tokens.cuh",
         (
             "last-kept-token-excluded",
             "the rule's last token",
@@ -79,29 +79,32 @@ MUTATIONS: list[Mutation] = [
         ),
     ),
     *without(
-        "kernels/device/source.cuh",
+        "kernels/device/tokens.cuh",
         (
             "part-sums-not-awaited",
             "parts' sums are searched before they are there",
-            "        team().Sync();  // every part's sum is there\n",
+            "        team().Sync();  // every part's sum is pushed; "
+            "else the point falls into the wrong part\n",
         ),
         (
             "entry-not-awaited",
             "the found token is read before it is there",
-            "      team().Sync();  // the entry is there for all\n",
+            "      team().Sync();  // the entry is pushed to all blocks; else they read an older one\n",
         ),
         (
             "bin-not-awaited",
             "tokens are sought in the bin before it is known",
-            "    __syncthreads();  // the bin is there, and nothing in the list\n",
+            "    __syncthreads();  // the bin is written and the list empty; "
+            "else entries of an older bin are kept, or lost\n",
         ),
     ),
     *without(
-        "kernels/device/source.cuh",
+        "kernels/device/tokens.cuh",
         (
             "entry-not-awaited-by-its-block",
             "the drawn token is read before it is there",
-            "      __syncthreads();  // the entry is there for the block\n",
+            "      __syncthreads();  // the entry is written for the block; "
+            "else its other threads read an older one\n",
         ),
         logits="bfloat16",
         tests="CudaOutputs.*",

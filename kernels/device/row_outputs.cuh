@@ -4,19 +4,19 @@
 #pragma once
 
 #include "definition/heat.h"
-#include "kernels/device/row.cuh"
+#include "kernels/device/kept_row.cuh"
 
 namespace fire::kernels {
 
 template <typename Logit>
-class RowRewriter {
+class RowWriter {
  public:
-  __device__ __forceinline__ explicit RowRewriter(const Work& work) : work_(work) {}
+  __device__ __forceinline__ explicit RowWriter(const Work& work) : work_(work) {}
 
-  __device__ __forceinline__ void Rewrite(int64_t row, uint32_t pilot_shift) {
+  __device__ __forceinline__ void Write(int64_t row, uint32_t pilot_shift) {
     row_.Read(work_, row, Team{0, 1}, pilot_shift, false);
-    const RowSetup& setup = row_.setup();
-    if (work_.task == Task::kHeatLogits && !setup.phase.hot) return;
+    const RowSettings& settings = row_.settings();
+    if (work_.task == Task::kHeatLogits && !settings.phase.hot) return;
     if (row_.IsDecided()) {
       row_.Decide();
     } else {
@@ -35,43 +35,46 @@ class RowRewriter {
   }
 
  private:
-  __device__ __forceinline__ Measure Kept(const Outcome& found) const { return {found.rule, false, 0}; }
+  __device__ __forceinline__ TokenMeasure Kept(const Outcome& found) const {
+    return {.rule = found.rule, .counts = false, .only_key = 0};
+  }
 
   // x / T or x · (T / T_hot) where kept; or 0 on one token. −inf elsewhere.
   __device__ __forceinline__ void WriteLogits(const Outcome& found) const {
-    const RowSetup& setup = row_.setup();
+    const RowSettings& settings = row_.settings();
     const bool heats = work_.task == Task::kHeatLogits;
     const bool is_masked = heats && row_.maximum() == -INFINITY;
     const bool is_one_hot =
-        row_.IsDecided() || (heats && !definition::HandsOver(setup.record, row_.Part().vocabulary()));
-    const float ratio = heats ? definition::Divide(setup.record.temperature, setup.record.hot_temperature) : 0.0f;
-    const Measure kept = Kept(found);
+        row_.IsDecided() || (heats && !definition::HandsOver(settings.record, row_.Part().vocabulary()));
+    const float ratio = heats ? definition::Divide(settings.record.temperature, settings.record.hot_temperature) : 0.0f;
+    const TokenMeasure kept = Kept(found);
     const uint32_t token = IdOf(found.drawn);
     float* out = work_.out + row_.row() * work_.out_stride;
     ForRow([&](float x, uint32_t id) {
       uint64_t weight;
       float value = -INFINITY;
-      if (is_masked) {
-        value = -INFINITY;
-      } else if (is_one_hot) {
-        value = id == token ? 0.0f : -INFINITY;
-      } else if (kept.Keeps(definition::Key(x), id, &weight)) {
-        const float logit = definition::Sanitised(x);
-        value = heats ? definition::HeatedLogit(logit, ratio) : definition::ScaledLogit(logit, setup.phase.temperature);
+      if (!is_masked) {
+        if (is_one_hot) {
+          value = id == token ? 0.0f : -INFINITY;
+        } else if (kept.Keeps(definition::Key(x), id, &weight)) {
+          const float logit = definition::Sanitised(x);
+          value = heats ? definition::HeatedLogit(logit, ratio)
+                        : definition::ScaledLogit(logit, settings.phase.temperature);
+        }
       }
       out[id] = value;
     });
   }
 
   __device__ __forceinline__ void WriteLogProb(const Outcome& found) const {
-    const float temperature = row_.setup().phase.temperature;
+    const float temperature = row_.settings().phase.temperature;
     const int64_t token = work_.token[row_.row() * work_.token_stride];
     const bool is_in_vocabulary = token >= 0 && token < row_.Part().vocabulary();
     const auto* logits =
         static_cast<const typename Logit::Element*>(work_.batch.logits) + row_.row() * work_.batch.row_stride;
     const uint32_t id = static_cast<uint32_t>(token);
     const float x = is_in_vocabulary ? definition::Sanitised(Logit::Value(logits[id], 0)) : -INFINITY;
-    const Measure kept = Kept(found);
+    const TokenMeasure kept = Kept(found);
     uint64_t weight;
     const bool is_kept =
         is_in_vocabulary && (row_.IsDecided() ? id == IdOf(found.drawn) : kept.Keeps(definition::Key(x), id, &weight));
@@ -79,7 +82,7 @@ class RowRewriter {
       if (threadIdx.x != 0) return;
       float logprob = is_kept ? 0.0f : -INFINITY;
       if (is_kept && !row_.IsDecided())
-        logprob = definition::LogSoftmax(x, row_.maximum(), temperature, row_.setup().weight_of_maximum, found.mass);
+        logprob = definition::LogSoftmax(x, row_.maximum(), temperature, row_.settings().weight_of_maximum, found.mass);
       work_.out[row_.row()] = logprob;
       return;
     }
@@ -102,14 +105,14 @@ class RowRewriter {
   }
 
   const Work& work_;
-  Row<Logit, false, true> row_;
+  KeptRow<Logit, false, true> row_;
 };
 
 template <typename Logit>
 __global__ void __launch_bounds__(kMostThreads, 2)
-    RewriteRows(const __grid_constant__ Work work, int64_t first_row, uint32_t pilot_shift) {
+    WriteRows(const __grid_constant__ Work work, int64_t first_row, uint32_t pilot_shift) {
   ptx::WaitForPriorGrids();
-  RowRewriter<Logit>(work).Rewrite(first_row + blockIdx.x, pilot_shift);
+  RowWriter<Logit>(work).Write(first_row + blockIdx.x, pilot_shift);
 }
 
 }  // namespace fire::kernels

@@ -1,11 +1,16 @@
 // One row, from its logits to its kept set: what every task starts with. docs/kernels.md tells the way in pictures.
 //
-//   read the row: its maximum, a pivot, the candidates that reach it
-//   the mass of the row, where the record asks for it
-//   the kept set: of the candidates where they suffice, else of the row itself
+//   1. ReadMaximum     reads the row, or its pilot: the maximum, and the delegates (ShareMaxima). Four warps work out
+//                      the settings meanwhile (SettingsReader). The blocks meet.
+//   2. ListCandidates  finds a pivot among the delegates (FindPivot) and lists the tokens that reach it. Back to 1,
+//                      without a pilot, where the pilot's pivot did not serve for the whole row.
+//   3. ShareMasses     weighs the row, where the record asks for its whole mass. The blocks meet.
+//   4. CollectCounts   makes the inbox the leader's list, and tells whether the list suffices
+//   5. Decide          takes the first token of a row that has no choice
+//   6. Find            else finds the kept set and draws from it: FindKeptOfShortList where few candidates are left,
+//                      which ShortenList makes of more; else FindKept, in the list or in the row itself
 //
-// Several blocks meet twice on the way: once every part's maxima are known, once the leader has all candidates. Only
-// rows whose candidates do not suffice meet more often.
+// Read() is 1 to 4. Only rows whose candidates do not suffice make the blocks meet more than twice.
 #pragma once
 
 #include "kernels/device/candidates.cuh"
@@ -18,23 +23,23 @@ inline constexpr uint32_t kFewTokens = 56;  // of top-k: with its equals they fi
 
 // kAlone: one block has the row.
 template <typename Logit, bool kResident, bool kAlone>
-class Row {
+class KeptRow {
  public:
-  __device__ __forceinline__ Row() : storage_(SharedStorage()) {}
+  __device__ __forceinline__ KeptRow() : storage_(SharedStorage()) {}
 
   // Everything below is the same for all threads of the team from here on.
   __device__ __forceinline__ void Read(const Work& work, int64_t row, const Team& whole, uint32_t pilot_shift,
                                        bool wants_reference) {
     for (uint32_t shift = pilot_shift;; shift = 0) {
       ReadMaximum<kResident, Logit>(ShapeOf<Logit>(work.batch, row, whole.rank, whole.blocks), shift, whole, storage_,
-                                    SetUp(work, row, shift == pilot_shift));
+                                    SettingsReader(work, row, shift == pilot_shift));
       if (ListCandidates<kResident, Logit>(shift, team(), storage_)) break;
     }
 
-    const bool wants_mass = !IsDecided() && (setup().way == Way::kAll || TopPCountsRow(setup()));
+    const bool wants_mass = !IsDecided() && (settings().regime == Regime::kAll || TopPCountsRow(settings()));
     wants_reference = wants_reference && HasFiniteMaximum();
     if (wants_mass || wants_reference) ShareMasses(wants_mass, wants_reference);
-    team().Sync();  // counts, candidates and masses are there
+    team().Sync();  // every block's counts, candidates and masses are pushed; else the leader's list lacks some
     CollectCounts(team(), storage_);
   }
 
@@ -42,40 +47,43 @@ class Row {
     return kAlone ? Team{0, 1} : Team{storage_.part.rank, storage_.part.blocks};
   }
   __device__ __forceinline__ int64_t row() const { return storage_.part.row; }
-  __device__ __forceinline__ const RowSetup& setup() const { return storage_.setup; }
+  __device__ __forceinline__ const RowSettings& settings() const { return storage_.settings; }
   __device__ __forceinline__ float maximum() const { return storage_.state.maximum; }
   __device__ __forceinline__ bool HasFiniteMaximum() const { return maximum() > -INFINITY && maximum() < INFINITY; }
-  __device__ __forceinline__ bool IsDecided() const { return !HasFiniteMaximum() || setup().way == Way::kDecided; }
-  // The leader has all the tokens in question, and needs no other block any more.
+  __device__ __forceinline__ bool IsDecided() const {
+    return !HasFiniteMaximum() || settings().regime == Regime::kDecided;
+  }
+  // True where the leader has all the tokens in question, and needs no other block any more.
   __device__ __forceinline__ bool IsListed() const { return storage_.state.is_listed != 0; }
 
   __device__ __forceinline__ RowPart<Logit> Part() const { return RowPart<Logit>(storage_.part); }
   __device__ __forceinline__ Tokens<Logit, kResident, kAlone> TokensInQuestion() const { return {}; }
 
   __device__ __forceinline__ int32_t Status() const {
-    return setup().status | (storage_.state.has_nan ? kStatusNan : 0) |
+    return settings().status | (storage_.state.has_nan ? kStatusNan : 0) |
            (maximum() == -INFINITY ? kStatusNoFiniteLogit : 0) | (maximum() == INFINITY ? kStatusInfinity : 0) |
            (IsDecided() ? kStatusDecided : 0);
   }
 
   __device__ __forceinline__ const Outcome& outcome() const { return storage_.outcome; }
 
-  // Of a decided row: its only token.
+  // Writes the outcome of a decided row: its only token.
   __device__ __forceinline__ void Decide() const {
     const uint64_t first = FirstEntry();
     // No list holds a row of which nothing is finite: every token reaches −inf.
-    const uint32_t reaching = maximum() == -INFINITY ? storage_.part.vocabulary : 0;
-    if (threadIdx.x == 0) storage_.outcome = {{first, 0}, 0, first, 1, reaching};
-    __syncthreads();  // the outcome is there
+    const uint32_t rank = maximum() == -INFINITY ? storage_.part.vocabulary : 0;
+    if (threadIdx.x == 0)
+      storage_.outcome = {.rule = {.last = first, .min_weight = 0}, .mass = 0, .drawn = first, .kept = 1, .rank = rank};
+    __syncthreads();  // thread 0 has written the outcome; else others read what an earlier stage or row left
   }
 
-  // The kept set and its token, in storage.outcome, for whoever has the tokens in question. The counts are filled in
+  // Finds the kept set and its token, for whoever has the tokens in question: storage.outcome. The counts are filled in
   // where that costs nothing.
   __device__ __forceinline__ void Find() const {
     if (IsListed()) {
-      const uint64_t row_mass = TopPCountsRow(setup()) ? RowMass(0, storage_) : 0;
+      const uint64_t row_mass = TopPCountsRow(settings()) ? RowMass(0, storage_) : 0;
       // Top-k's candidates should be few: comparing each with each costs the square of their number.
-      const uint32_t most = setup().top_k_on && setup().phase.top_k <= kFewTokens ? kShortList / 2 : kShortList;
+      const uint32_t most = settings().top_k_on && settings().phase.top_k <= kFewTokens ? kShortList / 2 : kShortList;
       const uint32_t listed = storage_.state.count;
       const uint32_t count = listed <= most ? listed : ShortenList(most, row_mass);
       const uint64_t* entries = listed <= most ? storage_.list : storage_.short_entry;
@@ -85,7 +93,7 @@ class Row {
   }
 
  private:
-  // The first token of the order, for whoever has the tokens in question.
+  // Finds the first token of the order, for whoever has the tokens in question.
   __device__ __forceinline__ uint64_t FirstEntry() const {
     uint64_t first = Entry(definition::kMaskedKey, 0);
     if (maximum() == -INFINITY) return first;
@@ -93,16 +101,19 @@ class Row {
       const uint64_t entry = Entry(key, id);
       first = entry > first ? entry : first;
     });
-    return OfTeam(first, Greater(), TokensInQuestion().team(), storage_);
+    return ReduceTeam(first, Greater(), TokensInQuestion().team(), storage_);
   }
 
+  // Weighs this warp's run at the row's temperature (0), at the reference's (1) or both, and tells all blocks. One
+  // loop, not two calls: the pass over the row inlines, in three variants.
   __device__ __forceinline__ void ShareMasses(bool wants_mass, bool wants_reference) const {
     uint64_t mass = 0;
 #pragma unroll 1
     for (uint32_t which = wants_mass ? 0 : 1; which < (wants_reference ? 2 : 1); ++which) {
       const WeightScale scale = which == 0 ? ScaleOf(storage_) : ReferenceScaleOf(storage_);
-      const bool is_known = which == 1 && wants_mass && scale.slope == setup().slope && scale.floor == setup().floor;
-      if (!is_known) mass = OfWarp(MassPass<kResident>(Part(), scale, storage_.state.has_nan), Add());
+      const bool is_known =
+          which == 1 && wants_mass && scale.slope == settings().slope && scale.floor == settings().floor;
+      if (!is_known) mass = ReduceWarp(MassPass<kResident>(Part(), scale, storage_.state.has_nan), Add());
       TokensInQuestion().PushPartMass(mass, which);
     }
   }
@@ -110,19 +121,20 @@ class Row {
   // Copies the candidates that can be kept into the short list, no more than `most` where they differ enough, and
   // returns their count: 0 where they do not fit.
   __device__ __forceinline__ uint32_t ShortenList(uint32_t most, uint64_t row_mass) const {
-    const bool by_count = setup().top_k_on;
-    if (by_count ? setup().phase.top_k > kShortList : setup().way != Way::kNucleus) return 0;
+    const bool by_count = settings().top_k_on;
+    if (by_count ? settings().phase.top_k > kShortList : settings().regime != Regime::kNucleus) return 0;
     const uint32_t count = storage_.state.count;
     if (threadIdx.x < 32) {
-      const uint64_t target = by_count ? setup().phase.top_k : definition::TopPTarget(setup().phase.top_p, row_mass);
+      const uint64_t target =
+          by_count ? settings().phase.top_k : definition::TopPTarget(settings().phase.top_p, row_mass);
       const uint32_t key =
-          SelectKey(definition::Key(Logit::Value(storage_.pivot, 0)), definition::Key(maximum()), most,
-                    [&](uint32_t least_key) { return CountIfReaching(least_key, count, by_count, target); });
-      if (threadIdx.x == 0) storage_.found[0] = key, storage_.entry_count = 0;
+          BisectKeys(definition::Key(Logit::Value(storage_.pivot, 0)), definition::Key(maximum()), most,
+                     [&](uint32_t least_key) { return CountIfReaching(least_key, count, by_count, target); });
+      if (threadIdx.x == 0) storage_.least_key = key, storage_.entry_count = 0;
     }
-    __syncthreads();  // the least key is there, and no entry in the short list
-    const uint32_t least_key = static_cast<uint32_t>(storage_.found[0]);
-    if (by_count && !HoldsAllThatPass(definition::KeyToFloat(least_key), maximum(), setup())) return 0;
+    __syncthreads();  // the least key is written, the short list empty; else entries are lost
+    const uint32_t least_key = static_cast<uint32_t>(storage_.least_key);
+    if (by_count && !HoldsAllThatPass(definition::KeyToFloat(least_key), maximum(), settings())) return 0;
 #pragma unroll 1
     for (uint32_t i = threadIdx.x; i < count; i += blockDim.x) {
       const uint64_t entry = storage_.list[i];
@@ -130,11 +142,12 @@ class Row {
       const uint32_t to = atomicAdd(&storage_.entry_count, 1u);
       if (to < kShortList) storage_.short_entry[to] = entry;
     }
-    __syncthreads();  // the short list is there
+    __syncthreads();  // every entry is in the short list; else threads see different lengths of it
     return storage_.entry_count <= kShortList ? storage_.entry_count : 0;
   }
 
-  // By one warp: how many candidates have at least this key, if their number or their mass reaches the target, else 0.
+  // Counts the candidates of at least this key; 0 where neither their number nor their mass reaches the target. By one
+  // warp.
   __device__ __forceinline__ uint32_t CountIfReaching(uint32_t key, uint32_t count, bool by_count,
                                                       uint64_t target) const {
     uint32_t reaching = 0;
@@ -147,7 +160,7 @@ class Row {
       if (!by_count) mass += WeightInRow(other, storage_);
     }
     reaching = __reduce_add_sync(~0u, reaching);
-    return (by_count ? reaching : OfWarp(mass, Add())) >= target ? reaching : 0;
+    return (by_count ? reaching : ReduceWarp(mass, Add())) >= target ? reaching : 0;
   }
 
   Storage& storage_;

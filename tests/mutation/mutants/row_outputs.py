@@ -1,10 +1,10 @@
-"""Mutations of kernels/device/rewrite.cuh."""
+"""Mutations of kernels/device/row_outputs.cuh."""
 
 from mutations import Mutation, in_file
 
 MUTATIONS: list[Mutation] = [
     *in_file(
-        "kernels/device/rewrite.cuh",
+        "kernels/device/row_outputs.cuh",
         (
             "token-below-zero",
             "a log-probability asked of a negative token",
@@ -26,13 +26,14 @@ MUTATIONS: list[Mutation] = [
         (
             "hand-over-always",
             "heated rows whose filters the engine would apply otherwise",
-            "row_.IsDecided() || (heats && !definition::HandsOver(setup.record, row_.Part().vocabulary()));",
+            "row_.IsDecided() ||"
+            " (heats && !definition::HandsOver(settings.record, row_.Part().vocabulary()));",
             "row_.IsDecided();",
         ),
         (
             "regular-rows-heated",
             "rows that are not hot are rewritten",
-            "    if (work_.task == Task::kHeatLogits && !setup.phase.hot) return;\n",
+            "    if (work_.task == Task::kHeatLogits && !settings.phase.hot) return;\n",
             "",
         ),
         (

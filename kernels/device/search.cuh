@@ -1,0 +1,167 @@
+// Finding where a running count or mass passes a target, without sorting.
+//
+// Among values that one warp can count at once, by bisection over keys (BisectKeys): the other warps need not wait at
+// barriers, and a warp alone issues a small part of what a block would. Among tokens, by a histogram of kBins over the
+// range in question, which tells in which bin, and the search goes on inside it (SearchByHistogram). That one routine
+// finds everything that must be found so: the k-th key, the end of the nucleus, the n-th of equal tokens and the token
+// a draw falls on differ in what is an ordinal and what is measured.
+#pragma once
+
+#include "kernels/device/team.cuh"
+
+namespace fire::kernels {
+
+// A key of [least, largest] that enough values reach, and, where they differ enough, no more than `most` of them; 0
+// where `least` has too few. reaching(key), the same for all lanes, is how many reach it, or 0 where that is too few.
+template <typename Reaching>
+__device__ __forceinline__ uint32_t BisectKeys(uint32_t least, uint32_t largest, uint32_t most,
+                                               const Reaching& reaching) {
+  uint32_t low = 0, high = largest + 1;  // enough reach low, once it is not 0; fewer reach high
+  uint32_t middle = least;
+#pragma unroll 1
+  do {
+    const uint32_t count = reaching(middle);
+    if (count != 0) {
+      low = middle;
+      if (count <= most) break;
+    } else {
+      if (low == 0) break;
+      high = middle;
+    }
+    middle = low + (high - low) / 2;
+  } while (middle != low);
+  return low;
+}
+
+// Where a running sum passes a target.
+struct Passing {
+  uint32_t index;   // the first whose running sum exceeds the target
+  uint64_t before;  // the sum of those before it
+  bool found;       // false where all together do not exceed the target
+};
+
+// Finds whose value makes the running sum over the block's threads exceed `target`, for all threads.
+__device__ __forceinline__ Passing BlockPassing(uint64_t value, uint64_t target, Storage& storage) {
+  const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  uint64_t running = value;
+#pragma unroll
+  for (int distance = 1; distance < 32; distance *= 2) {
+    const uint64_t below = __shfl_up_sync(~0u, running, distance);
+    if (lane >= distance) running += below;
+  }
+  __syncthreads();  // all have read what the last call left in warp_total and passing; else it is overwritten
+  if (lane == 31) storage.warp_total[warp] = running;
+  if (threadIdx.x == 0) storage.passing.index = ~uint64_t{0};
+  __syncthreads();  // every warp's total is written and passing is reset; else sums are wrong, or the reset erases what
+                    // was found
+  running += ReduceWarp(lane < warp ? storage.warp_total[lane] : 0, Add());
+  if (running > target && running - value <= target) {
+    storage.passing.index = threadIdx.x;
+    storage.passing.before = running - value;
+  }
+  __syncthreads();  // the thread that found it has written it; else the others miss it
+  return {.index = static_cast<uint32_t>(storage.passing.index),
+          .before = storage.passing.before,
+          .found = storage.passing.index != ~uint64_t{0}};
+}
+
+// ---- histograms of 64-bit sums ----
+__device__ __forceinline__ void ClearBins(Storage& storage) {
+#pragma unroll 1
+  for (uint32_t bin = threadIdx.x; bin < kBins; bin += blockDim.x) storage.bins[bin] = 0;
+}
+
+// There is no 64-bit add in shared memory that is not a loop; two 32-bit ones with a carry between are.
+__device__ __forceinline__ void AddToBin(uint32_t bin, uint64_t value, Storage& storage) {
+  if (value == 0) return;
+  uint32_t* words = reinterpret_cast<uint32_t*>(&storage.bins[bin]);
+  const uint32_t low = static_cast<uint32_t>(value);
+  const uint32_t old = atomicAdd(&words[0], low);
+  const uint32_t high = static_cast<uint32_t>(value >> 32) + (old + low < old ? 1u : 0u);
+  if (high != 0) atomicAdd(&words[1], high);
+}
+
+// Adds up the blocks' histograms, for all of them. After it no peer reads storage.bins.
+__device__ __forceinline__ const uint64_t* TeamBins(const Team& team, Storage& storage) {
+  team.Sync();  // every block's histogram is complete; else the totals miss what is added later
+  if (team.blocks == 1) return storage.bins;
+  ClusterStorage* cluster = &SharedClusterStorage();
+  const uint32_t share = kBins / team.blocks;
+#pragma unroll 1
+  for (uint32_t i = threadIdx.x; i < share; i += blockDim.x) {
+    const uint32_t bin = team.rank * share + i;
+    uint64_t sum = 0;
+#pragma unroll 1
+    for (uint32_t block = 0; block < team.blocks; ++block) sum += ptx::Pull(&storage.bins[bin], block);
+#pragma unroll 1
+    for (uint32_t block = 0; block < team.blocks; ++block) ptx::Push(&cluster->total[bin], block, sum);
+  }
+  team.Sync();  // every block has the totals, none reads a peer's bins; else some are cleared too soon
+  return cluster->total;
+}
+
+// The bin of a histogram in which the running measure exceeds the target; for all threads of a block.
+struct PassingBin {
+  uint32_t bin;
+  uint64_t before, inside;  // measured in smaller bins; in this one, 0 where all together do not exceed the target
+};
+
+__device__ __forceinline__ PassingBin FindPassingBin(const uint64_t* bins, uint64_t target, Storage& storage) {
+  // Each thread has a run of bins: which run first, then which bin.
+  const uint32_t run = (kBins + blockDim.x - 1) / blockDim.x;
+  uint64_t sum = 0;
+#pragma unroll 1
+  for (uint32_t i = 0; i < run; ++i) sum += bins[threadIdx.x * run + i];
+  const Passing passing = BlockPassing(sum, target, storage);
+  if (!passing.found) return {.bin = 0, .before = 0, .inside = 0};
+  uint32_t bin = passing.index * run;
+  uint64_t before = passing.before;
+#pragma unroll 1
+  while (before + bins[bin] <= target) before += bins[bin++];
+  return {.bin = bin, .before = before, .inside = bins[bin]};
+}
+
+// Empties the histogram, by all threads of a block, which have met since any of them read the last one.
+__device__ __forceinline__ void RestartBins(Storage& storage) {
+  ClearBins(storage);
+  __syncthreads();  // the bins are empty; else a late clear erases what was added
+}
+
+// Starts a search, for all threads of a block.
+__device__ __forceinline__ void SearchIn(const Interval& in, Storage& storage) {
+  __syncthreads();  // all have read where the last search came to; else they read this one's start
+  if (threadIdx.x == 0) storage.in = in;
+  __syncthreads();  // the interval is written; else some threads search an older one
+}
+
+// Narrows storage.in, in which the measure passes the target, to one ordinal; nothing is inside where the measure does
+// not pass it. for_each(visit) must call visit(ordinal, measure) for every element this block has, the same ones each
+// time; measure() is asked only of ordinals that matter.
+template <typename ForEach>
+__device__ __forceinline__ void SearchByHistogram(uint64_t target, const Team& team, Storage& storage,
+                                                  const ForEach& for_each) {
+  Interval& in = storage.in;
+  uint32_t shift;
+  do {
+    const uint32_t width = 32 - __clz(in.high - in.low);
+    const uint32_t bin_bits = 31 - __clz(kBins);
+    shift = width > bin_bits ? width - bin_bits : 0;
+    RestartBins(storage);
+    for_each([&](uint32_t ordinal, const auto& measure) {
+      const uint32_t low = in.low;
+      if (ordinal - low <= in.high - low) AddToBin((ordinal - low) >> shift, measure(), storage);
+    });
+    const PassingBin at = FindPassingBin(TeamBins(team, storage), target - in.before, storage);
+    // All have read the interval: they have met since.
+    if (threadIdx.x == 0) {
+      const uint32_t low = in.low + (at.bin << shift);
+      in = {.low = low,
+            .high = min(in.high, low + ((1u << shift) - 1)),
+            .before = in.before + at.before,
+            .inside = at.inside};
+    }
+    __syncthreads();  // the narrower interval is written; else the next round spreads over the old one
+  } while (shift != 0 && in.inside != 0);
+}
+
+}  // namespace fire::kernels
