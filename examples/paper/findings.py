@@ -4,7 +4,7 @@ import statistics
 
 from examples.paper.results import Results, gain, passes
 from examples.paper.sampling import Outcome
-from examples.paper.tables import FEW, ks, positions, tasks_of
+from examples.paper.tables import few, ks, positions, tasks_of
 
 
 def findings(results: Results) -> str:
@@ -38,14 +38,10 @@ def how_it_ran(results: Results) -> str:
 
 
 def _ways(results: Results, task: str) -> str:
-    plain, *others = (
-        (way, results.of(task, "ways", "", way))
-        for way in results.names(task, "ways")
-        if not way.startswith("plain, ")
-    )
+    plain, *every = ((way, results.of(task, "ways", "", way)) for way in results.names(task, "ways"))
     shown = ks(plain[1])
-    parts = [f"{_rates(plain[1], shown)} plain"]
-    parts += [f"{_rates(found, shown)} with {way}" for way, found in others]
+    others = [(way, found) for way, found in every if not way.startswith("plain")]
+    parts = [f"{_rates(found, shown)} {way}" for way, found in (plain, *every)]
     verdicts = []
     for k in shown:
         won = [way for way, found in others if gain(plain[1], found, k)[1] > 0]
@@ -56,7 +52,8 @@ def _ways(results: Results, task: str) -> str:
             + (f", {undecided} cannot be told" if undecided else "")
         )
     names = "/".join(f"@{k}" for k in shown)
-    return f"**{_title(task)}**, pass{names}: {'; '.join(parts)}. Of FIRE's ways, {'; '.join(verdicts)}."
+    beside = f"Of FIRE's ways, beside plain, {'; '.join(verdicts)}."
+    return f"**{_title(task)}**, pass{names}: {'; '.join(parts)}. {beside}"
 
 
 def _temperatures(results: Results, task: str) -> str:
@@ -71,13 +68,13 @@ def _temperatures(results: Results, task: str) -> str:
 
 def _positions(results: Results, task: str) -> str:
     parts = []
+    k = few(results)
     for name, plain, hot in positions(results, task):
         if name.startswith("first rejected, token"):
             continue
-        k = min(FEW, plain[0].samples)
         place = name.replace("first rejected, any", "the first token that a checker rejects")
         parts.append(f"{_mean(plain, k):.2f} → {_mean(hot, k):.2f} at {place}")
-    return f"{_title(task)}, heat after a right beginning, pass@{FEW} plain → FIRE: {'; '.join(parts)}."
+    return f"{_title(task)}, heat after a right beginning, pass@{k} plain → FIRE: {'; '.join(parts)}."
 
 
 def _training(results: Results) -> list[str]:

@@ -21,7 +21,8 @@ from examples.paper.sampling import REGULAR
 from examples.paper.study import first_token_probability, measure
 from examples.paper.tasks import TASKS
 
-# The seed of a test's prompts is a training seed and this: no training seed comes near it.
+# The seed of a test's prompts is a training seed and this, so that they are drawn anew. Prompts of a small
+# task come again all the same: docs/paper.md says how many.
 TEST_SEED = 10**6
 HABIT_STEPS, HABIT_RATE = 100, 1e-3
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from examples.paper.results import Results, passes
 from examples.paper.sampling import Outcome
-from examples.paper.tables import tasks_of
+from examples.paper.tables import few, tasks_of
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#7A3B00", "#009E73")
@@ -131,19 +131,20 @@ def _curves(rate: Axes, different: Axes, results: Results, task: str) -> None:
 
 
 def _positions(axes: Axes, results: Results, task: str) -> None:
-    """pass@10 by heated position: plain and FIRE, each a bar."""
+    """pass@10 (of fewer samples: all of them) by heated position: plain and FIRE, each a bar."""
+    k = few(results)
     cells = results.cells(task, "position")
     for offset, way, colour in ((-0.2, "plain", COLOURS[0]), (0.2, "FIRE", COLOURS[3])):
         heights = []
         for cell in cells:
             outcomes = results.of(task, "position", cell, way)
-            heights.append(_mean(outcomes, min(10, outcomes[0].samples)))
+            heights.append(_mean(outcomes, k))
         bars = axes.bar([place + offset for place in range(len(cells))], heights, 0.38, color=colour)
         axes.bar_label(bars, fmt="%.2f", fontsize=TEXT)
     axes.set_xticks(range(len(cells)), [f"token {int(cell) + 1}" for cell in cells])
     axes.set_ylim(0, 1.12)
     axes.set_title(
-        "pass@10 by heated token (blue: plain), after a right beginning", loc="left", fontsize=TITLE
+        f"pass@{k} by heated token (blue: plain), after a right beginning", loc="left", fontsize=TITLE
     )
 
 

@@ -12,6 +12,11 @@ K = (1, 10, 40)
 FEW = 10
 
 
+def few(results: Results) -> int:
+    """The number of samples at which places are compared: 10, or all where there are fewer."""
+    return min(FEW, int(results.settings["samples"]))
+
+
 def tables(results: Results) -> list[Table]:
     """Every table of every task."""
     made = []
@@ -141,13 +146,13 @@ def _best_of_grid(results: Results, task: str) -> Table:
 
 def _positions(results: Results, task: str) -> Table:
     rows = []
+    k = few(results)
     for name, plain, hot in positions(results, task):
-        k = min(FEW, plain[0].samples)
         rates = (f"{statistics.fmean(p for o in way for p in passes(o, k)):.3f}" for way in (plain, hot))
         prompts = sum(len(outcome.correct) for outcome in plain)
         rows.append([name, str(prompts), *rates, _interval(gain(plain, hot, k))])
     return Table(
-        title=f"{task}: where the heat comes (the paper's Table 5), pass@{FEW}",
+        title=f"{task}: where the heat comes (the paper's Table 5), pass@{k}",
         note="What stands before the heated token is right. The rejected token is the first that a checker "
         "refuses in the greedy answer; prompts whose greedy answer is right have none. Prompts are counted "
         "over training seeds.",
