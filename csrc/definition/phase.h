@@ -29,6 +29,7 @@ struct Phase {
   bool hot;
 };
 
+// Whether a step is hot: in the record's window, counted in 64 bits.
 FIRE_RULE bool IsHot(const Record& record, int64_t step) {
   const int64_t begin = record.hot_begin;
   return step >= begin && step < begin + record.hot_steps;
