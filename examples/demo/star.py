@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from safetensors.torch import load_file, save_file
@@ -22,6 +21,7 @@ from examples.paper.results import passes
 from examples.paper.sampling import PLAIN, REGULAR, Outcome, Sampling, judge, sample
 from examples.paper.study import hot
 from examples.paper.tasks import StarGraph
+from examples.pictures import same_bytes
 from fire_sampling.metrics import Interval, mean_interval, paired_bootstrap, powers_of_two
 
 WEIGHTS = Path(__file__).with_name("star_graph.safetensors")
@@ -104,7 +104,7 @@ def record(star: Star) -> dict[str, Any]:
 
 def draw(star: Star, path: Path) -> None:
     """Writes the picture as SVG, the same bytes from the same results: pass@k, pass@10 by heated token."""
-    with matplotlib.rc_context({"svg.hashsalt": "fire-sampling", "svg.fonttype": "path"}):
+    with same_bytes():
         figure = Figure(figsize=(8, 9), layout="constrained")
         FigureCanvasSVG(figure)
         curve, bars = figure.subplots(2, 1)

@@ -30,7 +30,7 @@ from examples.paper.tasks import TASKS
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "paper.md"
 TRAINING_PAGE = ROOT / "docs" / "training.md"
-FILE = ROOT / "bench" / "results" / "paper.json"
+FILE = ROOT / "bench" / "results" / "paper" / "paper.json"
 WRITER = "examples/paper --write-docs"
 
 

@@ -4,7 +4,6 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -12,15 +11,12 @@ from matplotlib.figure import Figure
 from examples.paper.results import Results, passes
 from examples.paper.sampling import Outcome
 from examples.paper.tables import few, tasks_of
+from examples.pictures import same_bytes
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#7A3B00", "#009E73")
 MARKERS = ("o", "D", "s", "^", "v", "P")
 TEXT, TITLE = 13, 15
-
-
-# One picture's bytes depend on nothing but the results.
-FIXED: dict[Any, Any] = {"svg.hashsalt": "fire-sampling", "svg.fonttype": "path"}
 
 
 def draw_all(results: Results, folder: Path) -> list[Path]:
@@ -36,7 +32,7 @@ def draw_all(results: Results, folder: Path) -> list[Path]:
 
 def draw(results: Results, task: str, path: Path) -> None:
     """Writes the task's picture: pass@k and #EA against samples, and the gain by heated position."""
-    with matplotlib.rc_context(FIXED):
+    with same_bytes():
         figure = Figure(figsize=(7, 11), layout="constrained")
         FigureCanvasSVG(figure)
         above, middle, below = figure.subplots(3, 1)
@@ -58,7 +54,7 @@ def draw_training(results: Results, path: Path) -> None:
     """Writes Table 4's picture: greedy answers and the better strategy's share against updates, by remedy."""
     task = results.trained[0].task
     remedies = list(dict.fromkeys(policy.remedy for policy in results.trained if policy.task == task))
-    with matplotlib.rc_context(FIXED):
+    with same_bytes():
         figure = Figure(figsize=(7, 8.5), layout="constrained")
         FigureCanvasSVG(figure)
         panels = figure.subplots(2, 1)

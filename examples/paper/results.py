@@ -10,6 +10,7 @@ from typing import Any
 from examples.paper.grpo import Checkpoint
 from examples.paper.sampling import Outcome
 from examples.paper.study import Measured
+from fire_sampling.evaluate import summary
 from fire_sampling.metrics import mean_interval, pass_at_k
 
 
@@ -57,26 +58,17 @@ class Results:
 
     def write(self, path: Path) -> None:
         """One entry a line, so that a change of one is a change of a line."""
-
-        def lines(values: Iterable[Any]) -> str:
-            return "[\n" + ",\n".join(json.dumps(value, ensure_ascii=False) for value in values) + "\n]"
-
         fields = {
-            "settings": json.dumps(self.settings, ensure_ascii=False),
-            "machine": json.dumps(self.machine, ensure_ascii=False),
-            "models": lines(self.models),
-            "entries": lines(
+            "settings": self.settings,
+            "machine": self.machine,
+            "models": self.models,
+            "entries": [
                 {"task": entry.task, "seed": entry.seed, **asdict(entry.measured)} for entry in self.entries
-            ),
-            "trained": lines(asdict(policy) for policy in self.trained),
+            ],
+            "trained": [asdict(policy) for policy in self.trained],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
-        unfinished.write_text(
-            "{\n" + ",\n".join(f'"{name}": {text}' for name, text in fields.items()) + "\n}\n",
-            encoding="utf-8",
-        )
-        unfinished.replace(path)
+        summary.write(path, fields)
 
     @classmethod
     def read(cls, path: Path) -> "Results":
@@ -128,8 +120,8 @@ def gain(plain: list[Outcome], other: list[Outcome], k: int) -> tuple[float, flo
     """What `other` adds to pass@k: mean over the prompts of all models, and its 95 % interval.
 
     Pairs are of one model and one prompt; prompts are drawn anew, so the interval says how far other prompts
-    might move
-    the mean for these models, not what other models would do: that is what the deviation over seeds shows.
+    might move the mean for these models, not what other models would do: that is what the deviation over
+    seeds shows.
     """
     differences = [
         b - a

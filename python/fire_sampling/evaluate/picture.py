@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,19 @@ _RC: Any = {
 }
 
 
+@contextlib.contextmanager
+def _same_style() -> Iterator[None]:
+    """matplotlib's defaults and `_RC`, whatever the process has set before."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_RC)
+        yield
+
+
 def draw(result: dict[str, Any], path: Path) -> None:
     """Writes a result as SVG, one panel above the other: a phone shows it as a screen does."""
     settings = result["settings"]
-    with matplotlib.rc_context(_RC):
+    with _same_style():
         figure = Figure(figsize=(6.6, 10.2), layout="constrained")
         FigureCanvasSVG(figure)
         passing, adding, differing = figure.subplots(3, 1)
@@ -61,7 +72,7 @@ def draw_designs(result: dict[str, Any], path: Path) -> None:
     """Writes a branch table as SVG: what each design is predicted to add to plain, a panel a pass@k."""
     settings = result["settings"]
     temperatures = sorted({line["hot_temperature"] for line in result["designs"]})
-    with matplotlib.rc_context(_RC):
+    with _same_style():
         ks = settings["pass_at"]
         figure = Figure(figsize=(6.6, 1.2 + 2.4 * len(ks)), layout="constrained")
         FigureCanvasSVG(figure)

@@ -79,7 +79,7 @@ def test_a_run_of_nothing_is_refused(
 
 
 def test_the_pages_and_their_pictures_show_the_committed_results(tmp_path: Path) -> None:
-    """Every number between the markers comes from bench/results/paper.json."""
+    """Every number between the markers comes from bench/results/paper/paper.json."""
     results = Results.read(command.FILE)
     assert command.page_text(results) in command.PAGE.read_text(encoding="utf-8")
     assert command.training_text(results) in command.TRAINING_PAGE.read_text(encoding="utf-8")
