@@ -4,7 +4,6 @@ The model is one of docs/paper.md's, its weights beside this file: `python -m ex
 anew and writes them.
 """
 
-import statistics
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from examples.demo.picture import STYLE, TEXT, TITLE
 from examples.demo.table import Table
 from examples.paper.model import train, untrained
-from examples.paper.results import passes
-from examples.paper.sampling import PLAIN, REGULAR, Outcome, Sampling, judge, sample
+from examples.paper.results import pass_rate, passes
+from examples.paper.sampling import PLAIN, REGULAR, Outcome, Sampling, few, judge, sample
 from examples.paper.study import hot
 from examples.paper.tasks import StarGraph
 from examples.pictures import same_bytes
@@ -29,7 +28,6 @@ TASK = StarGraph()
 TRAINING_SEED, TEST_SEED = 0, 10**6
 SAMPLES = 40
 KS = (1, 10, 40)
-FEW = 10
 MARKER = "examples/demo --write-docs, star graph"
 
 
@@ -110,16 +108,16 @@ def draw(star: Star, path: Path) -> None:
         curve, bars = figure.subplots(2, 1)
         ks = powers_of_two(SAMPLES)
         for way, outcome in (("plain", star.plain), ("FIRE", star.heated[0])):
-            curve.plot(ks, [_mean(outcome, k) for k in ks], label=way, linewidth=3, **STYLE[way])
+            curve.plot(ks, [pass_rate([outcome], k) for k in ks], label=way, linewidth=3, **STYLE[way])
         curve.set_xscale("log", base=2)
         curve.set_xticks(ks, [str(k) for k in ks])
         curve.set_xlabel("k answers", fontsize=TEXT)
         curve.set_title("pass@k", loc="left", fontsize=TITLE)
         names = ["plain", *(f"hot token {place + 1}" for place in range(len(star.heated)))]
-        heights = [_mean(outcome, FEW) for outcome in (star.plain, *star.heated)]
+        heights = [pass_rate([outcome], few(SAMPLES)) for outcome in (star.plain, *star.heated)]
         colours = [STYLE["plain"]["color"], *[STYLE["FIRE"]["color"]] * len(star.heated)]
         bars.bar_label(bars.bar(names, heights, 0.6, color=colours), fmt="%.2f", fontsize=TEXT)
-        bars.set_title(f"pass@{FEW} by heated token", loc="left", fontsize=TITLE)
+        bars.set_title(f"pass@{few(SAMPLES)} by heated token", loc="left", fontsize=TITLE)
         for axes in figure.axes:
             axes.set_ylim(0, 1.05)
             axes.tick_params(labelsize=TEXT, length=0)
@@ -134,10 +132,6 @@ def draw(star: Star, path: Path) -> None:
         curve.legend(frameon=False, fontsize=TEXT, loc="lower right")
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={"Date": None})
-
-
-def _mean(outcome: Outcome, k: int) -> float:
-    return statistics.fmean(passes(outcome, k))
 
 
 def _rate(outcome: Outcome, k: int) -> str:

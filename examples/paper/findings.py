@@ -2,9 +2,9 @@
 
 import statistics
 
-from examples.paper.results import Results, gain, passes
-from examples.paper.sampling import Outcome
-from examples.paper.tables import few, ks, positions, tasks_of
+from examples.paper.results import Results, gain, pass_rate
+from examples.paper.sampling import Outcome, few
+from examples.paper.tables import ks, positions, tasks_of
 
 
 def findings(results: Results) -> str:
@@ -58,7 +58,9 @@ def _ways(results: Results, task: str) -> str:
 
 def _temperatures(results: Results, task: str) -> str:
     k = ks(results.of(task, "ways", "", "plain"))[-1]
-    rates = [_mean(results.of(task, "temperature", "", way), k) for way in results.names(task, "temperature")]
+    rates = [
+        pass_rate(results.of(task, "temperature", "", way), k) for way in results.names(task, "temperature")
+    ]
     names = results.names(task, "temperature")
     by_heat = ", ".join(
         f"{rate:.2f} ({name.removeprefix('FIRE, hot ')})" for name, rate in zip(names, rates, strict=True)
@@ -68,12 +70,12 @@ def _temperatures(results: Results, task: str) -> str:
 
 def _positions(results: Results, task: str) -> str:
     parts = []
-    k = few(results)
+    k = few(results.settings["samples"])
     for name, plain, hot in positions(results, task):
         if name.startswith("first rejected, token"):
             continue
         place = name.replace("first rejected, any", "the first token that a checker rejects")
-        parts.append(f"{_mean(plain, k):.2f} → {_mean(hot, k):.2f} at {place}")
+        parts.append(f"{pass_rate(plain, k):.2f} → {pass_rate(hot, k):.2f} at {place}")
     return f"{_title(task)}, heat after a right beginning, pass@{k} plain → FIRE: {'; '.join(parts)}."
 
 
@@ -95,11 +97,7 @@ def _training(results: Results) -> list[str]:
 
 
 def _rates(outcomes: list[Outcome], shown: list[int]) -> str:
-    return "/".join(f"{_mean(outcomes, k):.2f}" for k in shown)
-
-
-def _mean(outcomes: list[Outcome], k: int) -> float:
-    return statistics.fmean(p for outcome in outcomes for p in passes(outcome, k))
+    return "/".join(f"{pass_rate(outcomes, k):.2f}" for k in shown)
 
 
 def _title(task: str) -> str:

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from examples.paper.results import Results, passes
-from examples.paper.sampling import Outcome
-from examples.paper.tables import few, tasks_of
+from examples.paper.results import Results, pass_rate
+from examples.paper.sampling import few
+from examples.paper.tables import tasks_of
 from examples.pictures import same_bytes
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
@@ -115,7 +115,7 @@ def _curves(rate: Axes, different: Axes, results: Results, task: str) -> None:
             "marker": "o" if way.startswith("plain") else "D",
             "linewidth": 2.5,
         }
-        rate.plot(counts, [_mean(outcomes, k) for k in counts], label=way, **style)
+        rate.plot(counts, [pass_rate(outcomes, k) for k in counts], label=way, **style)
         different.plot(counts, [statistics.fmean(o.answers[n] for o in outcomes) for n in counts], **style)
     for axes, title in ((rate, "pass@k"), (different, "#EA: different answers")):
         axes.set_title(title, loc="left", fontsize=TITLE)
@@ -128,13 +128,13 @@ def _curves(rate: Axes, different: Axes, results: Results, task: str) -> None:
 
 def _positions(axes: Axes, results: Results, task: str) -> None:
     """pass@10 (of fewer samples: all of them) by heated position: plain and FIRE, each a bar."""
-    k = few(results)
+    k = few(results.settings["samples"])
     cells = results.cells(task, "position")
     for offset, way, colour in ((-0.2, "plain", COLOURS[0]), (0.2, "FIRE", COLOURS[3])):
         heights = []
         for cell in cells:
             outcomes = results.of(task, "position", cell, way)
-            heights.append(_mean(outcomes, k))
+            heights.append(pass_rate(outcomes, k))
         bars = axes.bar([place + offset for place in range(len(cells))], heights, 0.38, color=colour)
         axes.bar_label(bars, fmt="%.2f", fontsize=TEXT)
     axes.set_xticks(range(len(cells)), [f"token {int(cell) + 1}" for cell in cells])
@@ -142,7 +142,3 @@ def _positions(axes: Axes, results: Results, task: str) -> None:
     axes.set_title(
         f"pass@{k} by heated token (blue: plain), after a right beginning", loc="left", fontsize=TITLE
     )
-
-
-def _mean(outcomes: list[Outcome], k: int) -> float:
-    return statistics.fmean(p for outcome in outcomes for p in passes(outcome, k))

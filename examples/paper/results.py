@@ -11,7 +11,7 @@ from examples.paper.grpo import Checkpoint
 from examples.paper.sampling import Outcome
 from examples.paper.study import Measured
 from fire_sampling.evaluate import summary
-from fire_sampling.metrics import mean_interval, pass_at_k
+from fire_sampling.metrics import Interval, mean_interval, pass_at_k
 
 
 @dataclass(frozen=True)
@@ -110,13 +110,18 @@ def passes(outcome: Outcome, k: int) -> list[float]:
     return [pass_at_k(outcome.samples, correct, k) for correct in outcome.correct]
 
 
+def pass_rate(outcomes: Iterable[Outcome], k: int) -> float:
+    """pass@k, the mean over the prompts of all these outcomes."""
+    return statistics.fmean(rate for outcome in outcomes for rate in passes(outcome, k))
+
+
 def over_seeds(values: Iterable[float]) -> tuple[float, float]:
     """Mean and standard deviation (of the sample: n − 1) over training seeds; 0 where there is one."""
     found = list(values)
     return statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else 0.0
 
 
-def gain(plain: list[Outcome], other: list[Outcome], k: int) -> tuple[float, float, float]:
+def gain(plain: list[Outcome], other: list[Outcome], k: int) -> Interval:
     """What `other` adds to pass@k: mean over the prompts of all models, and its 95 % interval.
 
     Pairs are of one model and one prompt; prompts are drawn anew, so the interval says how far other prompts

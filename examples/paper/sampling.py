@@ -33,6 +33,11 @@ class Sampling:
 PLAIN = fire.SamplingConfig(hot_steps=0)
 
 
+def few(samples: int) -> int:
+    """The number of samples at which places are compared: 10, or all where there are fewer."""
+    return min(10, samples)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What n answers to each of some prompts were.
@@ -92,7 +97,7 @@ def judge(task: Task, prompts: Sequence[Tokens], answers: Sequence[Sequence[Toke
         first.append([row[0] for row in rows])
 
     def curve(values: Sequence[Sequence[Any]]) -> dict[int, float]:
-        counts = sorted({*powers_of_two(samples), *(n for n in (10,) if n < samples)})
+        counts = sorted({*powers_of_two(samples), few(samples)})
         return {n: sum(distinct_answers(row, n) for row in values) / len(values) for n in counts}
 
     return Outcome(correct, samples, curve(read), curve(first))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import fire_sampling as fire
-from examples.paper.sampling import PLAIN, REGULAR, Outcome, Sampling, judge, sample
+from examples.paper.sampling import PLAIN, REGULAR, Outcome, Sampling, few, judge, sample
 from examples.paper.tasks import Task, Tokens
 
 SAMPLING_SEED = 5
@@ -95,15 +95,14 @@ def measure(
         yield Measured(table, cell, sampling.name, found[settings])
 
     # Table 5: after a beginning that is right, so that only the heated token can go wrong.
-    few = min(10, samples)
     pair = [Sampling("plain", PLAIN, REGULAR), Sampling("FIRE", hot(task), REGULAR)]
     for position in range(task.answer_length):
         started = [p + answer[:position] for p, answer in zip(prompts, answers, strict=True)]
         for sampling in pair:
-            yield Measured("position", str(position), sampling.name, outcome(sampling, started, few))
+            yield Measured("position", str(position), sampling.name, outcome(sampling, started, few(samples)))
     for position, begun in sorted(first_rejected(model, task, prompts).items()):
         for sampling in pair:
-            yield Measured("rejected", str(position), sampling.name, outcome(sampling, begun, few))
+            yield Measured("rejected", str(position), sampling.name, outcome(sampling, begun, few(samples)))
 
 
 def first_rejected(model: Any, task: Task, prompts: Sequence[Tokens]) -> dict[int, list[Tokens]]:

@@ -5,16 +5,11 @@ from collections.abc import Iterator
 
 from examples.demo.table import Table
 from examples.paper.grpo import Checkpoint
-from examples.paper.results import Results, gain, over_seeds, passes
-from examples.paper.sampling import Outcome
+from examples.paper.results import Results, gain, over_seeds, pass_rate
+from examples.paper.sampling import Outcome, few
+from fire_sampling.evaluate.summary import interval_text
 
 K = (1, 10, 40)
-FEW = 10
-
-
-def few(results: Results) -> int:
-    """The number of samples at which places are compared: 10, or all where there are fewer."""
-    return min(FEW, int(results.settings["samples"]))
 
 
 def tables(results: Results) -> list[Table]:
@@ -78,7 +73,11 @@ def _ways(results: Results, task: str) -> Table:
                 *(_deviation(outcomes, k) for k in shown),
                 f"{statistics.fmean(outcome.answers[most] for outcome in outcomes):.1f}",
                 f"{statistics.fmean(outcome.first_tokens[most] for outcome in outcomes):.1f}",
-                *(["", ""] if way == "plain" else [_interval(gain(plain, outcomes, k)) for k in shown[-2:]]),
+                *(
+                    ["", ""]
+                    if way == "plain"
+                    else [interval_text(gain(plain, outcomes, k)._asdict()) for k in shown[-2:]]
+                ),
             ]
         )
     return Table(
@@ -132,7 +131,7 @@ def _best_of_grid(results: Results, task: str) -> Table:
     for k in ks(results.of(task, "ways", "", "plain")):
         row = [f"pass@{k}"]
         for way in ("plain", "FIRE"):
-            means = {cell: _mean(results.of(task, "grid", cell, way), k) for cell in cells}
+            means = {cell: pass_rate(results.of(task, "grid", cell, way), k) for cell in cells}
             best = max(means, key=lambda cell: means[cell])
             row += [f"{means[best]:.3f}", best]
         rows.append(row)
@@ -146,11 +145,11 @@ def _best_of_grid(results: Results, task: str) -> Table:
 
 def _positions(results: Results, task: str) -> Table:
     rows = []
-    k = few(results)
+    k = few(results.settings["samples"])
     for name, plain, hot in positions(results, task):
-        rates = (f"{statistics.fmean(p for o in way for p in passes(o, k)):.3f}" for way in (plain, hot))
+        rates = (f"{pass_rate(way, k):.3f}" for way in (plain, hot))
         prompts = sum(len(outcome.correct) for outcome in plain)
-        rows.append([name, str(prompts), *rates, _interval(gain(plain, hot, k))])
+        rows.append([name, str(prompts), *rates, interval_text(gain(plain, hot, k)._asdict())])
     return Table(
         title=f"{task}: where the heat comes (the paper's Table 5), pass@{k}",
         note="What stands before the heated token is right. The rejected token is the first that a checker "
@@ -176,12 +175,8 @@ def positions(results: Results, task: str) -> Iterator[tuple[str, list[Outcome],
         yield "first rejected, any", together[0], together[1]
 
 
-def _mean(outcomes: list[Outcome], k: int) -> float:
-    return over_seeds(statistics.fmean(passes(outcome, k)) for outcome in outcomes)[0]
-
-
 def _deviation(outcomes: list[Outcome], k: int) -> str:
-    return _spread([statistics.fmean(passes(outcome, k)) for outcome in outcomes])
+    return _spread([pass_rate([outcome], k) for outcome in outcomes])
 
 
 def _spread(values: list[float]) -> str:
@@ -192,8 +187,3 @@ def _spread(values: list[float]) -> str:
 def _checkpoints(found: list[Checkpoint]) -> list[str]:
     fields = ("greedy", "pass_1", "pass_16", "careful", "entropy")
     return [_spread([getattr(checkpoint, field) for checkpoint in found]) for field in fields]
-
-
-def _interval(values: tuple[float, float, float]) -> str:
-    mean, low, high = (f"{value:+.3f}".replace("-", "−") for value in values)
-    return f"{mean} [{low}, {high}]"
