@@ -1,23 +1,33 @@
 """What n answers to each prompt say about a way to sample: pass@k, #EA, and intervals over prompts.
 
-The estimators are for independent samples, which those of FIRE are. Of a design whose samples depend on each
-other (first tokens without replacement, beams) neither `pass_at_k` below its n nor `distinct_answers` below
-its n is valid: a part of such a group is no smaller group of the same design.
+`pass_at_k` and `distinct_answers` are for independent samples. Those of a group depend on each other, and a
+part of a group need not be a smaller group of its design: `group_pass_at_k` and `group_distinct_answers` know
+what blocks of n such samples can tell, and refuse the rest. docs/training.md derives it.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from fire_sampling._messages import came, integer
 
-__all__ = ["Interval", "distinct_answers", "mean_interval", "paired_bootstrap", "pass_at_k", "powers_of_two"]
+__all__ = [
+    "Interval",
+    "distinct_answers",
+    "group_distinct_answers",
+    "group_pass_at_k",
+    "mean_interval",
+    "paired_bootstrap",
+    "pass_at_k",
+    "powers_of_two",
+]
 
+_DESIGNS = ("none", "iid", "stratified", "lattice", "enumerated")
 # Resampled values that are held at once: 32 MiB of them.
 _BLOCK = 1 << 22
 
@@ -60,9 +70,46 @@ def distinct_answers(answers: Sequence[Hashable | None], n: int) -> float:
         raise ValueError(
             f"distinct_answers: got n={n}, expected 1 to {len(answers)}, the number of answers given"
         )
-    counts = Counter(answer for answer in answers if answer is not None)
-    choices = math.comb(len(answers), n)
-    return sum(1 - math.comb(len(answers) - count, n) / choices for count in counts.values())
+    return _found([[answer] for answer in _values(answers)], n)
+
+
+def group_pass_at_k(correct: Iterable[Iterable[int]], k: int, *, design: str) -> float:
+    """The chance that at least one of k samples of a design is right. Its mean over prompts is pass@k.
+
+    Unbiased. Up to n, the k samples are one group of k; beyond, k / n groups of n, each by itself.
+
+    | design | k |
+    |---|---|
+    | none, iid | any |
+    | stratified | 1, multiples of n |
+    | lattice | divisors of n, multiples of n |
+    | enumerated | 1 to n, multiples of n |
+
+    Args:
+        correct: [blocks, n], the samples of one prompt: blocks that are independent of each other, in each
+            the n members of a group, member 0 first. Bools, or 0 and 1.
+        k: at most blocks · n.
+        design: that of the config they were drawn with.
+
+    Raises:
+        TypeError: k is no integer.
+        ValueError: this k cannot be told from samples of this design, or `correct` is no such table.
+    """
+    blocks = _blocks("group_pass_at_k", "correct", correct)
+    for value in (value for block in blocks for value in block):
+        if value not in (0, 1):
+            raise ValueError(f"group_pass_at_k: correct holds {value!r}, expected bools, or 0 and 1")
+    right: list[list[Hashable]] = [[True if value else None for value in block] for block in blocks]
+    return _found(*_groups("group_pass_at_k", right, k, design))
+
+
+def group_distinct_answers(answers: Iterable[Iterable[Hashable]], k: int, *, design: str) -> float:
+    """How many different answers k samples of a design hold, without bias: #EA at k.
+
+    None counts as no answer. The arguments and what is refused are those of `group_pass_at_k`.
+    """
+    blocks = _blocks("group_distinct_answers", "answers", answers)
+    return _found(*_groups("group_distinct_answers", blocks, k, design))
 
 
 def powers_of_two(limit: int) -> list[int]:
@@ -129,3 +176,57 @@ def paired_bootstrap(
         )
     difference = np.asarray(other, np.float64) - np.asarray(plain, np.float64)
     return mean_interval(difference.tolist(), seed, resamples=resamples, level=level)
+
+
+def _found(groups: Sequence[Sequence[Hashable]], number: int) -> float:
+    """How many different answers `number` of the groups hold, on average over all choices of so many."""
+    holders = Counter(answer for group in groups for answer in set(group) if answer is not None)
+    choices = math.comb(len(groups), number)
+    return sum(1 - math.comb(len(groups) - count, number) / choices for count in holders.values())
+
+
+def _groups(
+    function: str, blocks: list[list[Hashable]], k: int, design: str
+) -> tuple[list[list[Hashable]], int]:
+    """Groups that are alike, and how many of them, independent of each other, k samples are.
+
+    Where it is one, the groups may depend on each other: their mean is without bias all the same.
+    """
+    n, samples = len(blocks[0]), len(blocks) * len(blocks[0])
+    if design not in _DESIGNS:
+        raise ValueError(f"{function}: design {came(design)}, expected one of {', '.join(_DESIGNS)}")
+    k = integer(function, "k", k, 1, samples, f"an integer from 1 to {samples}, the number of samples")
+    if design in ("none", "iid"):
+        return [[answer] for block in blocks for answer in block], k
+    if k % n == 0:
+        return blocks, k // n
+    if k == 1 and design != "enumerated":
+        return [[answer] for block in blocks for answer in block], 1
+    if design == "lattice" and n % k == 0:
+        # Every (n / k)-th member of a lattice is a lattice of k.
+        return [block[first :: n // k] for block in blocks for first in range(n // k)], 1
+    if design == "enumerated" and k < n:
+        return [block[:k] for block in blocks], 1
+    parts = {"stratified": "1", "lattice": f"a divisor of {n}", "enumerated": f"1 to {n}"}
+    raise ValueError(
+        f"{function}: k is {k}, expected {parts[design]} or a multiple of {n}: other parts of a {design} "
+        f"block of {n} are no group of their own, and would give a biased estimate"
+    )
+
+
+def _blocks(function: str, argument: str, table: Iterable[Iterable[Hashable]]) -> list[list[Hashable]]:
+    """The table as lists of equal lengths."""
+    expected = "expected [blocks, n], a row for each block and in it the n samples of a group"
+    try:
+        blocks = [_values(block) for block in table]
+    except (RuntimeError, TypeError, ValueError) as error:  # of NumPy and torch, for more dimensions
+        raise ValueError(f"{function}: {argument} {came(table)}, {expected}") from error
+    lengths = sorted({len(block) for block in blocks})
+    if len(lengths) != 1 or lengths[0] == 0:
+        raise ValueError(f"{function}: {argument} has {len(blocks)} rows of lengths {lengths}, {expected}")
+    return blocks
+
+
+def _values(answers: Iterable[Hashable]) -> list[Hashable]:
+    """The answers, numbers of arrays and tensors as Python's: a tensor equals only itself as a key."""
+    return [answer.item() if hasattr(answer, "item") else answer for answer in answers]

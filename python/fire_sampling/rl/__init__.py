@@ -22,6 +22,8 @@ A weight multiplies a token's loss. There are five choices, and docs/training.md
 `sequence_weights`     one weight a sequence
 `decoupled_ppo_loss`   PPO whose clip is about `old` and whose weight is about `behaviour`
 
+`other_blocks_advantage` gives completions that were drawn together a baseline that they do not depend on.
+
 Probabilities are multiplied, divided and truncated as logarithms, in float64. What no float32 can hold comes
 out as the largest that it can, never as infinity: finite log-probabilities, advantages and weights have
 finite losses and gradients.
@@ -32,6 +34,7 @@ is checked, which would make a GPU wait: a NaN on a token of the mask stays one 
 that token, for `sequence_weights` of its sequence, and where those are normalised of the batch.
 """
 
+from fire_sampling.rl.groups import other_blocks_advantage
 from fire_sampling.rl.losses import decoupled_ppo_loss, ppo_loss
 from fire_sampling.rl.weights import (
     hot_masked_weights,
@@ -45,6 +48,7 @@ __all__ = [
     "decoupled_ppo_loss",
     "hot_masked_weights",
     "hot_tokens",
+    "other_blocks_advantage",
     "ppo_loss",
     "sequence_weights",
     "token_weights",

@@ -8,7 +8,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from fire_sampling._messages import came
+from fire_sampling._messages import came, integer
 from fire_sampling.config import SamplingConfig
 
 
@@ -56,6 +56,19 @@ def check_advantage(function: str, advantage: object, like: tuple[str, Tensor]) 
     if advantage.dtype == torch.bool or advantage.is_complex() or shape not in (rows, list(like[1].shape)):
         _refuse(function, "advantage", f"is {advantage.dtype} {shape}", expected)
     _check_device(function, "advantage", advantage, like)
+
+
+def check_reward(function: str, reward: object, size: object, blocks: object) -> None:
+    """Raises unless it is of real numbers [B], B a multiple of the completions of a prompt: blocks · size."""
+    called = _called(function)
+    size = integer(called, "size", size, 1, 2**31, "the number of completions in a block, at least 1")
+    blocks = integer(called, "blocks", blocks, 2, 2**31, "the number of blocks of a prompt, at least 2")
+    expected = f"expected numbers [B], B a multiple of {blocks} blocks of {size}"
+    if not isinstance(reward, Tensor):
+        raise TypeError(f"{called}: reward {came(reward)}, {expected}")
+    no_number = reward.dtype == torch.bool or reward.is_complex()
+    if no_number or reward.dim() != 1 or len(reward) % (blocks * size):
+        _refuse(function, "reward", f"is {reward.dtype} {list(reward.shape)}", expected)
 
 
 def check_cap(function: str, cap: object) -> None:

@@ -31,12 +31,17 @@ GOOD: dict[str, dict[str, Any]] = {
         **{"policy": LOGS, "old": LOGS, "behaviour": LOGS, "advantage": torch.ones(B), "mask": MASK},
         **{"cap": 2.0, "clip_low": 0.2, "clip_high": 0.2},
     },
+    "other_blocks_advantage": {"reward": torch.ones(12), "size": 2, "blocks": 3},
 }
+SHAPES = {"other_blocks_advantage": (12,)}  # of what comes out, where it is not [B, T]
 A_MASK = "expected torch.bool [B, T], true on the tokens that are trained on"
 A_CONFIG = "expected a fire_sampling.SamplingConfig"
 FLOATS = "expected floats [B, T]"
 A_TENSOR = "expected a torch.Tensor of floats [B, T]"
 AN_ADVANTAGE = "expected numbers [2, 3], one a token, or [2], one a sequence"
+REWARDS = "expected numbers [B], B a multiple of 3 blocks of 2"
+A_SIZE = "expected the number of completions in a block, at least 1"
+SOME_BLOCKS = "expected the number of blocks of a prompt, at least 2"
 A_CAP = "expected a positive number, math.inf for no cap"
 
 # What came, the error, and the message behind the argument's name.
@@ -76,6 +81,24 @@ BAD: dict[str, list[tuple[Any, type[Exception], str]]] = {
         (torch.ones(B, dtype=torch.complex64), ValueError, f"is torch.complex64 [2], {AN_ADVANTAGE}"),
         (torch.ones(B, device="meta"), ValueError, "is on meta, expected cpu, the device of policy"),
     ],
+    "reward": [
+        (np.ones(12), TypeError, f"is of type ndarray, {REWARDS}"),
+        ([1.0] * 12, TypeError, f"is of type list, {REWARDS}"),
+        (torch.ones(10), ValueError, f"is torch.float32 [10], {REWARDS}"),
+        (torch.ones(2, 6), ValueError, f"is torch.float32 [2, 6], {REWARDS}"),
+        (torch.ones(12, dtype=torch.bool), ValueError, f"is torch.bool [12], {REWARDS}"),
+        (torch.ones(12, dtype=torch.complex64), ValueError, f"is torch.complex64 [12], {REWARDS}"),
+    ],
+    "size": [
+        (0, ValueError, f"is 0, {A_SIZE}"),
+        (2.0, TypeError, f"is 2.0, {A_SIZE}"),
+        (None, TypeError, f"is None, {A_SIZE}"),
+    ],
+    "blocks": [
+        (1, ValueError, f"is 1, {SOME_BLOCKS}"),
+        (True, TypeError, f"is True, {SOME_BLOCKS}"),
+        ("3", TypeError, f"is '3', {SOME_BLOCKS}"),
+    ],
     "cap": [
         (0.0, ValueError, f"is 0.0, {A_CAP}"),
         (-1, ValueError, f"is -1, {A_CAP}"),
@@ -113,7 +136,7 @@ CALLS = [
 def test_the_table_of_bad_calls_knows_every_argument_and_its_good_calls_pass(function: str) -> None:
     assert set(GOOD) == set(rl.__all__)
     assert set(inspect.signature(getattr(rl, function)).parameters) == set(GOOD[function])
-    assert getattr(rl, function)(**GOOD[function]).shape == (B, T)
+    assert getattr(rl, function)(**GOOD[function]).shape == SHAPES.get(function, (B, T))
 
 
 @pytest.mark.parametrize(("function", "argument", "value", "error", "message"), CALLS)
@@ -172,4 +195,4 @@ def test_log_probabilities_that_look_alike_are_told_apart_by_name_alone(function
         for name, parameter in inspect.signature(getattr(rl, function)).parameters.items()
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY
     ]
-    assert positional in (["mask"], ["mask", "config"], ["policy"])
+    assert positional in (["mask"], ["mask", "config"], ["policy"], ["reward"])
