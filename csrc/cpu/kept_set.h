@@ -47,7 +47,7 @@ class KeptSetFinder {
     out.decided = min_weight_ > weight_of_maximum;
     if (out.decided) return out;
     min_p_first_ = phase_.order == Order::kVllm ? min_weight_ : 0;
-    min_p_bounds_ = definition::MinPBoundsOf(phase_, min_weight_, weight_of_maximum, scale_.slope);
+    min_p_bounds_ = definition::MinPBoundsOf(phase_, min_weight_, weight_of_maximum);
     out.listed = List();
     if (out.listed) {
       if (min_weight_ != 0 && min_p_first_ == 0) KeepAtLeast(min_weight_);

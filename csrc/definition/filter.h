@@ -68,10 +68,11 @@ struct MinPBounds {
   float below, above;
 };
 
-// `min_weight`: MinPThreshold of `weight_of_maximum`. `slope`: WeightScale::slope at the phase's temperature.
-FIRE_RULE MinPBounds MinPBoundsOf(const Phase& phase, uint64_t min_weight, uint64_t weight_of_maximum, float slope) {
-  if (min_weight == 0 || min_weight > weight_of_maximum || slope == 0.0f || phase.heat == Heat::kGreedy)
+// `min_weight`: MinPThreshold of `weight_of_maximum`.
+FIRE_RULE MinPBounds MinPBoundsOf(const Phase& phase, uint64_t min_weight, uint64_t weight_of_maximum) {
+  if (min_weight == 0 || min_weight > weight_of_maximum || phase.heat != Heat::kFinite)
     return {BitsToFloat(kNegativeInfinityBits), BitsToFloat(kNegativeInfinityBits)};
+  const float slope = WeightSlope(phase.temperature);
   const float distance = log2f(static_cast<float>(min_weight) / static_cast<float>(weight_of_maximum));
   return {Divide(distance - kMinPMargin, slope), Divide(distance + kMinPMargin, slope)};
 }

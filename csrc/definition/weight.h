@@ -30,12 +30,15 @@ struct WeightScale {
   int bits;       // S
 };
 
+// c, of a temperature that is not infinite.
+FIRE_RULE float WeightSlope(float temperature) { return Divide(kLog2E, temperature); }
+
 FIRE_RULE WeightScale MakeWeightScale(float maximum, float temperature, uint32_t vocabulary) {
   const int bits = WeightScaleBits(vocabulary);
   // At infinite temperature every finite logit weighs what the maximum does: slope 0, and any finite floor,
   // which keeps an overflowing x − m from meeting the zero slope.
   if (HeatOf(temperature) == Heat::kInfinite) return {maximum, 0.0f, -1.0f, bits};
-  const float slope = Divide(kLog2E, temperature);
+  const float slope = WeightSlope(temperature);
   return {maximum, slope, Divide(-static_cast<float>(bits + 3), slope), bits};
 }
 

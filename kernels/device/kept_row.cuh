@@ -60,9 +60,7 @@ class KeptRow {
   __device__ __forceinline__ Tokens<Logit, kResident, kAlone> TokensInQuestion() const { return {}; }
 
   __device__ __forceinline__ int32_t Status() const {
-    return settings().status | (storage_.state.has_nan ? kStatusNan : 0) |
-           (maximum() == -INFINITY ? kStatusNoFiniteLogit : 0) | (maximum() == INFINITY ? kStatusInfinity : 0) |
-           (IsDecided() ? kStatusDecided : 0);
+    return settings().status | definition::StatusOfLogits(maximum(), storage_.state.has_nan != 0, IsDecided());
   }
 
   __device__ __forceinline__ const Outcome& outcome() const { return storage_.outcome; }

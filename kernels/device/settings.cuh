@@ -22,17 +22,6 @@ struct RowInput {
   definition::Slot slot;
 };
 
-__device__ __forceinline__ RowInput ReadInput(const Batch& batch, int64_t row) {
-  RowInput input;
-  const int64_t at = row * batch.step_stride;
-  input.step =
-      batch.step_is_int64 ? static_cast<const int64_t*>(batch.step)[at] : static_cast<const int32_t*>(batch.step)[at];
-  input.slot = {row, false};
-  if (batch.slot != nullptr)
-    input.slot = definition::ClampSlot(batch.slot[row * batch.slot_stride], batch.record_count);
-  return input;
-}
-
 __device__ __forceinline__ const uint32_t* RecordWords(const Batch& batch, const RowInput& input) {
   return reinterpret_cast<const uint32_t*>(batch.records) + input.slot.index * kRecordWords;
 }
@@ -50,7 +39,7 @@ __device__ __forceinline__ Record ReadRecord(const Batch& batch, const RowInput&
 __device__ __forceinline__ definition::Phase PhaseFor(Task task, const Record& record, int64_t step,
                                                       uint32_t vocabulary) {
   definition::Phase phase = definition::PhaseOf(record, step, vocabulary);
-  if (task == Task::kHeatLogits && definition::HandsOver(record, vocabulary)) phase.top_p = 1.0f, phase.min_p = 0;
+  if (task == Task::kHeatLogits && definition::HandsOver(record, vocabulary)) phase = definition::HandOverPhase(phase);
   return phase;
 }
 
@@ -80,19 +69,9 @@ __device__ __forceinline__ void WriteFilters(const definition::Phase& phase, uin
   }
 }
 
-__device__ __forceinline__ void WriteMinPBounds(const definition::Phase& phase, uint32_t vocabulary,
-                                                RowSettings* settings) {
+__device__ __forceinline__ definition::MinPBounds MinPBoundsFor(const definition::Phase& phase, uint32_t vocabulary) {
   const uint64_t whole = definition::WeightOfMaximum(vocabulary);
-  const uint64_t least = definition::MinPThreshold(phase.min_p, whole);
-  const WeightScale scale = definition::MakeWeightScale(0.0f, phase.temperature, vocabulary);
-  definition::MinPBounds* bounds = &settings->min_p_bounds;
-  if (least == 0 || least > whole || scale.slope == 0.0f || phase.heat == definition::Heat::kGreedy) {
-    bounds->below = bounds->above = -INFINITY;
-    return;
-  }
-  const float distance = log2f(static_cast<float>(least) / static_cast<float>(whole));
-  bounds->below = definition::Divide(distance - definition::kMinPMargin, scale.slope);
-  bounds->above = definition::Divide(distance + definition::kMinPMargin, scale.slope);
+  return definition::MinPBoundsOf(phase, definition::MinPThreshold(phase.min_p, whole), whole);
 }
 
 // Delegates of a row that `lanes` read, so many that `wanted` is a small part of them: one for up to 32 lanes, or for
@@ -128,7 +107,7 @@ class SettingsReader {
   __device__ __forceinline__ RowInput Read() const {
     RowInput input;
     if (TakesPart()) {
-      input = ReadInput(work_.batch, row_);
+      input = {.step = definition::StepOf(work_.batch, row_), .slot = definition::SlotOf(work_.batch, row_)};
       ptx::PrefetchToL2(RecordWords(work_.batch, input));
     }
     return input;
@@ -158,7 +137,7 @@ class SettingsReader {
       if (lane == 1) settings->ref_temperature = temperature;
     }
     if (warp == 2) settings->draw_bits = definition::DrawBits(definition::SeedOf(record), input.step, record.stream);
-    if (warp == 3) WriteMinPBounds(phase, vocabulary, settings);
+    if (warp == 3) settings->min_p_bounds = MinPBoundsFor(phase, vocabulary);
   }
 
  private:

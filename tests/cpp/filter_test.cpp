@@ -148,7 +148,7 @@ struct BoundedCase {
   WeightScale scale() const { return MakeWeightScale(maximum, temperature, vocabulary); }
   uint64_t whole() const { return WeightOfMaximum(vocabulary); }
   uint64_t least() const { return MinPThreshold(min_p, whole()); }
-  MinPBounds bounds() const { return MinPBoundsOf(phase(), least(), whole(), scale().slope); }
+  MinPBounds bounds() const { return MinPBoundsOf(phase(), least(), whole()); }
 };
 
 // As likely as not of ordinary sizes; else of any.

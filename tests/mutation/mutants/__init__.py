@@ -3,7 +3,10 @@
 from mutations import Mutation
 
 from . import (
+    batch,
     candidates,
+    filter,
+    heat,
     kept_row,
     kept_set,
     launch_typed,
@@ -37,6 +40,9 @@ MODULES = (
     maxima,
     candidates,
     settings,
+    batch,
+    filter,
+    heat,
     philox,
     phase,
     team,
