@@ -28,6 +28,7 @@ from typing import Any
 from harness import machine, results_file
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "engines"))
 RESULTS = ROOT / "bench" / "results" / "engines" / "vllm_cpu.json"
 VOCABULARY = 151_936
 TOKENS = {1: 16, 2: 4}  # that each request of a batch generates
@@ -64,28 +65,6 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def write_model(folder: Path) -> None:
-    """A random Llama of one layer; only its vocabulary is of a real model's size."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=32,
-        max_position_embeddings=256,
-    )
-    model = LlamaForCausalLM(config)
-    with torch.no_grad():
-        model.lm_head.weight.mul_(12.0)  # peaked like a model's logits: the best token has some percent
-    model.bfloat16().save_pretrained(folder)
-
-
 class Clock:
     """Nanoseconds inside the sampler, a number for each call."""
 
@@ -117,7 +96,6 @@ def measure(number: int, model: Path) -> list[dict[str, Any]]:
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_OFFLINE": "1",
     }
-    sys.path.insert(0, str(ROOT / "tests" / "engines"))
     if number == 2:
         import triton_interpreter
 
@@ -233,7 +211,10 @@ def main() -> None:
         return
     results = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"runners": {}}
     with tempfile.TemporaryDirectory() as folder:
-        write_model(Path(folder))
+        from tiny_llama import random_llama
+
+        # Only its vocabulary is of a real model's size.
+        random_llama(VOCABULARY, layers=1).bfloat16().save_pretrained(folder)
         for runner in arguments.runners.split(","):
             stolen = machine.StolenTime()
             command = [sys.executable, __file__, "--runner", runner, "--model", folder]

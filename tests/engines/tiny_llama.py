@@ -1,9 +1,11 @@
+# mypy: disable-error-code="no-untyped-call"
 """A tiny Llama with random weights and a byte-level tokenizer, written where an engine can load it."""
 
 from __future__ import annotations
 
 import string
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -15,14 +17,14 @@ _SPECIALS = ("<s>", "</s>", "<pad>")
 _CHAT_TEMPLATE = "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
 
 
-def write_model(folder: Path) -> None:
-    """Saves model and tokenizer. Its distributions are peaked enough for heat to show in few draws."""
+def random_llama(vocabulary: int, layers: int) -> Any:
+    """Float32, the same weights each time; peaked like a model's logits: the best token has some percent."""
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         hidden_size=64,
         intermediate_size=128,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=2,
         num_key_value_heads=1,
         head_dim=32,
@@ -32,10 +34,17 @@ def write_model(folder: Path) -> None:
         pad_token_id=PAD,
         tie_word_embeddings=False,
     )
-    model = LlamaForCausalLM(config).to(torch.float32)
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(12.0)
+    return model
+
+
+def write_model(folder: Path) -> None:
+    """Saves model and tokenizer. Its distributions are peaked enough for heat to show in few draws."""
+    model = random_llama(VOCABULARY, layers=2)
     with torch.no_grad():
         model.model.embed_tokens.weight.mul_(40.0)
-        model.lm_head.weight.mul_(12.0)
     model.save_pretrained(folder)
     _tokenizer().save_pretrained(folder)
 
