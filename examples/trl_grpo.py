@@ -1,8 +1,8 @@
 # python examples/trl_grpo.py --model HuggingFaceTB/SmolLM2-135M-Instruct
-"""GRPO with TRL over rollouts with a hot first token, which the loss leaves out: two steps, on GPU or CPU.
+"""GRPO with TRL over rollouts with a hot first token, weighted for how it was drawn: two steps.
 
-Needs fire_sampling, trl (tested with 1.16.0) and a model of transformers, by its name or its folder.
-docs/training.md says why hot tokens need care, and what else can be done about them.
+Runs on a GPU or a CPU. Needs fire_sampling, trl (tested with 1.16.0) and a model of transformers, by its name
+or its folder. docs/training.md says why hot tokens need a weight, and what else can be done about them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,32 @@ from fire_sampling.integrations.transformers import install
 PROMPTS = ["Name a colour.", "Name a river.", "Name a tree.", "Name a bird."]
 COMPLETIONS, STEPS = 4, 2
 HOT = fire.SamplingConfig(hot_temperature=30.0, hot_top_k=16, seed=7)
+CAP = 32.0  # of a weight: twice hot_top_k
 
 
-class HotMaskedGRPOTrainer(GRPOTrainer):
-    """Does not train on hot tokens: they are out of the loss, and stay in the context of the later ones."""
+class HotWeightedGRPOTrainer(GRPOTrainer):
+    """Weighs a first token by its probability under the policy over that under which it was drawn."""
 
-    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
-        weights = rl.hot_masked_weights(inputs["completion_mask"].bool(), HOT)
-        inputs["tool_mask"] = inputs.get("tool_mask", 1) * weights.int()
-        return super()._compute_loss(model, inputs)
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        weights = batch["completion_mask"].float()
+        weights[:, :1] = self.first_token_weights(batch)
+        batch["advantages"] = batch["advantages"][:, None] * weights
+        return batch
+
+    def first_token_weights(self, batch: dict[str, Any]) -> torch.Tensor:
+        """Float32 [B, 1]. No log-probability arrives from the rollout: the prompts are read once more."""
+        mask, token = batch["prompt_mask"], batch["completion_ids"][:, 0]
+        position = (mask.cumsum(1) - 1).clamp(min=0)
+        with torch.no_grad():
+            read = self.model(input_ids=batch["prompt_ids"], attention_mask=mask, position_ids=position)
+        logits = read.logits[:, -1].float()
+        old = fire.log_prob(logits, token, 0, fire.SamplingConfig(temperature=self.temperature, hot_steps=0))
+        logits[:, self.eos_token_ids] = -torch.inf  # min_new_tokens
+        behaviour = fire.log_prob(logits, token, 0, HOT)
+        return rl.token_weights(
+            batch["completion_mask"][:, :1].bool(), old=old[:, None], behaviour=behaviour[:, None], cap=CAP
+        )
 
 
 def different_letters(completions: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
@@ -49,7 +66,7 @@ def main() -> None:
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32)
     install(model, HOT)  # from here on, whoever calls model.generate draws hot first tokens
     on_gpu = torch.cuda.is_available()
-    trainer = HotMaskedGRPOTrainer(
+    trainer = HotWeightedGRPOTrainer(
         model=model,
         processing_class=AutoTokenizer.from_pretrained(options.model),
         reward_funcs=different_letters,

@@ -190,15 +190,14 @@ def test_no_behaviour_log_probability_arrives_and_the_ratio_at_token_0_is_that_o
 def test_the_trainer_on_the_page_leaves_hot_tokens_out_of_the_loss_but_in_the_context(
     model: Any, tmp_path: Path
 ) -> None:
-    (program,) = blocks("docs/training.md", "py", containing="GRPOTrainer")
+    begin, masked = blocks("docs/training.md", "py", containing="GRPOTrainer")
     names: dict[str, Any] = {"model": model}
-    exec(program[: program.index("trainer = ")], names)
-    names["installation"].remove()
+    exec(begin[: begin.index("trainer = ")] + masked, names)
 
     class Both(names["MaskedGRPOTrainer"], Watching):  # type: ignore[misc]
         pass
 
-    with install(model, names["config"]):
+    with names["installation"]:
         _, trainer = train(model, tmp_path, Both)
     for inputs in trainer.seen:
         mask = inputs["completion_mask"]

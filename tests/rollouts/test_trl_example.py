@@ -43,7 +43,26 @@ def tiny_model(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def test_the_trl_example_trains_two_steps_on_hot_tokens_that_end_no_completion_and_count_in_no_loss(
+def first_logits(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+    """Float32 [B, V]: what each first token was drawn from, its prompt read without padding."""
+    rows = []
+    for tokens, mask in zip(inputs["prompt_ids"], inputs["prompt_mask"].bool(), strict=True):
+        with torch.no_grad():
+            rows.append(model(tokens[mask][None]).logits[0, -1])
+    return torch.stack(rows)
+
+
+def weights_as_drawn(logits: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
+    """min(policy / hot, 32) in float64: the whole softmax at 0.7, and the best 16 but ends at 30."""
+    logits = logits.double()
+    old = (logits / 0.7).softmax(-1)
+    logits[:, ENDS] = -torch.inf
+    best = logits.topk(16)
+    hot = torch.zeros_like(old).scatter(1, best.indices, (best.values / 30).softmax(-1))
+    return (old / hot).gather(1, token[:, None])[:, 0].clamp(max=32).float()
+
+
+def test_the_trl_example_trains_two_steps_on_hot_tokens_that_end_no_completion_and_are_weighted_as_drawn(
     example: ModuleType, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first_line = EXAMPLE.read_text().splitlines()[0].removeprefix("# ")
@@ -63,7 +82,7 @@ def test_the_trl_example_trains_two_steps_on_hot_tokens_that_end_no_completion_a
     compute_loss = GRPOTrainer._compute_loss
 
     def watched(trainer: Any, model: Any, inputs: dict[str, Any]) -> Any:
-        losses.append(dict(inputs))
+        losses.append({**inputs, "logits": first_logits(model, inputs)})
         return compute_loss(trainer, model, inputs)
 
     monkeypatch.setattr(GRPOTrainer, "_compute_loss", watched)
@@ -76,7 +95,15 @@ def test_the_trl_example_trains_two_steps_on_hot_tokens_that_end_no_completion_a
     assert any(tokens[-1] in ENDS for tokens in completions)
     assert len(losses) == 2
     for inputs in losses:
-        mask = inputs["completion_mask"]
+        mask, advantages = inputs["completion_mask"].bool(), inputs["advantages"]
         assert mask[:, 0].all()
-        assert not inputs["tool_mask"][:, 0].any()
-        assert torch.equal((inputs["tool_mask"] * mask)[:, 1:], mask[:, 1:])
+        weights = weights_as_drawn(inputs["logits"], inputs["completion_ids"][:, 0])
+        assert weights.max() > 2 * weights.min()
+        # The advantage of each sequence, as its second token has it, where there is one.
+        longer = mask[:, 1]
+        assert longer.any()
+        torch.testing.assert_close(
+            advantages[longer, 0], (weights * advantages[:, 1])[longer], rtol=1e-4, atol=1e-6
+        )
+        for row in range(len(mask)):
+            assert len(set(advantages[row, 1:][mask[row, 1:]].tolist())) <= 1
