@@ -84,9 +84,11 @@ inline void CheckDtype(const View& view, std::initializer_list<std::string_view>
   RefuseType(view, "has dtype " + view.dtype, expected);
 }
 
-inline void CheckDevice(const Words& words, const View& view, const View& logits) {
-  if (view.device.type == logits.device.type && view.device.index == logits.device.index) return;
-  RefuseValue(view, "is on " + words.device(view.device), words.device(logits.device) + ", the device of logits");
+// `beside` is the argument whose device the others must be on.
+inline void CheckDevice(const Words& words, const View& view, const View& beside) {
+  if (view.device.type == beside.device.type && view.device.index == beside.device.index) return;
+  RefuseValue(view, "is on " + words.device(view.device),
+              words.device(beside.device) + ", the device of " + beside.argument);
 }
 
 inline void CheckLogits(const Words& words, const View& logits, Access access) {
@@ -117,37 +119,64 @@ inline void CheckLogits(const Words& words, const View& logits, Access access) {
                      " (rows written in place must not overlap; call logits.clone() first)");
 }
 
-inline void CheckStep(const Words& words, const View& step, const View& logits) {
-  CheckDevice(words, step, logits);
+// One step for each of `rows`, each of which is a `row` in messages.
+inline void CheckStep(const Words& words, const View& step, const View& beside, int64_t rows, const char* row) {
+  CheckDevice(words, step, beside);
   CheckDtype(step, {"int32", "int64"});
-  if (step.dim != 0 && (step.dim != 1 || step.sizes[0] != RowsOf(logits)))
-    RefuseShape(step, "[" + std::to_string(RowsOf(logits)) + "], one a row of logits, or [], one for all");
+  if (step.dim != 0 && (step.dim != 1 || step.sizes[0] != rows))
+    RefuseShape(step, "[" + std::to_string(rows) + "], one a " + row + ", or [], one for all");
+}
+
+inline void CheckStep(const Words& words, const View& step, const View& logits) {
+  CheckStep(words, step, logits, RowsOf(logits), "row of logits");
 }
 
 // `dtypes` are those that an entry's records may have: words of 32 bits.
-inline void CheckRecords(const Words& words, const View& records, const View& logits, bool with_slot,
+inline void CheckRecords(const Words& words, const View& records, bool with_slot,
                          std::initializer_list<std::string_view> dtypes) {
-  CheckDevice(words, records, logits);
   CheckDtype(records, dtypes);
   if (records.dim != 2 || records.sizes[1] != kRecordWords)
     RefuseShape(records, "[S, " + std::to_string(kRecordWords) + "] as made by " + words.pack);
-  const int64_t count = records.sizes[0], rows = RowsOf(logits);
+  const int64_t count = records.sizes[0];
   if (count > 0 &&
       (records.strides[1] != records.unit || (count > 1 && records.strides[0] != records.unit * kRecordWords)))
     RefuseValue(records,
                 "has strides [" + std::to_string(records.strides[0]) + ", " + std::to_string(records.strides[1]) + "]",
                 std::string("contiguous records (call ") + records.argument + ".contiguous() first)");
   if (with_slot && count < 1) RefuseValue(records, "has S = 0", "at least one record for slot to choose from");
+}
+
+// Records of rows of logits.
+inline void CheckRecords(const Words& words, const View& records, const View& logits, bool with_slot,
+                         std::initializer_list<std::string_view> dtypes) {
+  CheckDevice(words, records, logits);
+  CheckRecords(words, records, with_slot, dtypes);
+  const int64_t count = records.sizes[0], rows = RowsOf(logits);
   if (!with_slot && count != rows)
     RefuseValue(records, "has S = " + std::to_string(count) + " for R = " + std::to_string(rows) + " rows of logits",
                 std::string("a record for each row (") + words.pack + "(config, rows=" + std::to_string(rows) +
                     ") makes them, each with a seed of its own) or a slot that names each row's record");
 }
 
+// Slots without logits: they say how many rows there are.
+inline void CheckSlots(const Words& words, const View& slot, const View& records) {
+  CheckDevice(words, slot, records);
+  CheckDtype(slot, {"int32"});
+  if (slot.dim != 1) RefuseShape(slot, "[R], one a sequence");
+}
+
+// The size of a group, an integer of 64 bits.
+inline void CheckGroupSize(int64_t size) {
+  if (size < 1 || size > kMaxGroupSize)
+    throw Refusal{Refusal::Kind::kValue, "size",
+                  "is " + std::to_string(size) + ", expected 1 to " + std::to_string(kMaxGroupSize)};
+}
+
 // An argument with one element a row of logits.
-inline void CheckOneARow(const Words& words, const View& view, const View& logits, std::string_view dtype) {
+inline void CheckOneARow(const Words& words, const View& view, const View& logits,
+                         std::initializer_list<std::string_view> dtypes) {
   CheckDevice(words, view, logits);
-  CheckDtype(view, {dtype});
+  CheckDtype(view, dtypes);
   const bool alone = words.takes_a_single_row && logits.dim == 1 && view.dim == 0;
   if (!alone && (view.dim != 1 || view.sizes[0] != RowsOf(logits)))
     RefuseShape(view, "[" + std::to_string(RowsOf(logits)) + "], one a row of logits");

@@ -25,12 +25,10 @@ inline int64_t RowStride(const Batch& batch) {
   return batch.row_stride == kContiguous ? batch.vocabulary : batch.row_stride;
 }
 
-inline void Check(const Batch& batch) {
+// Steps, records and slots, all that FirstCode reads.
+inline void CheckSequences(const Batch& batch) {
   Require(batch.rows >= 0, "Batch::rows", batch.rows, "0 or more");
   if (batch.rows == 0) return;
-  Require(IsVocabulary(batch.vocabulary), "Batch::vocabulary", batch.vocabulary,
-          "1 to " + std::to_string(kMaxVocabulary));
-  RequireMemory(batch.logits, "Batch::logits");
   RequireMemory(batch.step, "Batch::step");
   RequireMemory(batch.records, "Batch::records");
   if (batch.slot == nullptr) {
@@ -41,9 +39,37 @@ inline void Check(const Batch& batch) {
   }
 }
 
+inline void Check(const Batch& batch) {
+  if (batch.rows > 0) {
+    Require(IsVocabulary(batch.vocabulary), "Batch::vocabulary", batch.vocabulary,
+            "1 to " + std::to_string(kMaxVocabulary));
+    RequireMemory(batch.logits, "Batch::logits");
+  }
+  CheckSequences(batch);
+}
+
 inline void CheckSample(const Batch& batch, const SampleOutputs& outputs) {
   Check(batch);
   if (batch.rows > 0) RequireMemory(outputs.token, "SampleOutputs::token");
+}
+
+inline void CheckSampleGroup(const Batch& batch, int64_t size, const SampleOutputs& outputs) {
+  Require(size >= 1 && size <= kMaxGroupSize, "size", size, "1 to " + std::to_string(kMaxGroupSize));
+  CheckSample(batch, outputs);
+}
+
+inline void CheckSampleCoded(const Batch& batch, const uint64_t* code, const int64_t* token,
+                             const uint64_t* next_code) {
+  Check(batch);
+  if (batch.rows == 0) return;
+  RequireMemory(code, "code");
+  RequireMemory(token, "token");
+  RequireMemory(next_code, "next_code");
+}
+
+inline void CheckFirstCode(const Batch& batch, const uint64_t* code) {
+  CheckSequences(batch);
+  if (batch.rows > 0) RequireMemory(code, "code");
 }
 
 inline void CheckProcessLogits(const Batch& batch, const float* out, int64_t out_stride) {

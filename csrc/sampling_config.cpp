@@ -1,7 +1,10 @@
 // Packs a SamplingConfig: checks its values, as Python's does, and fills in what is left empty.
 #include "fire/sampling_config.h"
 
+#include <limits>
+
 #include "batch_checks.h"
+#include "definition/design.h"
 #include "definition/phase.h"
 #include "fire/sampling.h"
 
@@ -23,6 +26,11 @@ void RequireFraction(float value, const char* field) { RequireReal(value >= 0 &&
 
 void RequireAtLeast(int32_t least, int32_t value, const char* field) {
   Require(value >= least, (std::string("SamplingConfig::") + field).c_str(), value, std::to_string(least) + " or more");
+}
+
+void RequireRange(int32_t least, int64_t most, int32_t value, const char* field) {
+  Require(value >= least && value <= most, (std::string("SamplingConfig::") + field).c_str(), value,
+          std::to_string(least) + " to " + std::to_string(most));
 }
 
 template <typename Enum>
@@ -64,6 +72,12 @@ Record RecordOf(const SamplingConfig& config) {
     record.ref_temperature = *config.ref_temperature;
     record.flags |= kRefTemperatureGiven;
   }
+  record.flags |= Flag(config.design, Design::kEnumerated, kDesignShift, "SamplingConfig::design");
+  RequireRange(1, kMaxGroupSize, config.group_size, "group_size");
+  if (config.design == Design::kNone)
+    Require(config.group_size == 1, "SamplingConfig::group_size", config.group_size, "1 without a design");
+  RequireRange(0, config.group_size - 1, config.member, "member");
+  record.group = static_cast<uint32_t>(config.group_size - 1) | static_cast<uint32_t>(config.member) << kMemberShift;
   record.stream = config.stream;
   record.seed_low = static_cast<uint32_t>(config.seed);
   record.seed_high = static_cast<uint32_t>(config.seed >> 32);
@@ -78,6 +92,28 @@ std::vector<Record> Pack(const SamplingConfig& config, int64_t rows, int64_t fir
   records.reserve(static_cast<size_t>(rows));
   for (int64_t row = 0; row < rows; ++row)
     records.push_back(SpreadRecord(record, static_cast<uint64_t>(first_row) + static_cast<uint64_t>(row)));
+  return records;
+}
+
+std::vector<Record> PackGroup(const SamplingConfig& config, int64_t prompts, int64_t size, int64_t first_prompt,
+                              int64_t blocks) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  Require(size >= 1 && size <= kMaxGroupSize, "size", size, "1 to " + std::to_string(kMaxGroupSize));
+  Require(blocks >= 1, "blocks", blocks, "1 or more");
+  Require(prompts >= 0 && prompts <= kMost / size / blocks, "prompts", prompts, "0 to 2^63 - 1 records");
+  Require(first_prompt >= 0 && first_prompt <= kMost / blocks - prompts, "first_prompt", first_prompt,
+          "0 or more, the last block below 2^63");
+  const Record record = RecordOf(config);
+  Require(record.group == 0, "SamplingConfig::group_size", config.group_size, "1: size says it");
+  Require(definition::DesignOf(record) <= Design::kIid || record.hot_steps > 0, "SamplingConfig::hot_steps",
+          record.hot_steps, "1 or more, or another design: this one acts at hot steps alone");
+  const uint64_t first = static_cast<uint64_t>(first_prompt) * static_cast<uint64_t>(blocks);
+  std::vector<Record> records;
+  records.reserve(static_cast<size_t>(prompts * blocks * size));
+  for (uint64_t block = 0; block < static_cast<uint64_t>(prompts * blocks); ++block)
+    for (uint32_t member = 0; member < static_cast<uint32_t>(size); ++member)
+      records.push_back(
+          definition::MemberRecord(SpreadRecord(record, first + block), static_cast<uint32_t>(size), member));
   return records;
 }
 

@@ -79,6 +79,22 @@ Work SampleWork(const Batch& batch, const SampleOutputs& outputs) {
   return work;
 }
 
+Work GroupWork(const Batch& batch, int64_t size, const SampleOutputs& outputs) {
+  CheckSampleGroup(batch, size, outputs);
+  Work work = WorkOn(batch, Task::kSampleGroup);
+  work.outputs = outputs;
+  work.size = static_cast<uint32_t>(size);
+  return work;
+}
+
+Work CodedWork(const Batch& batch, const uint64_t* code, int64_t code_stride, int64_t* token, uint64_t* next_code) {
+  CheckSampleCoded(batch, code, token, next_code);
+  Work work = WorkOn(batch, Task::kSample);
+  work.outputs.token = token;
+  work.code = code, work.code_stride = code_stride, work.next_code = next_code;
+  return work;
+}
+
 void LaunchPlanned(const Work& work, CudaStream stream) {
   if (work.batch.rows == 0) return;
   Launch(work, PlanFor(work.task, work.batch.rows, work.batch.vocabulary, work.batch.logits_type, CurrentDevice()),
@@ -91,6 +107,16 @@ void SampleWithPlan(const Batch& batch, const SampleOutputs& outputs, const Plan
   Launch(SampleWork(batch, outputs), plan, stream);
 }
 
+void SampleGroupWithPlan(const Batch& batch, int64_t size, const SampleOutputs& outputs, const Plan& plan,
+                         CudaStream stream) {
+  Launch(GroupWork(batch, size, outputs), plan, stream);
+}
+
+void SampleCodedWithPlan(const Batch& batch, const uint64_t* code, int64_t code_stride, int64_t* token,
+                         uint64_t* next_code, const Plan& plan, CudaStream stream) {
+  Launch(CodedWork(batch, code, code_stride, token, next_code), plan, stream);
+}
+
 }  // namespace kernels
 
 using kernels::Task;
@@ -98,6 +124,20 @@ using kernels::Work;
 
 void SampleCuda(const Batch& batch, const SampleOutputs& outputs, CudaStream stream) {
   kernels::LaunchPlanned(kernels::SampleWork(batch, outputs), stream);
+}
+
+void SampleGroupCuda(const Batch& batch, int64_t size, const SampleOutputs& outputs, CudaStream stream) {
+  kernels::LaunchPlanned(kernels::GroupWork(batch, size, outputs), stream);
+}
+
+void SampleCodedCuda(const Batch& batch, const uint64_t* code, int64_t code_stride, int64_t* token, uint64_t* next_code,
+                     CudaStream stream) {
+  kernels::LaunchPlanned(kernels::CodedWork(batch, code, code_stride, token, next_code), stream);
+}
+
+void FirstCodeCuda(const Batch& batch, uint64_t* code, CudaStream stream) {
+  CheckFirstCode(batch, code);
+  if (batch.rows > 0) kernels::LaunchFirstCodes(batch, code, stream);
 }
 
 void ProcessLogitsCuda(const Batch& batch, float* out, int64_t out_stride, CudaStream stream) {

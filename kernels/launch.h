@@ -10,8 +10,12 @@ namespace fire::kernels {
 struct Work {
   Task task;
   Batch batch;
-  SampleOutputs outputs;  // kSample, kSampleWithReference
-  float* out;             // kProcessLogits, kHeatLogits (in place), kLogProb
+  SampleOutputs outputs;  // kSample, kSampleWithReference, kSampleGroup
+  const uint64_t* code;   // kSample: what rows draw with instead of their records' random bits; null: those
+  int64_t code_stride;
+  uint64_t* next_code;
+  uint32_t size;  // kSampleGroup: members of a row's group
+  float* out;     // kProcessLogits, kHeatLogits (in place), kLogProb
   int64_t out_stride;
   const int64_t* token;  // kLogProb, kLogProbBackward
   int64_t token_stride;
@@ -26,7 +30,15 @@ Device CurrentDevice();
 // Enqueues `work` as `plan` has it. Throws std::runtime_error, with CUDA's own words, where the device refuses.
 void Launch(const Work& work, const Plan& plan, CudaStream stream);
 
-// SampleCuda with a plan of the caller's choice: whichever it is, the results are the same.
+// What each sequence's first draw takes, as definition::FirstCode has it. Of the batch, logits are not read.
+void LaunchFirstCodes(const Batch& batch, uint64_t* code, CudaStream stream);
+
+// SampleCuda, SampleGroupCuda and SampleCodedCuda with a plan of the caller's choice: whichever it is, the results are
+// the same.
 void SampleWithPlan(const Batch& batch, const SampleOutputs& outputs, const Plan& plan, CudaStream stream);
+void SampleGroupWithPlan(const Batch& batch, int64_t size, const SampleOutputs& outputs, const Plan& plan,
+                         CudaStream stream);
+void SampleCodedWithPlan(const Batch& batch, const uint64_t* code, int64_t code_stride, int64_t* token,
+                         uint64_t* next_code, const Plan& plan, CudaStream stream);
 
 }  // namespace fire::kernels

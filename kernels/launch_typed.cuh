@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "kernels/device/group.cuh"
 #include "kernels/device/row_outputs.cuh"
 #include "kernels/device/sample.cuh"
 #include "profiler_range.h"
@@ -69,6 +70,7 @@ void LaunchKernel(const Work& work, const Plan& plan, CudaStream stream) {
 
 template <typename Logit>
 void LaunchTyped(const Work& work, const Plan& plan, CudaStream stream) {
+  if (work.task == Task::kSampleGroup) return LaunchKernel<GroupRows<Logit>>(work, plan, stream);
   const bool samples = work.task == Task::kSample || work.task == Task::kSampleWithReference;
   if (!samples) return LaunchKernel<WriteRows<Logit>>(work, plan, stream);
   if (plan.resident) return LaunchKernel<SampleRows<Logit, true>>(work, plan, stream);

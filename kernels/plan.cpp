@@ -23,13 +23,22 @@ int64_t PartVectors(int64_t vocabulary, LogitsType type, int cluster) {
 
 int ThreadsFor(int64_t part_vectors) { return part_vectors <= 128 ? 128 : (part_vectors <= 1024 ? 256 : kMostThreads); }
 
+// The tasks for which several blocks may share a row.
+bool Samples(Task task) {
+  return task == Task::kSample || task == Task::kSampleWithReference || task == Task::kSampleGroup;
+}
+
+// Those whose blocks may keep their part of the row: a group's have their members there.
+bool MayBeResident(Task task) { return Samples(task) && task != Task::kSampleGroup; }
+
 // A plan that names threads (0: as the part needs), blocks and residence, completed with what follows from them.
-Plan Complete(const Plan& geometry, int64_t vocabulary, LogitsType type, const Device& device) {
+Plan Complete(const Plan& geometry, Task task, int64_t vocabulary, LogitsType type, const Device& device) {
   Plan plan = geometry;
   plan.overlaps_prior = device.compute_capability >= 90;
   const int64_t part = PartVectors(vocabulary, type, plan.cluster);
   if (plan.threads == 0) plan.threads = ThreadsFor(part);
-  plan.shared_bytes = StorageBytes(plan.cluster) + (plan.resident ? static_cast<size_t>(part * kVectorBytes) : 0);
+  plan.shared_bytes = StorageBytes(plan.cluster) + (plan.resident ? static_cast<size_t>(part * kVectorBytes) : 0) +
+                      (task == Task::kSampleGroup ? sizeof(GroupStorage) : 0);
   return plan;
 }
 
@@ -53,11 +62,10 @@ const char* NameOf(const Plan& plan) {
 }
 
 Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const Device& device) {
-  const bool samples = task == Task::kSample || task == Task::kSampleWithReference;
   const int64_t row_bytes = vocabulary * definition::BytesOf(type);
   Plan plan;
   plan.threads = 0;
-  if (!samples) return Complete(plan, vocabulary, type, device);
+  if (!Samples(task)) return Complete(plan, task, vocabulary, type, device);
 
   // Few rows: as many blocks a row as the device has room for, each with its part in shared memory.
   const int most = std::min(device.largest_cluster, 8);
@@ -65,35 +73,35 @@ Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const
          row_bytes >= kSmallestPart * plan.cluster * 2)
     plan.cluster *= 2;
 
-  plan.resident = true;
-  const Plan resident = Complete(plan, vocabulary, type, device);
+  plan.resident = MayBeResident(task);
+  const Plan resident = Complete(plan, task, vocabulary, type, device);
   const bool many = rows > device.multiprocessors;
   const bool streams = plan.cluster == 1 && many && row_bytes >= kStreamingBytes && task == Task::kSample;
-  if (!streams && Fits(resident, device)) return resident;
+  if (plan.resident && !streams && Fits(resident, device)) return resident;
 
   plan.resident = false;
   if (plan.cluster == 1 && row_bytes >= kStreamingBytes) plan.pilot_shift = 3;
   // More rows than two a multiprocessor: what a row costs beyond its loops grows with its warps, so four small blocks
   // do more than two large ones, where there is room for them.
-  const int64_t blocks_of_four = 4 * static_cast<int64_t>(StorageBytes(1) + kReservedBytes);
+  const int64_t blocks_of_four =
+      4 * static_cast<int64_t>(Complete(plan, task, vocabulary, type, device).shared_bytes + kReservedBytes);
   if (plan.pilot_shift != 0 && rows > 2 * device.multiprocessors &&
       blocks_of_four <= device.shared_bytes + kReservedBytes)
     plan.threads = kMostThreads / 2;
-  return Complete(plan, vocabulary, type, device);
+  return Complete(plan, task, vocabulary, type, device);
 }
 
 std::vector<Plan> AllPlans(Task task, int64_t vocabulary, LogitsType type, const Device& device) {
-  const bool samples = task == Task::kSample || task == Task::kSampleWithReference;
   std::vector<Plan> plans;
-  for (int cluster = 1; cluster <= (samples ? 16 : 1); cluster *= 2)
+  for (int cluster = 1; cluster <= (Samples(task) ? 16 : 1); cluster *= 2)
     for (int threads : {128, 256, kMostThreads})
       for (bool resident : {false, true})
         for (int pilot_shift : {0, 3}) {
-          if (resident && (pilot_shift != 0 || !samples)) continue;
+          if (resident && (pilot_shift != 0 || !MayBeResident(task))) continue;
           if (pilot_shift != 0 && cluster != 1) continue;
           Plan plan;
           plan.threads = threads, plan.cluster = cluster, plan.resident = resident, plan.pilot_shift = pilot_shift;
-          plan = Complete(plan, vocabulary, type, device);
+          plan = Complete(plan, task, vocabulary, type, device);
           if (Fits(plan, device)) plans.push_back(plan);
         }
   return plans;

@@ -22,6 +22,7 @@ struct Device {
 enum class Task : int32_t {
   kSample,               // the token, perhaps its logprob, kept and status
   kSampleWithReference,  // also ref_logprob or rank: every row's whole mass is needed
+  kSampleGroup,          // a token for each member of a group, from one reading of its row
   kProcessLogits,
   kHeatLogits,
   kLogProb,

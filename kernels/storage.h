@@ -65,6 +65,7 @@ struct RowSettings {
   uint32_t delegates;      // among which such a pivot is found
   bool min_p_bounds_list;  // nothing that fails min-p is needed
   bool top_k_on, top_p_on;
+  bool is_enumerated;          // nothing is drawn: the record names a place in the order of the kept set
   int32_t weight_bits;         // WeightScale::bits
   float slope, floor;          // WeightScale of the row's temperature, but for the maximum
   float ref_slope, ref_floor;  // of the reference temperature
@@ -116,15 +117,26 @@ struct RowState {
 };
 
 struct Storage {
-  // Lifetimes: delegates until the pivot is known; vectors from then until they are expanded into entries.
+  // Lifetimes: delegates until the pivot is known; vectors from then until they are expanded into entries; what a group
+  // needs, of a list or of a row, from then on.
   union {
     uint32_t vector[kVectorCapacity];  // of those that hold a candidate: which of the row's
     float delegate[kMostDelegates];
+    uint64_t running[kListCapacity];  // what the list measures up to each of its entries
+    struct {
+      uint64_t target[kMostThreads];  // where in the kept set each member at work is, and
+      uint64_t drawn[kMostThreads];   // its entry
+    } member;
   };
   uint64_t list[kListCapacity];  // entries: the key above, the id's complement below
   uint64_t bins[kBins];          // of a histogram; low and high words are added to apart
-  uint64_t short_entry[kShortList];
-  uint64_t short_weight[kShortList];
+  union {
+    struct {
+      uint64_t short_entry[kShortList];
+      uint64_t short_weight[kShortList];
+    };
+    uint32_t member_rank[kMostThreads];  // of a group's members at work, once the kept set is found
+  };
   // [0]: the mass of each warp's run, in id order, until a search in id order writes what it measures of each. [1]: its
   // mass at the reference temperature.
   uint64_t part_mass[2][kMostBlocks * kMostWarps];
@@ -142,6 +154,7 @@ struct Storage {
   };
   uint64_t boundary_entry;            // of a short list: the k-th token, then the nucleus's last
   uint64_t found_entry;               // in id order: the drawn token, or the last of equal ones
+  uint64_t found_rest;                // what of the target lies beyond the measure of those before it
   uint32_t block_count[kMostBlocks];  // candidates of each block
   uint64_t block_mass[kMostBlocks];   // theirs, where top-p stands alone
   uint32_t block_has_nan[kMostBlocks];
@@ -164,6 +177,12 @@ struct Storage {
 // Follows Storage where several blocks share a row.
 struct ClusterStorage {
   uint64_t total[kBins];  // a histogram summed over the blocks
+};
+
+// What a group's ranks need of dynamic shared memory, in place of a resident part: the key of each member at work
+// above, whose it is below; sorted.
+struct GroupStorage {
+  uint64_t member[kMostThreads];
 };
 
 // Then the leader's inbox, InboxCapacity entries a block; then the block's part of the row, where it is resident.

@@ -33,7 +33,7 @@ def steps(case: Case, draw: int = 0) -> Tensor:
 
 def _record(filters: Filters, seed: int) -> bytes:
     phase = struct.pack("<fiff", filters.temperature, filters.top_k, filters.top_p, filters.min_p)
-    # hot_begin, hot_steps, flags, stream, seed, ref_temperature, reserved; flag 4: the reference is given.
+    # hot_begin, hot_steps, flags, stream, seed, ref_temperature, group; flag 4: the reference is given.
     rest = struct.pack("<iiIIIIfI", 0, ALWAYS if filters.hot else 0, 1 << 4, 0, seed, 0, 1.0, 0)
     return phase + phase + rest
 

@@ -2,13 +2,15 @@
 //
 //   1. KeptRow        reads the row once: its maximum, and whether anything is left to draw
 //   2. KeptSetFinder  finds the kept set: of a list of candidates where they suffice, else of the row itself
-//   3. only(), Rule() say what is kept
+//   3. an enumerated member takes its token of it
+//   4. only(), Rule() say what is kept
 #pragma once
 
 #include <optional>
 
 #include "cpu/kept_set.h"
 #include "cpu/row_table.h"
+#include "definition/design.h"
 
 namespace fire::cpu::FIRE_ISA {
 
@@ -27,7 +29,11 @@ class KeptRow {
         maximum_(request.has_nan ? FindMaxima<true>(row_, workspace, &has_nan_)
                                  : FindMaxima<false>(row_, workspace, &has_nan_)) {
     if (NeedsDraw()) kept_set_ = finder_.emplace(row_, phase_, maximum_, workspace).Find(request.mass);
-    if (decided()) only_ = AllMasked() ? 0 : FirstEqual(row_, workspace, maximum_);
+    if (decided()) {
+      only_ = AllMasked() ? 0 : FirstEqual(row_, workspace, maximum_);
+    } else if (definition::IsEnumerated(task.record, task.step)) {
+      TakePlace(task.record, workspace);
+    }
   }
   KeptRow(const KeptRow&) = delete;  // the finder refers to the members
   KeptRow& operator=(const KeptRow&) = delete;
@@ -41,6 +47,12 @@ class KeptRow {
   // True where one token is certain: only().
   bool decided() const { return kept_set_.decided; }
   uint32_t only() const { return only_; }
+  // The size of the kept set: one more read of the row where that is not listed.
+  uint32_t Count(const Workspace& workspace) const {
+    if (decided()) return count_;
+    if (kept_set_.listed) return kept_set_.count;
+    return static_cast<uint32_t>(CountKept(row_, kept_set_.rule, vector_scale(), workspace));
+  }
 
   // Of a row that is not decided.
   const KeptSet& kept_set() const { return kept_set_; }
@@ -57,6 +69,13 @@ class KeptRow {
   }
 
  private:
+  // Decides the row by the member's place. Not inline: it is rare, and what is not must stay as fast.
+  [[gnu::noinline, gnu::cold]] void TakePlace(const Record& record, Workspace& workspace) {
+    count_ = Count(workspace);
+    only_ = finder_->TokenAt(kept_set_, definition::PlaceOf(record, count_));
+    kept_set_.decided = true;
+  }
+
   bool NeedsDraw() const { return !AllMasked() && !HasInfinity() && phase_.heat != definition::Heat::kGreedy; }
 
   Row<T> row_;
@@ -66,6 +85,7 @@ class KeptRow {
   std::optional<KeptSetFinder<T>> finder_;  // of a row that needs a draw
   KeptSet kept_set_;
   uint32_t only_ = 0;
+  uint32_t count_ = 1;  // the size of a decided row's kept set, from which an enumerated member takes one
 };
 
 }  // namespace fire::cpu::FIRE_ISA

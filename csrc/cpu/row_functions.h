@@ -1,6 +1,7 @@
 // The table of what is done with one row, for one instruction set (row_table.h).
 #pragma once
 
+#include "cpu/group.h"
 #include "cpu/row_outputs.h"
 
 namespace fire::cpu::FIRE_ISA {
@@ -26,6 +27,14 @@ constexpr RowFunctions MakeRowFunctions(const char* name) {
           [](const RowTask& task, const SampleRequest& request, Workspace& workspace) {
             return WithType(task.logits_type,
                             [&](auto* t) { return Sample<decltype(TypeOf(t))>(task, request, workspace); });
+          },
+          [](const RowTask& task, const GroupRequest& request, const SampleOutputs& outputs, Workspace& workspace) {
+            WithType(task.logits_type,
+                     [&](auto* t) { SampleGroup<decltype(TypeOf(t))>(task, request, outputs, workspace); });
+          },
+          [](const RowTask& task, uint64_t code, Workspace& workspace) {
+            return WithType(task.logits_type,
+                            [&](auto* t) { return SampleCoded<decltype(TypeOf(t))>(task, code, workspace); });
           },
           [](const RowTask& task, float* out, Workspace& workspace) {
             WithType(task.logits_type, [&](auto* t) { ProcessLogits<decltype(TypeOf(t))>(task, out, workspace); });

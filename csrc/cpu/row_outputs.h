@@ -55,7 +55,10 @@ inline void HeatLogits(const RowTask& task, float* logits, Workspace& workspace)
   const KeptRow<float> kept(task, phase, {.has_nan = false, .mass = !hands_over}, workspace);
   if (kept.AllMasked()) return Fill(logits, task.vocabulary, kMasked);
   if (kept.decided()) return WriteOneHot(kept.only(), logits, task.vocabulary);
-  if (!hands_over) return WriteOneHot(Draw(task, kept, workspace).token, logits, task.vocabulary);
+  if (!hands_over) {
+    const uint64_t random_bits = definition::DrawBits(task.record, task.step);
+    return WriteOneHot(Draw(random_bits, kept, workspace).token, logits, task.vocabulary);
+  }
   const Floats ratio = Broadcast(definition::Divide(task.record.temperature, task.record.hot_temperature));
   WriteKept(kept.row(), kept.Rule(), kept.vector_scale(), logits, [&](Floats x) { return Multiply(x, ratio); });
 }

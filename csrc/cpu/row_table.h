@@ -25,9 +25,32 @@ struct SampleRequest {
   bool logprob_or_counts;  // others than those and the token are
 };
 
+// Memory for one entry a member, where ref_logprob or rank is wanted.
+struct GroupScratch {
+  uint64_t* entry;
+  float* logit;
+  uint32_t* place;
+  uint32_t* rank;
+};
+
+struct GroupRequest {
+  uint32_t size;  // 1 … kMaxGroupSize
+  bool reference;
+  GroupScratch scratch;
+};
+
+struct CodedSample {
+  int64_t token;
+  uint64_t code;  // for the sequence's next step
+};
+
 struct RowFunctions {
   const char* name;
   RowSample (*sample)(const RowTask& task, const SampleRequest& request, Workspace& workspace);
+  // `outputs` are the row's: an entry a member of those that have it.
+  void (*sample_group)(const RowTask& task, const GroupRequest& request, const SampleOutputs& outputs,
+                       Workspace& workspace);
+  CodedSample (*sample_coded)(const RowTask& task, uint64_t code, Workspace& workspace);
   void (*process_logits)(const RowTask& task, float* out, Workspace& workspace);
   void (*heat_logits)(const RowTask& task, float* logits, Workspace& workspace);
   float (*log_prob)(const RowTask& task, int64_t token, Workspace& workspace);

@@ -1,14 +1,17 @@
 // The C++ API on the CPU: finds each row's record and step, and spreads the rows over threads.
 #include "fire/sampling.h"
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "batch_checks.h"
 #include "cpu/float_environment.h"
 #include "cpu/row_table.h"
 #include "cpu/thread_pool.h"
 #include "definition/batch.h"
+#include "definition/code.h"
 #include "definition/philox.h"
 
 namespace fire {
@@ -16,6 +19,14 @@ namespace {
 
 // Below so many logits waking a second thread costs more than it saves.
 constexpr int64_t kLogitsWorthAThread = 1 << 15;
+// What one more member of a group costs.
+constexpr int64_t kLogitsAMember = 512;
+
+Record RecordAt(const Batch& batch, int64_t index) {
+  Record record;
+  std::memcpy(&record, batch.records + index, sizeof record);
+  return record;
+}
 
 cpu::RowTask TaskOf(const Batch& batch, int64_t row, int64_t record_index) {
   cpu::RowTask task;
@@ -24,7 +35,7 @@ cpu::RowTask TaskOf(const Batch& batch, int64_t row, int64_t record_index) {
   task.logits_type = batch.logits_type;
   task.vocabulary = static_cast<uint32_t>(batch.vocabulary);
   task.step = definition::StepOf(batch, row);
-  std::memcpy(&task.record, batch.records + record_index, sizeof task.record);
+  task.record = RecordAt(batch, record_index);
   return task;
 }
 
@@ -34,9 +45,9 @@ cpu::Workspace& ThreadWorkspace() {
   return *workspace;
 }
 
-// Calls visit(row, task, slot_out_of_range, workspace) for every row.
+// Calls visit(row, task, slot_out_of_range, workspace) for every row; its work is that of so many logits more.
 template <typename Visit>
-void ForEachRow(const Batch& batch, const ParallelFor& parallel_for, const Visit& visit) {
+void ForEachRow(const Batch& batch, const ParallelFor& parallel_for, const Visit& visit, int64_t more_logits = 0) {
   const ParallelForBody body = [&](int64_t begin, int64_t end) {
     const cpu::DefaultFloatEnvironment environment;
     cpu::Workspace& workspace = ThreadWorkspace();
@@ -46,13 +57,35 @@ void ForEachRow(const Batch& batch, const ParallelFor& parallel_for, const Visit
     }
   };
   if (batch.rows == 0) return;
-  if (batch.rows == 1 || batch.rows * batch.vocabulary < kLogitsWorthAThread) {
+  if (batch.rows == 1 || batch.rows * (batch.vocabulary + more_logits) < kLogitsWorthAThread) {
     body(0, batch.rows);
   } else if (parallel_for) {
     parallel_for(batch.rows, body);
   } else {
     cpu::DefaultThreadPool().ParallelFor(batch.rows, body);
   }
+}
+
+// A thread's memory for the references of a group.
+class GroupMemory {
+ public:
+  explicit GroupMemory(size_t size) : entry_(size), logit_(size), place_(size), rank_(size) {}
+
+  cpu::GroupScratch scratch() { return {entry_.data(), logit_.data(), place_.data(), rank_.data()}; }
+
+ private:
+  std::vector<uint64_t> entry_;
+  std::vector<float> logit_;
+  std::vector<uint32_t> place_, rank_;
+};
+
+// Those of one row, of `size` members.
+SampleOutputs OutputsOfRow(const SampleOutputs& outputs, int64_t row, int64_t size) {
+  SampleOutputs out = outputs;
+  ForEachOutput([&](const auto& output) {
+    if (out.*output.array != nullptr) out.*output.array += row * (output.of_member ? size : 1);
+  });
+  return out;
 }
 
 }  // namespace
@@ -76,6 +109,41 @@ void SampleCpu(const Batch& batch, const SampleOutputs& outputs, const ParallelF
                if (slot_out_of_range) sample.status |= kStatusSlotOutOfRange;
                Write(sample, row, outputs);
              });
+}
+
+void SampleGroupCpu(const Batch& batch, int64_t size, const SampleOutputs& outputs, const ParallelFor& parallel_for) {
+  CheckSampleGroup(batch, size, outputs);
+  const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
+  const bool reference = definition::WantsReference(outputs);
+  const auto visit = [&](int64_t row, const cpu::RowTask& task, bool slot_out_of_range, cpu::Workspace& workspace) {
+    GroupMemory memory(reference ? static_cast<size_t>(size) : 0);
+    const SampleOutputs out = OutputsOfRow(outputs, row, size);
+    functions.sample_group(task, {static_cast<uint32_t>(size), reference, memory.scratch()}, out, workspace);
+    if (!outputs.reference) {
+      if (out.ref_logprob != nullptr) std::fill_n(out.ref_logprob, size, definition::kNoRefLogprob);
+      if (out.rank != nullptr) std::fill_n(out.rank, size, definition::kNoRank);
+    }
+    if (slot_out_of_range && out.status != nullptr) *out.status |= kStatusSlotOutOfRange;
+  };
+  ForEachRow(batch, parallel_for, visit, (size - 1) * kLogitsAMember);
+}
+
+void SampleCodedCpu(const Batch& batch, const uint64_t* code, int64_t code_stride, int64_t* token, uint64_t* next_code,
+                    const ParallelFor& parallel_for) {
+  CheckSampleCoded(batch, code, token, next_code);
+  const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
+  ForEachRow(batch, parallel_for, [&](int64_t row, const cpu::RowTask& task, bool, cpu::Workspace& workspace) {
+    const cpu::CodedSample sample = functions.sample_coded(task, code[row * code_stride], workspace);
+    token[row] = sample.token;
+    next_code[row] = sample.code;
+  });
+}
+
+void FirstCodeCpu(const Batch& batch, uint64_t* code) {
+  CheckFirstCode(batch, code);
+  for (int64_t row = 0; row < batch.rows; ++row)
+    code[row] =
+        definition::FirstCode(RecordAt(batch, definition::SlotOf(batch, row).index), definition::StepOf(batch, row));
 }
 
 void ProcessLogitsCpu(const Batch& batch, float* out, int64_t out_stride, const ParallelFor& parallel_for) {

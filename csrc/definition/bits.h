@@ -73,6 +73,21 @@ FIRE_RULE uint64_t MulHigh64(uint64_t a, uint64_t b) {
 #endif
 }
 
+// min(floor((high · 2^64 + low) / divisor), 2^64 − 1), one bit of the quotient a step. For high < divisor, or high
+// equal to a divisor below 2^63 with a low below 2^63.
+FIRE_RULE uint64_t DivideWide(uint64_t high, uint64_t low, uint64_t divisor) {
+  for (int bit = 0; bit < 64; ++bit) {
+    const bool overflows = (high >> 63) != 0;
+    high = high << 1 | low >> 63;
+    low <<= 1;
+    if (overflows || high >= divisor) {
+      high -= divisor;
+      low |= 1;
+    }
+  }
+  return low;
+}
+
 // Bits needed to write `value`: 0 for 0.
 FIRE_RULE int BitWidth(uint32_t value) {
   int width = 0;

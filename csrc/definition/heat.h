@@ -1,6 +1,7 @@
 // What `heat_logits_` does to a hot row whose temperature and filters another program applies afterwards.
 #pragma once
 
+#include "definition/design.h"
 #include "definition/filter.h"
 #include "definition/phase.h"
 
@@ -11,6 +12,7 @@ namespace fire::definition {
 FIRE_RULE bool HandsOver(const Record& record, uint32_t vocabulary) {
   if (HeatOf(record.temperature) != Heat::kFinite || HeatOf(record.hot_temperature) != Heat::kFinite) return false;
   if (OrderOf(record) == Order::kJoint) return false;
+  if (DesignOf(record) > Design::kIid) return false;  // the engine draws with numbers of its own
   if (FloatBits(record.hot_top_p) != FloatBits(record.top_p)) return false;
   if (FloatBits(record.hot_min_p) != FloatBits(record.min_p)) return false;
   if (EffectiveTopK(record.hot_top_k, vocabulary) > EffectiveTopK(record.top_k, vocabulary)) return false;

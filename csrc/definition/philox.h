@@ -28,11 +28,16 @@ FIRE_RULE uint64_t FirstTwoWords(const Philox& block) {
   return (static_cast<uint64_t>(block.word[1]) << 32) | block.word[0];
 }
 
-// The 64 random bits of one draw.
-FIRE_RULE uint64_t DrawBits(uint64_t seed, int64_t step, uint32_t stream) {
+// The block of a sequence's step. `w` separates the uses of its numbers (definition/design.h, code.h).
+FIRE_RULE Philox StepBlock(uint64_t seed, int64_t step, uint32_t stream, uint32_t w) {
   const uint64_t counter = static_cast<uint64_t>(step);
-  return FirstTwoWords(Philox4x32({{static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32), stream, 0}},
-                                  static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)));
+  return Philox4x32({{static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32), stream, w}},
+                    static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
+}
+
+// The 64 random bits of a draw without a group.
+FIRE_RULE uint64_t DrawBits(uint64_t seed, int64_t step, uint32_t stream) {
+  return FirstTwoWords(StepBlock(seed, step, stream, 0));
 }
 
 // The seed of sequence `index` when one configuration is spread over many: `pack(config, rows=…, first_row=…)`.

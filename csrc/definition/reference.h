@@ -6,6 +6,8 @@
 #include <limits>
 #include <vector>
 
+#include "definition/code.h"
+#include "definition/design.h"
 #include "definition/draw.h"
 #include "definition/filter.h"
 #include "definition/heat.h"
@@ -42,6 +44,11 @@ class ReferenceRow {
     if (finite_maximum_ && phase_.heat != Heat::kGreedy) Filter();
     decided_ = mass_ == 0;
     if (decided_) kept_ = {ids_[0]};
+    kept_count_ = kept_.size();
+    if (!decided_ && IsEnumerated(record, step)) {
+      kept_ = {kept_[PlaceOf(record, static_cast<uint32_t>(kept_count_))]};
+      decided_ = true;
+    }
     status_ = StatusOf(phase_, Maximum(), has_nan, decided_);
     std::sort(kept_.begin(), kept_.end());
   }
@@ -50,7 +57,7 @@ class ReferenceRow {
     ReferenceSample out;
     out.token = Token();
     out.mass = mass_;
-    out.kept = static_cast<int32_t>(kept_.size());
+    out.kept = static_cast<int32_t>(kept_count_);
     out.kept_ids = kept_;
     out.status = status_;
     out.logprob = decided_ ? 0.0f : LogRatio(WeightAt(static_cast<uint32_t>(out.token)), mass_);
@@ -65,6 +72,19 @@ class ReferenceRow {
           LogSoftmax(logits_[static_cast<size_t>(out.token)], Maximum(), temperature, Weight(Maximum(), scale), mass);
     }
     return out;
+  }
+
+  struct Coded {
+    int64_t token;
+    uint64_t code;  // for the sequence's next step
+  };
+
+  // The draw with a carried code instead of the record's random bits.
+  Coded SampleCoded(uint64_t code) const {
+    if (decided_) return {kept_[0], code};
+    const Share share = ShareAt(DrawPoint(code, mass_));
+    const uint64_t next = NextCode(code, mass_, share.rest, WeightAt(share.token), FreshBits(record_, step_));
+    return {share.token, next};
   }
 
   std::vector<float> ProcessedLogits() const {
@@ -159,16 +179,21 @@ class ReferenceRow {
     mass_ = MassOf(kept_);
   }
 
-  int64_t Token() const {
-    if (decided_) return ids_[0];
-    const uint64_t point = DrawPoint(DrawBits(SeedOf(record_), step_, record_.stream), mass_);
-    uint64_t running = 0;
+  struct Share {
+    uint32_t token;
+    uint64_t rest;  // what of the point lies beyond the mass of the kept tokens before it
+  };
+
+  // The kept token whose share of the mass covers `point`.
+  Share ShareAt(uint64_t point) const {
     for (uint32_t id : kept_) {
-      running += WeightAt(id);
-      if (running > point) return id;
+      if (point < WeightAt(id)) return {id, point};
+      point -= WeightAt(id);
     }
-    return ids_[0];  // not reached: the running mass ends above every point
+    return {ids_[0], 0};  // not reached: the mass ends above every point
   }
+
+  int64_t Token() const { return decided_ ? kept_[0] : ShareAt(DrawPoint(DrawBits(record_, step_), mass_)).token; }
 
   uint32_t vocabulary_;
   Record record_;
@@ -177,6 +202,7 @@ class ReferenceRow {
   std::vector<float> logits_;   // sanitised
   std::vector<uint32_t> ids_;   // in the order of tokens
   std::vector<uint32_t> kept_;  // ascending once constructed
+  size_t kept_count_ = 0;       // of the kept set, from which an enumerated member takes one
   WeightScale scale_ = {};
   uint64_t mass_ = 0;
   int32_t status_ = 0;

@@ -25,18 +25,20 @@ struct Output {
   const char* name;
   T* SampleOutputs::*array;
   T RowSample::*value;
+  bool of_member = false;  // each member of a group has its own
 };
 
 template <typename T>
-Output(const char*, T* SampleOutputs::*, T RowSample::*) -> Output<T>;
+Output(const char*, T* SampleOutputs::*, T RowSample::*, bool = false) -> Output<T>;
 
 // In the order in which the operators return them.
-inline constexpr auto kOutputs = std::make_tuple(
-    Output{"token", &SampleOutputs::token, &RowSample::token},
-    Output{"logprob", &SampleOutputs::logprob, &RowSample::logprob},
-    Output{"ref_logprob", &SampleOutputs::ref_logprob, &RowSample::ref_logprob},
-    Output{"rank", &SampleOutputs::rank, &RowSample::rank}, Output{"kept", &SampleOutputs::kept, &RowSample::kept},
-    Output{"status", &SampleOutputs::status, &RowSample::status});
+inline constexpr auto kOutputs =
+    std::make_tuple(Output{"token", &SampleOutputs::token, &RowSample::token, true},
+                    Output{"logprob", &SampleOutputs::logprob, &RowSample::logprob, true},
+                    Output{"ref_logprob", &SampleOutputs::ref_logprob, &RowSample::ref_logprob, true},
+                    Output{"rank", &SampleOutputs::rank, &RowSample::rank, true},
+                    Output{"kept", &SampleOutputs::kept, &RowSample::kept},
+                    Output{"status", &SampleOutputs::status, &RowSample::status});
 
 inline constexpr std::size_t kOutputCount = std::tuple_size_v<decltype(kOutputs)>;
 

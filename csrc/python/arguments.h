@@ -136,7 +136,7 @@ class BatchArguments {
 
   // An array with one element a row of the logits.
   py::array OneARow(const Argument& argument, const py::object& value, const char* dtype) const {
-    return CheckedCopy(argument, value, [&](const View& view) { CheckOneARow(kWords, view, logits_view_, dtype); });
+    return CheckedCopy(argument, value, [&](const View& view) { CheckOneARow(kWords, view, logits_view_, {dtype}); });
   }
 
   // What a function returns of `result`, which has one entry a row: of a single row, that entry.

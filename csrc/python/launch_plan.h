@@ -19,6 +19,7 @@ inline const std::map<std::string, kernels::Task>& Tasks() {
   static const std::map<std::string, kernels::Task> tasks = {
       {"sample", kernels::Task::kSample},
       {"sample_with_reference", kernels::Task::kSampleWithReference},
+      {"sample_group", kernels::Task::kSampleGroup},
       {"process_logits", kernels::Task::kProcessLogits},
       {"heat_logits_", kernels::Task::kHeatLogits},
       {"log_prob", kernels::Task::kLogProb},

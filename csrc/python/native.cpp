@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "definition/design.h"
 #include "definition/heat.h"
 #include "definition/row_sample.h"
 #include "fire/config.h"
@@ -113,6 +114,21 @@ py::array_t<uint32_t> SpreadRecords(const RecordWords& record, int64_t rows, uin
   return records;
 }
 
+// The records of `blocks` groups of `size`, of each the members in their order.
+py::array_t<uint32_t> GroupRecords(const RecordWords& record, int64_t blocks, uint64_t first_block, uint32_t size) {
+  const Record source = RecordOf("group_records", record);
+  py::array_t<uint32_t> records({blocks * size, int64_t{kRecordWords}});
+  uint32_t* out = records.mutable_data();
+  for (int64_t block = 0; block < blocks; ++block) {
+    const Record spread = SpreadRecord(source, first_block + static_cast<uint64_t>(block));
+    for (uint32_t member = 0; member < size; ++member, out += kRecordWords) {
+      const Record one = definition::MemberRecord(spread, size, member);
+      std::memcpy(out, &one, sizeof one);
+    }
+  }
+  return records;
+}
+
 py::dict BuildInfo() {
   py::dict info;
   info["version"] = FIRE_VERSION;
@@ -145,7 +161,7 @@ py::dtype RecordType() {
 void ExposeLayout(py::module_& module) {
   module.attr("RECORD") = RecordType();
   module.attr("MAX_VOCABULARY") = kMaxVocabulary;
-  py::dict orders, ties;
+  py::dict orders, ties, designs;
   const auto in_flags = [](auto code, uint32_t shift) { return static_cast<uint32_t>(code) << shift; };
   orders["hf"] = in_flags(Order::kHf, kOrderShift);
   orders["vllm"] = in_flags(Order::kVllm, kOrderShift);
@@ -153,17 +169,26 @@ void ExposeLayout(py::module_& module) {
   ties["exact"] = in_flags(Ties::kExact, kTiesShift);
   ties["keep_top_k"] = in_flags(Ties::kKeepTopK, kTiesShift);
   ties["keep"] = in_flags(Ties::kKeep, kTiesShift);
+  designs["none"] = in_flags(Design::kNone, kDesignShift);
+  designs["iid"] = in_flags(Design::kIid, kDesignShift);
+  designs["stratified"] = in_flags(Design::kStratified, kDesignShift);
+  designs["lattice"] = in_flags(Design::kLattice, kDesignShift);
+  designs["enumerated"] = in_flags(Design::kEnumerated, kDesignShift);
   module.attr("ORDER_FLAGS") = orders;
   module.attr("TIES_FLAGS") = ties;
+  module.attr("DESIGN_FLAGS") = designs;
+  module.attr("MEMBER_SHIFT") = kMemberShift;
+  module.attr("MAX_GROUP_SIZE") = kMaxGroupSize;
   module.attr("REF_TEMPERATURE_GIVEN") = kRefTemperatureGiven;
 }
 
-// The outputs of sample_with_logprobs: their names, and the types of their elements.
+// The outputs of sample_with_logprobs: their names, the types of their elements, and whether each member of a group has
+// its own.
 py::tuple Outputs() {
   py::list outputs;
   ForEachOutput([&](const auto& output) {
     const py::dtype type = py::dtype::of<typename std::decay_t<decltype(output)>::Value>();
-    outputs.append(py::make_tuple(output.name, type.attr("name")));
+    outputs.append(py::make_tuple(output.name, type.attr("name"), output.of_member));
   });
   return py::tuple(outputs);
 }
@@ -181,6 +206,8 @@ PYBIND11_MODULE(_native, module) {
   module.def("log_prob", &LogProb, py::arg("logits"), py::arg("token"), py::arg("step"), py::arg("records"),
              py::arg("slot") = py::none());
   module.def("spread_records", &SpreadRecords, py::arg("record"), py::arg("rows"), py::arg("first_row"));
+  module.def("group_records", &GroupRecords, py::arg("record"), py::arg("blocks"), py::arg("first_block"),
+             py::arg("size"));
   module.def(
       "is_greedy",
       [](double temperature) {

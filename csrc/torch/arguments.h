@@ -111,25 +111,32 @@ inline void CheckBatch(const char* op, const Tensor& logits_tensor, const Tensor
     CheckLogits(kWords, logits, access);
     CheckStep(kWords, ViewOf("step", step), logits);
     CheckRecords(kWords, ViewOf(kRecords, records), logits, slot.has_value(), {"int32"});
-    if (slot.has_value()) CheckOneARow(kWords, ViewOf("slot", *slot), logits, "int32");
+    if (slot.has_value()) CheckOneARow(kWords, ViewOf("slot", *slot), logits, {"int32"});
+  });
+}
+
+// Checks what an operator without logits takes.
+inline void CheckSequences(const char* op, const Tensor& step, const Tensor& records_tensor,
+                           const OptionalTensor& slot) {
+  Checked(op, [&] {
+    const View records = ViewOf(kRecords, records_tensor);
+    CheckRecords(kWords, records, slot.has_value(), {"int32"});
+    if (slot.has_value()) CheckSlots(kWords, ViewOf("slot", *slot), records);
+    const int64_t rows = slot.has_value() ? slot->size(0) : records_tensor.size(0);
+    CheckStep(kWords, ViewOf("step", step), records, rows, slot.has_value() ? "slot" : "record");
   });
 }
 
 // Checks what an operator takes besides: one element a row of logits.
 inline void CheckOneARow(const char* op, const char* argument, const Tensor& tensor, const Tensor& logits,
                          const char* dtype) {
-  Checked(op, [&] { CheckOneARow(kWords, ViewOf(argument, tensor), ViewOf("logits", logits), dtype); });
+  Checked(op, [&] { CheckOneARow(kWords, ViewOf(argument, tensor), ViewOf("logits", logits), {dtype}); });
 }
 
-// The batch that checked arguments describe. It borrows their memory.
-inline Batch MakeBatch(const Tensor& logits, const Tensor& step, const Tensor& records, const OptionalTensor& slot,
-                       Access access = Access::kRead) {
+// The batch that checked arguments describe, but for its logits. It borrows their memory.
+inline Batch MakeBatch(const Tensor& step, const Tensor& records, const OptionalTensor& slot) {
   Batch batch;
-  batch.logits = access == Access::kWrite ? logits.mutable_data_ptr() : logits.const_data_ptr();
-  batch.logits_type = LogitsTypeOf(logits);
-  batch.rows = logits.size(0);
-  batch.vocabulary = logits.size(1);
-  batch.row_stride = logits.stride(0);
+  batch.rows = slot.has_value() ? slot->size(0) : records.size(0);
   batch.step = step.const_data_ptr();
   batch.step_is_int64 = DtypeOf(step) == aoti_torch_dtype_int64();
   batch.step_stride = step.dim() == 0 ? 0 : step.stride(0);
@@ -142,8 +149,19 @@ inline Batch MakeBatch(const Tensor& logits, const Tensor& step, const Tensor& r
   return batch;
 }
 
-// An uninitialised contiguous tensor on the device of `logits`.
-inline Tensor NewTensor(const Tensor& logits, std::initializer_list<int64_t> sizes, int32_t dtype) {
+inline Batch MakeBatch(const Tensor& logits, const Tensor& step, const Tensor& records, const OptionalTensor& slot,
+                       Access access = Access::kRead) {
+  Batch batch = MakeBatch(step, records, slot);
+  batch.logits = access == Access::kWrite ? logits.mutable_data_ptr() : logits.const_data_ptr();
+  batch.logits_type = LogitsTypeOf(logits);
+  batch.rows = logits.size(0);
+  batch.vocabulary = logits.size(1);
+  batch.row_stride = logits.stride(0);
+  return batch;
+}
+
+// An uninitialised contiguous tensor on the device of `beside`.
+inline Tensor NewTensor(const Tensor& beside, std::initializer_list<int64_t> sizes, int32_t dtype) {
   constexpr size_t kMaxDim = 2;
   int64_t strides[kMaxDim];
   int64_t stride = 1;
@@ -151,7 +169,7 @@ inline Tensor NewTensor(const Tensor& logits, std::initializer_list<int64_t> siz
     strides[i] = stride;
     stride *= sizes.begin()[i];
   }
-  const Device device = DeviceOf(logits);
+  const Device device = DeviceOf(beside);
   AtenTensorHandle handle;
   TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.begin(), strides, dtype,
                                                   device.type, device.index, &handle));

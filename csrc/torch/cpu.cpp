@@ -30,6 +30,17 @@ struct Cpu {
 
   void Sample(const Batch& batch, const SampleOutputs& outputs) const { SampleCpu(batch, outputs, TorchParallelFor); }
 
+  void SampleGroup(const Batch& batch, int64_t size, const SampleOutputs& outputs) const {
+    SampleGroupCpu(batch, size, outputs, TorchParallelFor);
+  }
+
+  void SampleCoded(const Batch& batch, const uint64_t* code, int64_t code_stride, int64_t* token,
+                   uint64_t* next_code) const {
+    SampleCodedCpu(batch, code, code_stride, token, next_code, TorchParallelFor);
+  }
+
+  void FirstCode(const Batch& batch, uint64_t* code) const { FirstCodeCpu(batch, code); }
+
   void ProcessLogits(const Batch& batch, float* out, int64_t out_stride) const {
     ProcessLogitsCpu(batch, out, out_stride, TorchParallelFor);
   }
@@ -59,6 +70,16 @@ STABLE_TORCH_LIBRARY(fire, library) {
       "sample_with_logprobs(Tensor logits, Tensor step, Tensor cfg, Tensor? slot=None, *, bool reference=True) -> (" +
       outputs + ")";
   library.def(sample_with_logprobs.c_str());
+  library.def("sample_group(Tensor logits, Tensor step, Tensor cfg, Tensor? slot=None, *, int size) -> Tensor");
+  const std::string sample_group_with_logprobs =
+      "sample_group_with_logprobs(Tensor logits, Tensor step, Tensor cfg, Tensor? slot=None, *, int size, bool "
+      "reference=True) -> (" +
+      outputs + ")";
+  library.def(sample_group_with_logprobs.c_str());
+  library.def(
+      "sample_coded(Tensor logits, Tensor code, Tensor step, Tensor cfg, Tensor? slot=None) -> (Tensor token, Tensor "
+      "code)");
+  library.def("first_code(Tensor step, Tensor cfg, Tensor? slot=None) -> Tensor");
   library.def("process_logits(Tensor logits, Tensor step, Tensor cfg, Tensor? slot=None) -> Tensor");
   library.def("heat_logits_(Tensor(a!) logits, Tensor step, Tensor cfg, Tensor? slot=None) -> ()");
   library.def("log_prob(Tensor logits, Tensor token, Tensor step, Tensor cfg, Tensor? slot=None) -> Tensor");

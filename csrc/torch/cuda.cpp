@@ -23,10 +23,21 @@ CudaStream CurrentStream(int32_t device_index) {
 
 class Cuda {
  public:
-  Cuda(const char* name, const Tensor& logits)
-      : range_(name), device_(logits.get_device_index()), stream_(CurrentStream(logits.get_device_index())) {}
+  Cuda(const char* name, const Tensor& tensor)
+      : range_(name), device_(tensor.get_device_index()), stream_(CurrentStream(tensor.get_device_index())) {}
 
   void Sample(const Batch& batch, const SampleOutputs& outputs) const { SampleCuda(batch, outputs, stream_); }
+
+  void SampleGroup(const Batch& batch, int64_t size, const SampleOutputs& outputs) const {
+    SampleGroupCuda(batch, size, outputs, stream_);
+  }
+
+  void SampleCoded(const Batch& batch, const uint64_t* code, int64_t code_stride, int64_t* token,
+                   uint64_t* next_code) const {
+    SampleCodedCuda(batch, code, code_stride, token, next_code, stream_);
+  }
+
+  void FirstCode(const Batch& batch, uint64_t* code) const { FirstCodeCuda(batch, code, stream_); }
 
   void ProcessLogits(const Batch& batch, float* out, int64_t out_stride) const {
     ProcessLogitsCuda(batch, out, out_stride, stream_);

@@ -1,11 +1,13 @@
 // The operators' kernels, for any backend: check, allocate, let the backend work.
 //
-// A Backend is made from the operator's name and the logits once all arguments are checked, and lives as long as the
-// call. It has a member for each function of the C++ API: Sample, ProcessLogits, HeatLogits, LogProb, LogProbBackward.
+// A Backend is made from the operator's name and a tensor on its device once all arguments are checked, and lives as
+// long as the call. It has a member for each function of the C++ API: Sample, SampleGroup, SampleCoded, FirstCode,
+// ProcessLogits, HeatLogits, LogProb, LogProbBackward.
 #pragma once
 
 #include <torch/csrc/stable/library.h>
 
+#include <optional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -49,23 +51,80 @@ template <typename... T>
 std::tuple<std::conditional_t<true, Tensor, T>...> TensorsFor(const std::tuple<T...>&);
 using Outputs = decltype(TensorsFor(kOutputs));
 
+// The tensors of all outputs of `size` members a row, by which `outputs` is filled in.
+inline Outputs NewOutputs(const Tensor& logits, SampleOutputs* outputs, std::optional<int64_t> size = std::nullopt) {
+  const int64_t rows = logits.size(0);
+  const auto allocated = [&](const auto& output) {
+    using Value = typename std::decay_t<decltype(output)>::Value;
+    Tensor tensor = size.has_value() && output.of_member ? NewTensor(logits, {rows, *size}, DtypeFor<Value>())
+                                                         : NewTensor(logits, {rows}, DtypeFor<Value>());
+    outputs->*output.array = Data<Value>(tensor);
+    return tensor;
+  };
+  return std::apply([&](const auto&... output) { return Outputs{allocated(output)...}; }, kOutputs);
+}
+
 template <typename Backend>
 Outputs SampleWithLogprobs(const Tensor& logits, const Tensor& step, const Tensor& records, const OptionalTensor& slot,
                            bool reference) {
   CheckBatch("sample_with_logprobs", logits, step, records, slot);
   const Backend backend("fire::sample_with_logprobs", logits);
-  const Batch batch = MakeBatch(logits, step, records, slot);
   SampleOutputs outputs;
   outputs.reference = reference;
-  const auto allocated = [&](const auto& output) {
-    using Value = typename std::decay_t<decltype(output)>::Value;
-    Tensor tensor = NewTensor(logits, {batch.rows}, DtypeFor<Value>());
-    outputs.*output.array = Data<Value>(tensor);
-    return tensor;
-  };
-  Outputs tensors = std::apply([&](const auto&... output) { return Outputs{allocated(output)...}; }, kOutputs);
-  backend.Sample(batch, outputs);
+  Outputs tensors = NewOutputs(logits, &outputs);
+  backend.Sample(MakeBatch(logits, step, records, slot), outputs);
   return tensors;
+}
+
+template <typename Backend>
+Tensor SampleGroup(const Tensor& logits, const Tensor& step, const Tensor& records, const OptionalTensor& slot,
+                   int64_t size) {
+  CheckBatch("sample_group", logits, step, records, slot);
+  Checked("sample_group", [&] { CheckGroupSize(size); });
+  const Backend backend("fire::sample_group", logits);
+  Tensor token = NewTensor(logits, {logits.size(0), size}, aoti_torch_dtype_int64());
+  SampleOutputs outputs;
+  outputs.token = Data<int64_t>(token);
+  backend.SampleGroup(MakeBatch(logits, step, records, slot), size, outputs);
+  return token;
+}
+
+template <typename Backend>
+Outputs SampleGroupWithLogprobs(const Tensor& logits, const Tensor& step, const Tensor& records,
+                                const OptionalTensor& slot, int64_t size, bool reference) {
+  CheckBatch("sample_group_with_logprobs", logits, step, records, slot);
+  Checked("sample_group_with_logprobs", [&] { CheckGroupSize(size); });
+  const Backend backend("fire::sample_group_with_logprobs", logits);
+  SampleOutputs outputs;
+  outputs.reference = reference;
+  Outputs tensors = NewOutputs(logits, &outputs, size);
+  backend.SampleGroup(MakeBatch(logits, step, records, slot), size, outputs);
+  return tensors;
+}
+
+// A code is 64 bits, unsigned; its tensors are int64, which torch computes with everywhere.
+template <typename Backend>
+std::tuple<Tensor, Tensor> SampleCoded(const Tensor& logits, const Tensor& code, const Tensor& step,
+                                       const Tensor& records, const OptionalTensor& slot) {
+  CheckBatch("sample_coded", logits, step, records, slot);
+  CheckOneARow("sample_coded", "code", code, logits, "int64");
+  const Backend backend("fire::sample_coded", logits);
+  const Batch batch = MakeBatch(logits, step, records, slot);
+  Tensor token = NewTensor(logits, {batch.rows}, aoti_torch_dtype_int64());
+  Tensor next_code = NewTensor(logits, {batch.rows}, aoti_torch_dtype_int64());
+  backend.SampleCoded(batch, ConstData<uint64_t>(code), code.stride(0), Data<int64_t>(token),
+                      Data<uint64_t>(next_code));
+  return {token, next_code};
+}
+
+template <typename Backend>
+Tensor FirstCode(const Tensor& step, const Tensor& records, const OptionalTensor& slot) {
+  CheckSequences("first_code", step, records, slot);
+  const Backend backend("fire::first_code", records);
+  const Batch batch = MakeBatch(step, records, slot);
+  Tensor code = NewTensor(records, {batch.rows}, aoti_torch_dtype_int64());
+  backend.FirstCode(batch, Data<uint64_t>(code));
+  return code;
 }
 
 template <typename Backend>
@@ -116,6 +175,10 @@ template <typename Backend, typename Library>
 void Implement(Library& library) {
   library.impl("sample", TORCH_BOX(&Sample<Backend>));
   library.impl("sample_with_logprobs", TORCH_BOX(&SampleWithLogprobs<Backend>));
+  library.impl("sample_group", TORCH_BOX(&SampleGroup<Backend>));
+  library.impl("sample_group_with_logprobs", TORCH_BOX(&SampleGroupWithLogprobs<Backend>));
+  library.impl("sample_coded", TORCH_BOX(&SampleCoded<Backend>));
+  library.impl("first_code", TORCH_BOX(&FirstCode<Backend>));
   library.impl("process_logits", TORCH_BOX(&ProcessLogits<Backend>));
   library.impl("heat_logits_", TORCH_BOX(&HeatLogits<Backend>));
   library.impl("log_prob", TORCH_BOX(&LogProb<Backend>));

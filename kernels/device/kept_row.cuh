@@ -28,8 +28,7 @@ class KeptRow {
   __device__ __forceinline__ KeptRow() : storage_(SharedStorage()) {}
 
   // Everything below is the same for all threads of the team from here on.
-  __device__ __forceinline__ void Read(const Work& work, int64_t row, const Team& whole, uint32_t pilot_shift,
-                                       bool wants_reference) {
+  __device__ __forceinline__ void Read(const Work& work, int64_t row, const Team& whole, uint32_t pilot_shift) {
     for (uint32_t shift = pilot_shift;; shift = 0) {
       ReadMaximum<kResident, Logit>(ShapeOf<Logit>(work.batch, row, whole.rank, whole.blocks), shift, whole, storage_,
                                     SettingsReader(work, row, shift == pilot_shift));
@@ -37,7 +36,7 @@ class KeptRow {
     }
 
     const bool wants_mass = !IsDecided() && (settings().regime == Regime::kAll || TopPCountsRow(settings()));
-    wants_reference = wants_reference && HasFiniteMaximum();
+    const bool wants_reference = definition::WantsReference(work.outputs) && HasFiniteMaximum();
     if (wants_mass || wants_reference) ShareMasses(wants_mass, wants_reference);
     team().Sync();  // every block's counts, candidates and masses are pushed; else the leader's list lacks some
     CollectCounts(team(), storage_);
@@ -53,6 +52,8 @@ class KeptRow {
   __device__ __forceinline__ bool IsDecided() const {
     return !HasFiniteMaximum() || settings().regime == Regime::kDecided;
   }
+  // True where one token is certain: of a decided row, and of one that takes its token by a place.
+  __device__ __forceinline__ bool HasOneToken() const { return IsDecided() || settings().is_enumerated; }
   // True where the leader has all the tokens in question, and needs no other block any more.
   __device__ __forceinline__ bool IsListed() const { return storage_.state.is_listed != 0; }
 
@@ -60,10 +61,22 @@ class KeptRow {
   __device__ __forceinline__ Tokens<Logit, kResident, kAlone> TokensInQuestion() const { return {}; }
 
   __device__ __forceinline__ int32_t Status() const {
-    return settings().status | definition::StatusOfLogits(maximum(), storage_.state.has_nan != 0, IsDecided());
+    return settings().status | definition::StatusOfLogits(maximum(), storage_.state.has_nan != 0, HasOneToken());
   }
 
   __device__ __forceinline__ const Outcome& outcome() const { return storage_.outcome; }
+
+  // Of a token that is drawn from the outcome.
+  __device__ __forceinline__ float LogProb(uint64_t drawn) const {
+    if (HasOneToken()) return 0.0f;
+    return definition::LogRatio(WeightOfKey(KeyOf(drawn), ScaleOf(storage_)), outcome().mass);
+  }
+  // `mass`: the row's at the reference temperature.
+  __device__ __forceinline__ float ReferenceLogProb(uint64_t drawn, uint64_t mass) const {
+    if (!HasFiniteMaximum()) return 0.0f;
+    return definition::LogSoftmax(definition::KeyToFloat(KeyOf(drawn)), maximum(), settings().ref_temperature,
+                                  settings().weight_of_maximum, mass);
+  }
 
   // Writes the outcome of a decided row: its only token.
   __device__ __forceinline__ void Decide() const {

@@ -3,6 +3,7 @@
 // Holds for any row; short_list.cuh is the quick way where few tokens are in question.
 #pragma once
 
+#include "definition/design.h"
 #include "definition/draw.h"
 #include "definition/filter.h"
 #include "kernels/device/tokens.cuh"
@@ -43,7 +44,9 @@ __device__ __forceinline__ void FindKept(const Tokens& tokens, Storage& storage)
     if (stage == kTopK && !settings.top_k_on) continue;
     if (stage == kTopP && !settings.top_p_on) continue;
     __syncthreads();  // the stage before has written the rule; else some threads measure by an older one
-    TokenMeasure measure = {.rule = storage.outcome.rule, .counts = stage == kTopK, .only_key = 0};
+    // A token that is taken by its place in the order is found as the k-th is.
+    const bool takes_place = stage == kDraw && settings.is_enumerated;
+    TokenMeasure measure = {.rule = storage.outcome.rule, .counts = stage == kTopK || takes_place, .only_key = 0};
     if (stage == kDraw) {
       if (threadIdx.x == 0) storage.outcome.rule.min_weight = settings.min_weight;
       __syncthreads();  // min-p's weight is in the rule; else some threads draw among tokens that fail it
@@ -51,14 +54,20 @@ __device__ __forceinline__ void FindKept(const Tokens& tokens, Storage& storage)
 
     uint64_t target = phase.top_k - 1;
     if (stage != kTopK) {
-      const bool is_known = is_unfiltered || (stage == kTopP && TopPCountsRow(settings));
+      const bool is_known = !takes_place && (is_unfiltered || (stage == kTopP && TopPCountsRow(settings)));
       const uint64_t mass = is_known ? storage.outcome.mass : tokens.Sum(measure);
-      target = stage == kTopP ? definition::TopPTarget(phase.top_p, mass) - 1
-                              : definition::DrawPoint(settings.draw_bits, mass);
-      if (stage == kDraw && !is_known && threadIdx.x == 0) storage.outcome.mass = mass;
+      if (takes_place) {
+        const uint32_t kept = static_cast<uint32_t>(mass);
+        target = definition::PlaceOf(settings.record, kept);
+        if (threadIdx.x == 0) storage.outcome.kept = kept;
+      } else {
+        target = stage == kTopP ? definition::TopPTarget(phase.top_p, mass) - 1
+                                : definition::DrawPoint(settings.draw_bits, mass);
+        if (stage == kDraw && !is_known && threadIdx.x == 0) storage.outcome.mass = mass;
+      }
       if (stage == kDraw && settings.draws == Draws::kNothing) break;
     }
-    if (stage != kDraw) {
+    if (stage != kDraw || takes_place) {
       const uint32_t top_key = definition::Key(storage.state.maximum);
       tokens.DescendKeys(top_key, measure, target);
       if (storage.in.inside == 0) continue;  // everything together does not reach it
@@ -66,14 +75,14 @@ __device__ __forceinline__ void FindKept(const Tokens& tokens, Storage& storage)
       target -= storage.in.before;
       const bool keeps_equals = stage == kTopK ? phase.ties != Ties::kExact : phase.ties == Ties::kKeep;
       const uint64_t each = stage == kTopK ? 1 : WeightOfKey(measure.only_key, ScaleOf(storage));
-      if (keeps_equals || target + each >= storage.in.inside) {
+      if (!takes_place && (keeps_equals || target + each >= storage.in.inside)) {
         const uint64_t last = LastOfKey(measure.only_key);
         if (threadIdx.x == 0 && last > storage.outcome.rule.last) storage.outcome.rule.last = last;
         continue;
       }
     }
-    const uint64_t entry =
-        tokens.FindInIdOrder(measure, target, stage == kDraw && is_unfiltered, settings.draws == Draws::kForOwner);
+    const uint64_t entry = tokens.FindInIdOrder(measure, target, stage == kDraw && is_unfiltered && !takes_place,
+                                                settings.draws == Draws::kForOwner);
     if (threadIdx.x != 0) continue;
     if (stage == kDraw) {
       storage.outcome.drawn = entry;

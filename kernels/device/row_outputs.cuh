@@ -14,7 +14,7 @@ class RowWriter {
   __device__ __forceinline__ explicit RowWriter(const Work& work) : work_(work) {}
 
   __device__ __forceinline__ void Write(int64_t row, uint32_t pilot_shift) {
-    row_.Read(work_, row, Team{0, 1}, pilot_shift, false);
+    row_.Read(work_, row, Team{0, 1}, pilot_shift);
     const RowSettings& settings = row_.settings();
     if (work_.task == Task::kHeatLogits && !settings.phase.hot) return;
     if (row_.IsDecided()) {
@@ -45,7 +45,7 @@ class RowWriter {
     const bool heats = work_.task == Task::kHeatLogits;
     const bool is_masked = heats && row_.maximum() == -INFINITY;
     const bool is_one_hot =
-        row_.IsDecided() || (heats && !definition::HandsOver(settings.record, row_.Part().vocabulary()));
+        row_.HasOneToken() || (heats && !definition::HandsOver(settings.record, row_.Part().vocabulary()));
     const float ratio = heats ? definition::Divide(settings.record.temperature, settings.record.hot_temperature) : 0.0f;
     const TokenMeasure kept = Kept(found);
     const uint32_t token = IdOf(found.drawn);
@@ -76,18 +76,18 @@ class RowWriter {
     const float x = is_in_vocabulary ? definition::Sanitised(Logit::Value(logits[id], 0)) : -INFINITY;
     const TokenMeasure kept = Kept(found);
     uint64_t weight;
-    const bool is_kept =
-        is_in_vocabulary && (row_.IsDecided() ? id == IdOf(found.drawn) : kept.Keeps(definition::Key(x), id, &weight));
+    const bool is_kept = is_in_vocabulary &&
+                         (row_.HasOneToken() ? id == IdOf(found.drawn) : kept.Keeps(definition::Key(x), id, &weight));
     if (work_.task == Task::kLogProb) {
       if (threadIdx.x != 0) return;
       float logprob = is_kept ? 0.0f : -INFINITY;
-      if (is_kept && !row_.IsDecided())
+      if (is_kept && !row_.HasOneToken())
         logprob = definition::LogSoftmax(x, row_.maximum(), temperature, row_.settings().weight_of_maximum, found.mass);
       work_.out[row_.row()] = logprob;
       return;
     }
     auto* out = static_cast<typename Logit::Element*>(work_.grad_logits) + row_.row() * work_.grad_logits_stride;
-    const bool has_gradient = is_kept && !row_.IsDecided();
+    const bool has_gradient = is_kept && !row_.HasOneToken();
     const float grad = work_.grad[row_.row() * work_.grad_stride];
     ForRow([&](float other, uint32_t at) {
       uint64_t of_other;

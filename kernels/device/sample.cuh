@@ -5,6 +5,7 @@
 // The whole account, rows that are not settled among candidates too: docs/kernels.md, "Where the time should go".
 #pragma once
 
+#include "definition/code.h"
 #include "kernels/device/kept_row.cuh"
 
 namespace fire::kernels {
@@ -15,7 +16,7 @@ class RowSampler {
   __device__ __forceinline__ explicit RowSampler(const Work& work) : work_(work), outputs_(work.outputs) {}
 
   __device__ __forceinline__ void Sample(int64_t row, const Team& team, uint32_t pilot_shift) {
-    row_.Read(work_, row, team, pilot_shift, WantsReference());
+    row_.Read(work_, row, team, pilot_shift);
     if (row_.IsListed() && !row_.team().IsLeader()) return;
     if (row_.IsDecided()) {
       row_.Decide();
@@ -60,25 +61,24 @@ class RowSampler {
     const Outcome& found = row_.outcome();
     const int64_t at = row_.row();
     outputs_.token[at] = min(IdOf(found.drawn), SharedStorage().part.vocabulary - 1);  // in it, come what may
-    if (outputs_.logprob != nullptr) {
-      outputs_.logprob[at] =
-          row_.IsDecided()
-              ? 0.0f
-              : definition::LogRatio(WeightOfKey(KeyOf(found.drawn), ScaleOf(SharedStorage())), found.mass);
-    }
+    if (outputs_.logprob != nullptr) outputs_.logprob[at] = row_.LogProb(found.drawn);
     if (outputs_.kept != nullptr) outputs_.kept[at] = static_cast<int32_t>(found.kept);
     if (outputs_.status != nullptr) outputs_.status[at] = row_.Status();
     if (outputs_.rank != nullptr)
       outputs_.rank[at] = has_reference ? static_cast<int32_t>(found.rank) : definition::kNoRank;
     if (outputs_.ref_logprob != nullptr)
       outputs_.ref_logprob[at] =
-          has_reference ? ReferenceLogProb(found.drawn, reference_mass) : definition::kNoRefLogprob;
+          has_reference ? row_.ReferenceLogProb(found.drawn, reference_mass) : definition::kNoRefLogprob;
+    if (work_.next_code != nullptr) work_.next_code[at] = NextCode(found);
   }
 
-  __device__ __forceinline__ float ReferenceLogProb(uint64_t drawn, uint64_t mass) const {
-    if (!row_.HasFiniteMaximum()) return 0.0f;
-    return definition::LogSoftmax(definition::KeyToFloat(KeyOf(drawn)), row_.maximum(), row_.settings().ref_temperature,
-                                  row_.settings().weight_of_maximum, mass);
+  __device__ __forceinline__ uint64_t NextCode(const Outcome& found) const {
+    const uint64_t code = row_.settings().draw_bits;
+    if (row_.HasOneToken()) return code;
+    const int64_t step = definition::StepOf(work_.batch, row_.row());
+    return definition::NextCode(code, found.mass, SharedStorage().found_rest,
+                                WeightOfKey(KeyOf(found.drawn), ScaleOf(SharedStorage())),
+                                definition::FreshBits(row_.settings().record, step));
   }
 
   const Work& work_;

@@ -33,6 +33,26 @@ __device__ __forceinline__ uint32_t BisectKeys(uint32_t least, uint32_t largest,
   return low;
 }
 
+// The sum over the lanes of a warp up to the caller's.
+__device__ __forceinline__ uint64_t WarpRunning(uint64_t value) {
+#pragma unroll
+  for (int distance = 1; distance < 32; distance *= 2) {
+    const uint64_t below = __shfl_up_sync(~0u, value, distance);
+    if (threadIdx.x % 32 >= distance) value += below;
+  }
+  return value;
+}
+
+// The sum over the block's threads up to the caller's.
+__device__ __forceinline__ uint64_t BlockRunning(uint64_t value, Storage& storage) {
+  const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const uint64_t running = WarpRunning(value);
+  __syncthreads();  // all have read what the last sum left in warp_total; else it is overwritten
+  if (lane == 31) storage.warp_total[warp] = running;
+  __syncthreads();  // every warp's total is written; else sums are wrong
+  return running + ReduceWarp(lane < warp ? storage.warp_total[lane] : 0, Add());
+}
+
 // Where a running sum passes a target.
 struct Passing {
   uint32_t index;   // the first whose running sum exceeds the target
@@ -43,12 +63,7 @@ struct Passing {
 // Finds whose value makes the running sum over the block's threads exceed `target`, for all threads.
 __device__ __forceinline__ Passing BlockPassing(uint64_t value, uint64_t target, Storage& storage) {
   const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  uint64_t running = value;
-#pragma unroll
-  for (int distance = 1; distance < 32; distance *= 2) {
-    const uint64_t below = __shfl_up_sync(~0u, running, distance);
-    if (lane >= distance) running += below;
-  }
+  uint64_t running = WarpRunning(value);
   __syncthreads();  // all have read what the last call left in warp_total and passing; else it is overwritten
   if (lane == 31) storage.warp_total[warp] = running;
   if (threadIdx.x == 0) storage.passing.index = ~uint64_t{0};

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "definition/batch.h"
+#include "definition/design.h"
 #include "definition/filter.h"
 #include "definition/heat.h"
-#include "definition/philox.h"
 #include "definition/status.h"
 #include "definition/weight.h"
 #include "kernels/device/ptx.cuh"
@@ -85,7 +85,9 @@ __device__ __forceinline__ uint32_t DelegateCount(uint32_t wanted, uint32_t lane
   return wanted <= count ? count : 0;
 }
 
-__device__ __forceinline__ Draws DrawsOf(const Work& work, Regime regime) {
+__device__ __forceinline__ Draws DrawsOf(const Work& work, Regime regime, bool is_enumerated) {
+  if (work.task == Task::kSampleGroup) return Draws::kNothing;  // its members draw
+  if (is_enumerated) return Draws::kForTeam;                    // the token is all that is kept
   switch (work.task) {
     case Task::kSample:
       return regime == Regime::kAll && work.outputs.kept == nullptr ? Draws::kForOwner : Draws::kForTeam;
@@ -125,7 +127,8 @@ class SettingsReader {
       settings->record = record;
       settings->status = definition::StatusOfPhase(phase) | (input.slot.out_of_range ? kStatusSlotOutOfRange : 0);
       settings->delegates = DelegateCount(settings->pivot_count, lanes);
-      settings->draws = DrawsOf(work_, settings->regime);
+      settings->is_enumerated = definition::IsEnumerated(record, input.step);
+      settings->draws = DrawsOf(work_, settings->regime, settings->is_enumerated);
     }
     if (warp == 1) {
       const float temperature = lane == 0 ? phase.temperature : definition::ReferenceTemperature(record);
@@ -136,7 +139,10 @@ class SettingsReader {
       if (lane == 0) settings->weight_bits = scale.bits;
       if (lane == 1) settings->ref_temperature = temperature;
     }
-    if (warp == 2) settings->draw_bits = definition::DrawBits(definition::SeedOf(record), input.step, record.stream);
+    if (warp == 2) {
+      settings->draw_bits =
+          work_.code != nullptr ? work_.code[row_ * work_.code_stride] : definition::DrawBits(record, input.step);
+    }
     if (warp == 3) settings->min_p_bounds = MinPBoundsFor(phase, vocabulary);
   }
 

@@ -72,18 +72,29 @@ __device__ __forceinline__ void FindKeptOfShortList(const uint64_t* entries, uin
   if (is_first_sharer) storage.short_weight[candidate] = is_kept ? weight : 0;
   // Also: the weights of what is kept are written; else the draw counts tokens that are not.
   const uint32_t kept = __syncthreads_count(is_kept && is_first_sharer);
-  uint64_t mass = 0, before_in_id_order = 0;
+  uint64_t mass = 0;
+  if (__builtin_expect(settings.is_enumerated, 0)) {
+    if (is_first_sharer) storage.short_weight[candidate] = is_kept;
+    __syncthreads();  // who is kept is written; else a place counts weights
+    rank = 0;
 #pragma unroll 1
-  for (uint32_t i = sharer; i < others; i += sharers) {
-    const uint64_t other = storage.short_weight[i];
-    mass += other;
-    if (IdOf(entries[i]) < IdOf(entry)) before_in_id_order += other;
+    for (uint32_t i = sharer; i < others; i += sharers) rank += entries[i] > entry && storage.short_weight[i] != 0;
+    rank = SumOfSharers(rank, sharers);
+    if (is_first_sharer && is_kept && rank == definition::PlaceOf(settings.record, kept)) storage.found_entry = entry;
+  } else {
+    uint64_t before_in_id_order = 0;
+#pragma unroll 1
+    for (uint32_t i = sharer; i < others; i += sharers) {
+      const uint64_t other = storage.short_weight[i];
+      mass += other;
+      if (IdOf(entries[i]) < IdOf(entry)) before_in_id_order += other;
+    }
+    before_in_id_order = SumOfSharers(before_in_id_order, sharers);
+    mass = SumOfSharers(mass, sharers);
+    const uint64_t point = definition::DrawPoint(settings.draw_bits, mass);
+    if (is_first_sharer && is_kept && before_in_id_order <= point && point - before_in_id_order < weight)
+      storage.found_entry = entry, storage.found_rest = point - before_in_id_order;
   }
-  before_in_id_order = SumOfSharers(before_in_id_order, sharers);
-  mass = SumOfSharers(mass, sharers);
-  const uint64_t point = definition::DrawPoint(settings.draw_bits, mass);
-  if (is_first_sharer && is_kept && before_in_id_order <= point && point - before_in_id_order < weight)
-    storage.found_entry = entry;
   __syncthreads();  // the drawn token is written; else an older one is returned
   const uint64_t drawn = storage.found_entry;
   const uint32_t rank_of_drawn = __syncthreads_count(is_first_sharer && KeyOf(entry) >= KeyOf(drawn));

@@ -142,13 +142,11 @@ class Tokens {
         ForEach([&](uint32_t key, uint32_t id) { visit(id, [&] { return measure(key, id); }); });
       });
       ForEach([&](uint32_t key, uint32_t id) {
-        if (id == storage_.in.low) storage_.found_entry = Entry(key, id);
+        if (id == storage_.in.low)
+          storage_.found_entry = Entry(key, id), storage_.found_rest = target - storage_.in.before;
       });
     } else {
-      if (!is_unfiltered) {
-        PushPartMass(ReduceWarp(SumOf(Part().IdsOf(Part().OwnRun()), measure, false), Add()), 0);
-        team().Sync();  // every part's sum is pushed; else the point falls into the wrong part
-      }
+      if (!is_unfiltered) ShareParts(measure);
       is_owner = FindInOwnPart(measure, target, is_unfiltered, for_owner);
     }
     if (for_owner) {
@@ -157,6 +155,20 @@ class Tokens {
       team().Sync();  // the entry is pushed to all blocks; else they read an older one
     }
     return for_owner && !is_owner ? 0 : storage_.found_entry;
+  }
+
+  // Tells all blocks what each part of a row measures: part_mass[0].
+  __device__ __forceinline__ void ShareParts(const TokenMeasure& measure) const {
+    PushPartMass(ReduceWarp(SumOf(Part().IdsOf(Part().OwnRun()), measure, false), Add()), 0);
+    team().Sync();  // every part's sum is pushed; else the point falls into the wrong part
+  }
+
+  // Finds the entry in a row of which part_mass[0] is there, for the threads of the block that has it; 0 for others.
+  __device__ __forceinline__ uint64_t FindInParts(const TokenMeasure& measure, uint64_t target,
+                                                  bool is_unfiltered) const {
+    const bool is_owner = FindInOwnPart(measure, target, is_unfiltered, true);
+    __syncthreads();  // the entry is written for the block; else its other threads read an older one
+    return is_owner ? storage_.found_entry : 0;
   }
 
   // Tells all blocks what this warp's part measures.
@@ -259,6 +271,7 @@ class Tokens {
     });
     const Passing at = BlockPassing(own, target, storage_);
     if (!at.found || at.index != threadIdx.x) return true;
+    ptx::Push(&storage_.found_rest, for_owner ? team().rank : 0, target - at.before);
     const uint32_t first = for_owner ? team().rank : 0, last = for_owner ? team().rank : team().blocks - 1;
 #pragma unroll 1
     for (uint32_t block = first; block <= last; ++block) ptx::Push(&storage_.found_entry, block, entry);

@@ -22,7 +22,7 @@ from fire_sampling.functional import (
     sample,
     sample_with_logprobs,
 )
-from fire_sampling.packing import pack
+from fire_sampling.packing import pack, pack_group
 from fire_sampling.status import Status
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ __all__ = [
     "heat_logits_",
     "log_prob",
     "pack",
+    "pack_group",
     "process_logits",
     "sample",
     "sample_with_logprobs",

@@ -12,7 +12,12 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
+from fire_sampling import _native
 from fire_sampling.config import RECORD_WORDS
+
+MAX_GROUP_SIZE = _native.MAX_GROUP_SIZE
+_STEPS = (torch.int32, torch.int64)
+_RECORDS = f"[S, {RECORD_WORDS}] as made by fire_sampling.pack"
 
 
 def check_arguments(
@@ -23,6 +28,7 @@ def check_arguments(
     slot: Tensor | None,
     *,
     token: Tensor | None = None,
+    code: Tensor | None = None,
     grad: Tensor | None = None,
     write: bool = False,
 ) -> None:
@@ -35,6 +41,7 @@ def check_arguments(
         cfg: int32, of 2 dimensions.
         slot: int32, of 1 dimension; or None.
         token: int64, of 1 dimension, of an operator that takes it.
+        code: The same.
         grad: float32, of 1 dimension, of an operator that takes it.
         write: Whether the logits are written in place: float32 then.
 
@@ -49,33 +56,72 @@ def check_arguments(
         _refuse(op, "logits", f"has shape {_shape(logits)}, expected [R, V]")
     rows = logits.shape[0]
     one_a_row = f"[{rows}], one a row of logits"
-    _check(op, "step", step, logits, (torch.int32, torch.int64), (0, 1), f"{one_a_row}, or [], one for all")
-    _check(op, "cfg", cfg, logits, (torch.int32,), (2,), f"[S, {RECORD_WORDS}] as made by fire_sampling.pack")
+    _check(op, "step", step, logits, _STEPS, (0, 1), f"{one_a_row}, or [], one for all")
+    _check(op, "cfg", cfg, logits, (torch.int32,), (2,), _RECORDS)
     for argument, tensor, dtype in (
         ("slot", slot, torch.int32),
         ("token", token, torch.int64),
+        ("code", code, torch.int64),
         ("grad", grad, torch.float32),
     ):
         if tensor is not None:
             _check(op, argument, tensor, logits, (dtype,), (1,), one_a_row)
-    # Torch picks one kernel for all arguments: records on `meta` can bring real logits to a fake, which has
-    # no tokens to give them.
-    if logits.device.type != "meta" and not isinstance(logits, FakeTensor):
-        _refuse(op, "logits", f"holds data on {logits.device}, expected a fake or meta tensor")
+    _require_fake(op, "logits", logits)
+
+
+def check_sequences(op: str, step: Tensor, cfg: Tensor, slot: Tensor | None) -> int:
+    """Checks the arguments of an operator without logits, and returns how many rows they are.
+
+    Args:
+        op: The operator's name, for the message.
+        step: int32 or int64, of 1 dimension or none.
+        cfg: int32, of 2 dimensions.
+        slot: int32, of 1 dimension; or None.
+
+    Raises:
+        RuntimeError: Names the operator, the argument, what came and what was expected.
+    """
+    _check(op, "cfg", cfg, cfg, (torch.int32,), (2,), _RECORDS)
+    if slot is not None:
+        _check(op, "slot", slot, cfg, (torch.int32,), (1,), "[R], one a sequence", beside="cfg")
+    rows, row = (cfg.shape[0], "record") if slot is None else (slot.shape[0], "slot")
+    _check(op, "step", step, cfg, _STEPS, (0, 1), f"[{rows}], one a {row}, or [], one for all", beside="cfg")
+    _require_fake(op, "cfg", cfg)
+    return rows
+
+
+def check_size(op: str, size: int) -> None:
+    """Checks the size of a group, where that is no symbol.
+
+    Raises:
+        RuntimeError: Names the operator, what came and what was expected.
+    """
+    if isinstance(size, int) and not 1 <= size <= MAX_GROUP_SIZE:
+        _refuse(op, "size", f"is {size}, expected 1 to {MAX_GROUP_SIZE}")
+
+
+def _require_fake(op: str, argument: str, tensor: Tensor) -> None:
+    """Torch picks one kernel for all arguments: one on `meta` can bring real ones to a fake, which has no
+    values to give.
+    """
+    if tensor.device.type != "meta" and not isinstance(tensor, FakeTensor):
+        _refuse(op, argument, f"holds data on {tensor.device}, expected a fake or meta tensor")
 
 
 def _check(
     op: str,
     argument: str,
     tensor: Tensor,
-    logits: Tensor,
+    other: Tensor,
     dtypes: tuple[torch.dtype, ...],
     dims: tuple[int, ...],
     shape: str,
+    *,
+    beside: str = "logits",
 ) -> None:
-    """Refuses another device than that of the logits, another dtype, or another number of dimensions."""
-    if tensor.device != logits.device:
-        _refuse(op, argument, f"is on {tensor.device}, expected {logits.device}, the device of logits")
+    """Refuses another device than that of `beside`, another dtype, or another number of dimensions."""
+    if tensor.device != other.device:
+        _refuse(op, argument, f"is on {tensor.device}, expected {other.device}, the device of {beside}")
     if tensor.dtype not in dtypes:
         expected = " or ".join(_name(dtype) for dtype in dtypes)
         _refuse(op, argument, f"has dtype {_name(tensor.dtype)}, expected {expected}")

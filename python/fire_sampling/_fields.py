@@ -101,6 +101,17 @@ def integer(
     return _field(Rule(check, write, default if callable(default) else lambda above: default, off))
 
 
+def part(low: int, high: int, default: int, word: str, shift: int) -> Any:
+    """An integer from `low` to `high` that shares a record's word with others: its excess over `low` stands
+    `shift` bits up.
+    """
+
+    def write(record: Record, name: str, value: int) -> None:
+        record[word] |= (value - low) << shift
+
+    return _field(dataclasses.replace(integer(low, high, default).metadata[_RULE], write=write))
+
+
 def choice(flags: Mapping[str, int], default: str) -> Any:
     """One of the names of `flags`, which has the bits that each sets in a record's flags."""
 

@@ -20,14 +20,19 @@ class Plan(TypedDict):
 
 # The tasks that the plan tells apart.
 TASKS: tuple[str, ...]
-# A record as fire/config.h lays it out; the bits that each order and each way with ties sets in its flags.
+# A record as fire/config.h lays it out; the bits that each order, way with ties and design sets in its
+# flags; the place of the member in its word `group`.
 RECORD: np.dtype[np.void]
 ORDER_FLAGS: dict[str, int]
 TIES_FLAGS: dict[str, int]
+DESIGN_FLAGS: dict[str, int]
+MEMBER_SHIFT: int
+MAX_GROUP_SIZE: int
 REF_TEMPERATURE_GIVEN: int
 MAX_VOCABULARY: int
-# The outputs of `sample_with_logprobs` in their order: name, and dtype of its elements.
-OUTPUTS: tuple[tuple[str, str], ...]
+# The outputs of `sample_with_logprobs` in their order: name, dtype of its elements, and whether each member
+# of a group has its own.
+OUTPUTS: tuple[tuple[str, str, bool], ...]
 
 def sample(
     logits: npt.NDArray[np.generic],
@@ -62,6 +67,9 @@ def is_greedy(temperature: float) -> bool: ...
 # Whether `heat_logits_` leaves a hot row of this record, uint32 [16], to the engine that applies it.
 def hands_over(record: npt.NDArray[np.uint32], vocabulary: int) -> bool: ...
 def spread_records(record: npt.NDArray[np.uint32], rows: int, first_row: int) -> npt.NDArray[np.uint32]: ...
+def group_records(
+    record: npt.NDArray[np.uint32], blocks: int, first_block: int, size: int
+) -> npt.NDArray[np.uint32]: ...
 def build_info() -> BuildInfo: ...
 def plan(
     task: str,

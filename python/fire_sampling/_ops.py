@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fire_sampling import _native
-from fire_sampling._fake_checks import check_arguments
+from fire_sampling._fake_checks import check_arguments, check_sequences, check_size
 
 LIBRARY = Path(__file__).with_name("libfire_sampling_torch_cpu.so")
 CUDA_LIBRARY = Path(__file__).with_name("libfire_sampling_torch_cuda.so")
@@ -82,8 +82,45 @@ def _fake_sample_with_logprobs(
     logits: Tensor, step: Tensor, cfg: Tensor, slot: Tensor | None = None, *, reference: bool = True
 ) -> tuple[Tensor, ...]:
     check_arguments("sample_with_logprobs", logits, step, cfg, slot)
-    dtypes = (getattr(torch, dtype) for _, dtype in _native.OUTPUTS)
+    dtypes = (getattr(torch, dtype) for _, dtype, _ in _native.OUTPUTS)
     return tuple(logits.new_empty(logits.shape[0], dtype=dtype) for dtype in dtypes)
+
+
+def _fake_sample_group(
+    logits: Tensor, step: Tensor, cfg: Tensor, slot: Tensor | None = None, *, size: int
+) -> Tensor:
+    check_arguments("sample_group", logits, step, cfg, slot)
+    check_size("sample_group", size)
+    return logits.new_empty((logits.shape[0], size), dtype=torch.int64)
+
+
+def _fake_sample_group_with_logprobs(
+    logits: Tensor,
+    step: Tensor,
+    cfg: Tensor,
+    slot: Tensor | None = None,
+    *,
+    size: int,
+    reference: bool = True,
+) -> tuple[Tensor, ...]:
+    check_arguments("sample_group_with_logprobs", logits, step, cfg, slot)
+    check_size("sample_group_with_logprobs", size)
+    rows = logits.shape[0]
+    shapes = ((rows, size) if of_member else (rows,) for _, _, of_member in _native.OUTPUTS)
+    dtypes = (getattr(torch, dtype) for _, dtype, _ in _native.OUTPUTS)
+    return tuple(logits.new_empty(shape, dtype=dtype) for shape, dtype in zip(shapes, dtypes, strict=True))
+
+
+def _fake_sample_coded(
+    logits: Tensor, code: Tensor, step: Tensor, cfg: Tensor, slot: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    check_arguments("sample_coded", logits, step, cfg, slot, code=code)
+    rows = logits.shape[0]
+    return logits.new_empty(rows, dtype=torch.int64), logits.new_empty(rows, dtype=torch.int64)
+
+
+def _fake_first_code(step: Tensor, cfg: Tensor, slot: Tensor | None = None) -> Tensor:
+    return cfg.new_empty(check_sequences("first_code", step, cfg, slot), dtype=torch.int64)
 
 
 def _fake_process_logits(logits: Tensor, step: Tensor, cfg: Tensor, slot: Tensor | None = None) -> Tensor:
@@ -112,6 +149,10 @@ def _fake_log_prob_backward(
 _FAKES: dict[str, Callable[..., Any]] = {
     "sample": _fake_sample,
     "sample_with_logprobs": _fake_sample_with_logprobs,
+    "sample_group": _fake_sample_group,
+    "sample_group_with_logprobs": _fake_sample_group_with_logprobs,
+    "sample_coded": _fake_sample_coded,
+    "first_code": _fake_first_code,
     "process_logits": _fake_process_logits,
     "heat_logits_": _fake_heat_logits_,
     "log_prob": _fake_log_prob,
@@ -128,7 +169,8 @@ def _refuse_cuda(op: str, reason: str) -> Callable[..., Any]:
     """A kernel that tells why it is none; torch's own words would not."""
 
     def refuse(*args: Any, **kwargs: Any) -> None:
-        raise NotImplementedError(f"fire::{op}: logits is on a GPU, but {reason}")
+        argument = "cfg" if op == "first_code" else "logits"
+        raise NotImplementedError(f"fire::{op}: {argument} is on a GPU, but {reason}")
 
     return refuse
 
@@ -142,7 +184,7 @@ if cuda_unavailable is not None:
 
 # A fallthrough leaves every output non-differentiable and costs nothing. Torch's own fallback, which runs
 # where nothing is registered, would have them claim to require grad.
-for _op in ("sample", "sample_with_logprobs", "process_logits", "heat_logits_"):
+for _op in _FAKES.keys() - {"log_prob", "log_prob_backward"}:
     _library.impl(_op, torch.library.fallthrough_kernel, "Autograd")  # type: ignore[no-untyped-call]
 
 

@@ -13,9 +13,13 @@ from fire_sampling import _fields, _native
 
 Order = Literal["hf", "vllm", "joint"]
 Ties = Literal["exact", "keep_top_k", "keep"]
+Design = Literal["none", "iid", "stratified", "lattice", "enumerated"]
 
 ORDERS: tuple[Order, ...] = get_args(Order)
 TIES: tuple[Ties, ...] = get_args(Ties)
+DESIGNS: tuple[Design, ...] = get_args(Design)
+# Of these the members of a group differ from independent draws, at hot steps.
+SPREADING: tuple[Design, ...] = ("stratified", "lattice", "enumerated")
 
 _WORD_BYTES = 4
 RECORD_WORDS = _native.RECORD.itemsize // _WORD_BYTES
@@ -64,9 +68,15 @@ class SamplingConfig:
         stream: 32 bits that separate draws of equal seed and step. Default 0.
         ref_temperature: The temperature of `ref_logprob`, in (0, inf]. Default: `temperature`, or 1 if
             greedy.
+        design: How the hot steps of a prompt's completions are spread: "none", "iid", "stratified",
+            "lattice" or "enumerated". Default "none". docs/groups.md says how to choose; `pack_group` makes
+            the records of a whole group.
+        group_size: The number of completions, from 1 to 65,536. Default 1.
+        member: Which of them this one is, from 0 to `group_size` - 1. Default 0.
 
     Raises:
-        ValueError: A value outside its range or of a wrong type; the message begins with the field's name.
+        ValueError: A value outside its range or of a wrong type, or a `group_size` above 1 without a design;
+            the message begins with the field's name.
     """
 
     temperature: float | None = _fields.temperature(default=1.0)
@@ -84,12 +94,22 @@ class SamplingConfig:
     seed: int | None = _fields.integer(-(2**63), 2**64 - 1)
     stream: int | None = _fields.integer(0, 2**32 - 1, default=0)
     ref_temperature: float | None = _fields.temperature(may_be_0=False, given=_native.REF_TEMPERATURE_GIVEN)
+    design: Design | None = _fields.choice(_native.DESIGN_FLAGS, default="none")
+    group_size: int | None = _fields.part(1, _native.MAX_GROUP_SIZE, 1, word="group", shift=0)
+    member: int | None = _fields.part(
+        0, _native.MAX_GROUP_SIZE - 1, 0, word="group", shift=_native.MEMBER_SHIFT
+    )
 
     def __post_init__(self) -> None:
         for name, rule in RULES.items():
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, rule.check(name, value))
+        size, member = self.group_size or 1, self.member or 0
+        if size > 1 and self.design in (None, "none"):
+            raise ValueError(f"group_size: got {size} with design {self.design!r}, expected 1, or a design")
+        if member >= size:
+            raise ValueError(f"member: got {member}, expected less than group_size, which is {size}")
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self._values().items() if value is not None)
@@ -138,7 +158,7 @@ class SamplingConfig:
         """The hot phase in words, its defaults filled in: what a reader else overlooks."""
         window, full = self.hot_window, self.resolve()
         if not window:
-            return "no step is hot"
+            return "no step is hot" + (", so the design does nothing" if full.design in SPREADING else "")
         first, last = window[0], window[-1]
         steps = f"step {first} is" if first == last else f"steps {first} to {last} are"
         values = {twin: getattr(full, name) for name in HOT_FIELDS if (twin := _regular(name)) in RULES}
@@ -167,6 +187,9 @@ class ResolvedConfig(SamplingConfig):
         order: Order
         ties: Ties
         stream: int
+        design: Design
+        group_size: int
+        member: int
 
 
 def _regular(hot_field: str) -> str:
@@ -176,3 +199,4 @@ def _regular(hot_field: str) -> str:
 
 RULES = _fields.rules_of(SamplingConfig)
 HOT_FIELDS = tuple(name for name in RULES if name.startswith("hot_"))
+GROUP_FIELDS = ("design", "group_size", "member")

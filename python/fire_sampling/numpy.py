@@ -22,7 +22,7 @@ from fire_sampling._call import Entry
 from fire_sampling._messages import came, integer
 from fire_sampling._outputs import ArraysWithLogprobs
 from fire_sampling.config import SamplingConfig
-from fire_sampling.packing import pack_records
+from fire_sampling.packing import DrawSeeds, pack_group_records, pack_records
 
 Logits: TypeAlias = npt.NDArray[Any]
 Step: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.int32] | np.integer[Any] | int
@@ -49,9 +49,29 @@ def pack(
         ValueError: `rows` or `first_row` is negative, or comes with a sequence of configs.
     """
 
+    name = "fire_sampling.numpy.pack"
+    return pack_records(name, config, rows, first_row, _seeds_from(name, rng))
+
+
+def pack_group(
+    config: SamplingConfig,
+    prompts: int,
+    size: int,
+    first_prompt: int = 0,
+    blocks: int = 1,
+    *,
+    rng: np.random.Generator | None = None,
+) -> npt.NDArray[np.uint32]:
+    """`fire_sampling.pack_group` as uint32 [prompts · blocks · size, 16]; `rng` as for `pack`."""
+    name = "fire_sampling.numpy.pack_group"
+    return pack_group_records(name, config, prompts, size, first_prompt, blocks, _seeds_from(name, rng))
+
+
+def _seeds_from(name: str, rng: np.random.Generator | None) -> DrawSeeds:
+    """Draws seeds from `rng`, or from a generator that is new at each call; refuses what is none."""
     if rng is not None and not isinstance(rng, np.random.Generator):
         raise TypeError(
-            f"fire_sampling.numpy.pack: rng {came(rng)}, expected a numpy.random.Generator "
+            f"{name}: rng {came(rng)}, expected a numpy.random.Generator "
             "(numpy.random.default_rng(seed) makes one)"
         )
 
@@ -59,7 +79,7 @@ def pack(
         generator = np.random.default_rng() if rng is None else rng
         return generator.integers(2**64, size=count, dtype=np.uint64)
 
-    return pack_records("fire_sampling.numpy.pack", config, rows, first_row, draw_seeds)
+    return draw_seeds
 
 
 def sample(logits: Logits, step: Step, config: Config, slot: Slot = None) -> npt.NDArray[np.int64]:

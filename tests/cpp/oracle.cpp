@@ -120,12 +120,21 @@ Oracle::Oracle(const std::vector<float>& logits, const Record& record, int64_t s
     for (size_t id = 0; id < Size(); ++id)
       if (PlaceIn(everything, id) == 0) token = static_cast<int64_t>(id);
     kept[static_cast<size_t>(token)] = true;
-  } else {
-    token = Draw();
+  }
+  kept_count = static_cast<int32_t>(std::count(kept.begin(), kept.end(), true));
+  if (!decided && hot_ && Design() == 4) {
+    const TokenSet all_kept = kept;
+    for (size_t id = 0; id < Size(); ++id) {
+      kept[id] = all_kept[id] && PlaceIn(all_kept, id) == MemberIndex() % static_cast<size_t>(kept_count);
+      if (kept[id]) token = static_cast<int64_t>(id);
+    }
+    decided = true;
+    status |= kStatusDecided;
+  } else if (!decided) {
+    token = Draw(RandomBits());
     const long double share = static_cast<long double>(weights_[static_cast<size_t>(token)]) / mass;
     logprob = std::log(share);
   }
-  kept_count = static_cast<int32_t>(std::count(kept.begin(), kept.end(), true));
   for (double value : values_) rank += value >= values_[static_cast<size_t>(token)];
 
   if (!std::isfinite(maximum_)) return;
@@ -150,6 +159,13 @@ size_t Oracle::PlaceIn(const TokenSet& set, size_t id) const {
 uint64_t Oracle::MassOf(const TokenSet& set) const {
   uint64_t sum = 0;
   for (size_t id = 0; id < Size(); ++id) sum += set[id] ? weights_[id] : 0;
+  return sum;
+}
+
+// Of the kept tokens of lower id.
+uint64_t Oracle::MassBefore(size_t id) const {
+  uint64_t sum = 0;
+  for (size_t other = 0; other < id; ++other) sum += kept[other] ? weights_[other] : 0;
   return sum;
 }
 
@@ -210,13 +226,34 @@ TokenSet Oracle::Filtered() const {
   return out;
 }
 
-int64_t Oracle::Draw() const {
+uint32_t Oracle::Design() const {
+  const uint32_t design = record_.flags / 32 % 8;
+  return design <= 4 ? design : 0;
+}
+
+uint32_t Oracle::MemberIndex() const { return record_.group / 65536 % (record_.group % 65536 + 1); }
+
+// Two words of the Philox block whose counter ends in w, the higher one first.
+uint64_t Oracle::RandomWords(uint32_t w, int high, int low) const {
   const uint64_t step = static_cast<uint64_t>(step_);
-  const uint32_t counter[4] = {static_cast<uint32_t>(step), static_cast<uint32_t>(step >> 32), record_.stream, 0};
+  const uint32_t counter[4] = {static_cast<uint32_t>(step), static_cast<uint32_t>(step >> 32), record_.stream, w};
   const uint32_t key[2] = {record_.seed_low, record_.seed_high};
   uint32_t words[4];
   OraclePhilox(counter, key, words);
-  const uint64_t u = static_cast<uint64_t>(words[1]) << 32 | words[0];
+  return static_cast<uint64_t>(words[high]) << 32 | words[low];
+}
+
+uint64_t Oracle::RandomBits() const {
+  if (Design() == 0) return RandomWords(0, 1, 0);
+  const uint64_t own = RandomWords(2 + MemberIndex(), 1, 0);
+  if (!hot_ || Design() < 2 || Design() > 3) return own;
+  const uint64_t members = record_.group % 65536 + 1;
+  const Wide turn = static_cast<Wide>(RandomWords(UINT32_MAX, 3, 2)) * members >> 64;
+  const Wide stratum = (MemberIndex() + turn) % members;
+  return static_cast<uint64_t>(((stratum << 64) + (Design() == 2 ? own : RandomWords(UINT32_MAX, 1, 0))) / members);
+}
+
+int64_t Oracle::Draw(uint64_t u) const {
   const uint64_t r = static_cast<uint64_t>(static_cast<Wide>(u) * mass >> 64);
   uint64_t running = 0;
   size_t id = 0;
@@ -224,6 +261,22 @@ int64_t Oracle::Draw() const {
     if (kept[id]) running += weights_[id];
     if (running > r) return static_cast<int64_t>(id);
   }
+}
+
+Oracle::Coded Oracle::SampleCoded(uint64_t code) const {
+  if (decided) return {token, code};
+  const int64_t drawn = Draw(code);
+  const Wide before = MassBefore(static_cast<size_t>(drawn));
+  const uint64_t fresh = RandomWords(0xFFFFFFFE - (Design() == 0 ? 0 : MemberIndex()), 1, 0);
+  const Wide used = static_cast<Wide>(code) * mass - (before << 64) + (static_cast<Wide>(fresh) * mass >> 64);
+  const Wide next = used / weights_[static_cast<size_t>(drawn)];
+  return {drawn, next > UINT64_MAX ? UINT64_MAX : static_cast<uint64_t>(next)};
+}
+
+uint64_t Oracle::LastCode() const {
+  if (decided) return 0;
+  const Wide end = MassBefore(static_cast<size_t>(token)) + weights_[static_cast<size_t>(token)];
+  return static_cast<uint64_t>(((end << 64) - 1) / mass);
 }
 
 long double Oracle::LogSoftmax(size_t id, float temperature, long double mass_of_set,
@@ -250,7 +303,7 @@ bool Oracle::HandsOver() const {
     if (IsGreedy(temperature) || IsInfinite(temperature)) return false;
   return std::isnormal(record_.temperature / record_.hot_temperature) && order_ != 2 &&
          BitsOf(record_.hot_top_p) == BitsOf(record_.top_p) && BitsOf(record_.hot_min_p) == BitsOf(record_.min_p) &&
-         effective(record_.hot_top_k) <= effective(record_.top_k);
+         effective(record_.hot_top_k) <= effective(record_.top_k) && Design() < 2;
 }
 
 std::vector<float> Oracle::HeatedLogits() const {

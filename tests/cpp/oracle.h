@@ -34,6 +34,14 @@ class Oracle {
   long double LogProb(int64_t id) const;
   std::vector<long double> LogProbGradient(int64_t id) const;
 
+  struct Coded {
+    int64_t token;
+    uint64_t code;
+  };
+  Coded SampleCoded(uint64_t code) const;
+  // The largest code that draws `token`, where the fresh bits may carry beyond its share.
+  uint64_t LastCode() const;
+
  private:
   struct Settings {
     float temperature;
@@ -45,12 +53,17 @@ class Oracle {
   bool Before(size_t a, size_t b) const;
   size_t PlaceIn(const TokenSet& set, size_t id) const;
   uint64_t MassOf(const TokenSet& set) const;
+  uint64_t MassBefore(size_t id) const;
   TokenSet TopK(const TokenSet& set, int32_t top_k) const;
   TokenSet TopP(const TokenSet& set) const;
   TokenSet MinP(const TokenSet& set) const;
   TokenSet WithEqualsOf(const TokenSet& chosen, const TokenSet& among) const;
   TokenSet Filtered() const;
-  int64_t Draw() const;
+  uint32_t Design() const;
+  uint32_t MemberIndex() const;
+  uint64_t RandomWords(uint32_t w, int high, int low) const;
+  uint64_t RandomBits() const;
+  int64_t Draw(uint64_t u) const;
   long double LogSoftmax(size_t id, float temperature, long double mass, long double weight_of_maximum) const;
   bool HandsOver() const;
 

@@ -100,12 +100,12 @@ TEST(Phase, TopKOffOrBeyondTheVocabularyIsTheVocabulary) {
   EXPECT_EQ(EffectiveTopK(1, 1), 1u);
 }
 
-TEST(Phase, ReservedFlagBitsAndLayoutVersionsChangeNothing) {
+TEST(Phase, TheOtherFlagBitsChangeNeitherOrderNorTies) {
   Record record = test::PlainRecord();
   for (uint32_t order = 0; order < 4; ++order) {
     for (uint32_t ties = 0; ties < 4; ++ties) {
-      for (uint32_t reserved : {0u, 0xFFFFFFE0u, 0xF0000000u, 0x20u}) {
-        record.flags = test::Flags(order, ties) | reserved;
+      for (uint32_t others : {0u, 0xFFFFFFE0u, 0xF0000000u, 0x20u}) {
+        record.flags = test::Flags(order, ties) | others;
         EXPECT_EQ(OrderOf(record), order == 3 ? Order::kHf : static_cast<Order>(order));
         EXPECT_EQ(TiesOf(record), ties == 3 ? Ties::kKeep : static_cast<Ties>(ties));
       }

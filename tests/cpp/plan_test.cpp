@@ -21,8 +21,9 @@ constexpr Case kDevices[] = {{"7.5", {75, 40, 64 << 10, 1}},   {"8.0", {80, 108,
                              {"8.6", {86, 72, 99 << 10, 1}},   {"8.9", {89, 58, 99 << 10, 1}},
                              {"9.0", {90, 132, 227 << 10, 8}}, {"10.0", {100, 148, 227 << 10, 8}},
                              {"12.0", {120, 170, 99 << 10, 8}}};
-constexpr Task kTasks[] = {Task::kSample,  Task::kSampleWithReference, Task::kProcessLogits, Task::kHeatLogits,
-                           Task::kLogProb, Task::kLogProbBackward};
+constexpr Task kTasks[] = {Task::kSample,         Task::kSampleWithReference, Task::kSampleGroup,
+                           Task::kProcessLogits,  Task::kHeatLogits,          Task::kLogProb,
+                           Task::kLogProbBackward};
 constexpr LogitsType kTypes[] = {LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16};
 constexpr int64_t kRows[] = {1, 2, 7, 16, 32, 33, 64, 96, 128, 132, 133, 512, 1024, 100000, int64_t{1} << 31};
 constexpr int64_t kVocabularies[] = {1,    2,     7,     8,     9,      31,     32,     33,      1000,          4096,
@@ -123,6 +124,16 @@ TEST(Plan, StreamingBlocksAreSmallWhereFourOfThemFitAndThereAreRowsForThem) {
   EXPECT_EQ(threads(264, kDevices[4].device), 512) << "two rows a multiprocessor";
   EXPECT_EQ(threads(265, kDevices[4].device), 256);
   EXPECT_EQ(threads(100000, kDevices[2].device), 512) << "four blocks do not fit 99 KB";
+}
+
+TEST(Plan, GroupsOfFewRowsAreSplitOverClustersThatKeepTheirMembersInsteadOfTheRow) {
+  for (const int64_t rows : {1, 16, 1024}) {
+    const Plan plan = PlanFor(Task::kSampleGroup, rows, 128256, LogitsType::kBFloat16, kDevices[4].device);
+    EXPECT_EQ(plan.cluster, rows <= 16 ? 8 : 1) << rows << " rows";
+    EXPECT_FALSE(plan.resident);
+    EXPECT_EQ(plan.pilot_shift, rows <= 16 ? 0 : 3);
+    EXPECT_EQ(plan.shared_bytes, StorageBytes(plan.cluster) + sizeof(GroupStorage));
+  }
 }
 
 TEST(Plan, WithoutClustersARowHasOneBlock) {

@@ -2,6 +2,7 @@
 // grid of records, then larger random rows, where ties, masses and places have room to go wrong.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <sstream>
 
@@ -52,9 +53,23 @@ std::string CompareSample(const std::vector<float>& logits, const Record& record
   if (sample.rank != oracle.rank) return explain("rank");
   if (!Agrees(sample.logprob, oracle.logprob)) return explain("logprob");
   if (!Agrees(sample.ref_logprob, oracle.ref_logprob)) return explain("ref_logprob");
-  if (sample.kept_ids.size() != static_cast<size_t>(sample.kept)) return explain("kept_ids' size");
+  const auto size = std::count(oracle.kept.begin(), oracle.kept.end(), true);
+  if (sample.kept_ids.size() != static_cast<size_t>(size)) return explain("kept_ids' size");
   for (uint32_t id : sample.kept_ids)
     if (!oracle.kept[id]) return explain("kept_ids");
+  return "";
+}
+
+// Codes at the ends of all shares and of the token's, and one that depends on the record.
+std::string CompareCoded(const std::vector<float>& logits, const Record& record, int64_t step,
+                         const ReferenceRow& reference, const Oracle& oracle) {
+  for (uint64_t code :
+       {uint64_t{0}, ~uint64_t{0}, oracle.LastCode(), definition::SpreadSeed(record.seed_low, record.group)}) {
+    const ReferenceRow::Coded coded = reference.SampleCoded(code);
+    const Oracle::Coded truth = oracle.SampleCoded(code);
+    if (coded.token != truth.token) return Explain("token by code", logits, record, step);
+    if (coded.code != truth.code) return Explain("next code", logits, record, step);
+  }
   return "";
 }
 
@@ -76,7 +91,8 @@ std::string CompareRest(const std::vector<float>& logits, const Record& record, 
 std::string Compare(const std::vector<float>& logits, const Record& record, int64_t step) {
   const ReferenceRow reference(logits.data(), static_cast<uint32_t>(logits.size()), record, step);
   const Oracle oracle(logits, record, step);
-  const std::string difference = CompareSample(logits, record, step, reference, oracle);
+  std::string difference = CompareSample(logits, record, step, reference, oracle);
+  if (difference.empty()) difference = CompareCoded(logits, record, step, reference, oracle);
   return difference.empty() ? CompareRest(logits, record, step, reference, oracle) : difference;
 }
 
@@ -114,7 +130,8 @@ std::vector<Record> RecordGrid() {
             record.hot_min_p = records.size() % 7 == 0 ? 0.2f : min_p;
             record.hot_begin = static_cast<int32_t>(records.size() % 3) - 1;
             record.hot_steps = static_cast<int32_t>(records.size() % 2);
-            record.flags = flags;
+            record.flags = flags | static_cast<uint32_t>(records.size() % 6) << kDesignShift;
+            record.group = test::GroupWord(1 + records.size() % 4, static_cast<uint32_t>(records.size() % 7));
             record.stream = static_cast<uint32_t>(records.size());
             records.push_back(record);
           }
@@ -152,6 +169,8 @@ Record RandomRecord(test::Random& random) {
   record.flags = static_cast<uint32_t>(random.Bits());
   record.stream = static_cast<uint32_t>(random.Bits());
   record.ref_temperature = random.Pick(temperatures);
+  record.group =
+      random.Below(2) ? static_cast<uint32_t>(random.Bits()) : test::GroupWord(1 + random.Below(5), random.Below(9));
   return record;
 }
 

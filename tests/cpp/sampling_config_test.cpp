@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <limits>
 #include <set>
@@ -129,6 +130,67 @@ TEST(SamplingConfig, OrderTiesSeedStreamAndReferenceTemperatureReachTheirWords) 
   EXPECT_EQ(record.ref_temperature, 2.0f);
 }
 
+TEST(SamplingConfig, ADesignItsGroupAndTheMemberReachTheirWords) {
+  SamplingConfig config;
+  config.ties = Ties::kKeep;
+  config.design = Design::kLattice;
+  config.group_size = 65536;
+  config.member = 40000;
+  const Record record = RecordOf(config);
+  EXPECT_EQ(record.flags, Flags(0, 2) | 3u << 5);
+  EXPECT_EQ(record.group, 65535u | 40000u << 16);
+}
+
+TEST(SamplingConfig, PacksTheMembersOfEachBlockOfEachPromptWithTheSeedOfTheBlock) {
+  SamplingConfig config;
+  config.seed = 7;
+  config.top_k = 5;
+  for (const Design design : {Design::kNone, Design::kIid, Design::kEnumerated}) {
+    config.design = design;
+    const std::vector<Record> records = PackGroup(config, 3, 4, 5, 2);
+    ASSERT_EQ(records.size(), 24u);
+    SamplingConfig named = config;
+    named.design = std::max(design, Design::kIid);
+    named.group_size = 4;
+    for (int row = 0; row < 24; ++row) {
+      named.member = row % 4;
+      const uint64_t block = 5 * 2 + static_cast<uint64_t>(row / 4);
+      EXPECT_TRUE(Same(records[static_cast<size_t>(row)], SpreadRecord(RecordOf(named), block))) << row;
+    }
+  }
+  EXPECT_TRUE(PackGroup(config, 0, 4).empty());
+  EXPECT_EQ(PackGroup(config, 1, 65536).size(), 65536u);
+}
+
+TEST(SamplingConfig, AGroupThatCannotBePackedIsRefusedByTheArgumentsName) {
+  SamplingConfig lattice;
+  lattice.design = Design::kLattice;
+  const auto refusal = [](const SamplingConfig& config, int64_t prompts, int64_t size, int64_t first, int64_t blocks) {
+    try {
+      PackGroup(config, prompts, size, first, blocks);
+    } catch (const std::invalid_argument& error) {
+      return std::string(error.what());
+    }
+    return std::string("nothing was thrown");
+  };
+  const int64_t kMost = std::numeric_limits<int64_t>::max();
+  EXPECT_EQ(refusal(lattice, -1, 4, 0, 1).find("prompts is -1, expected"), 0u);
+  EXPECT_EQ(refusal(lattice, kMost / 4, 8, 0, 1).find("prompts is "), 0u);
+  EXPECT_EQ(refusal(lattice, 1, 0, 0, 1).find("size is 0, expected 1 to 65536"), 0u);
+  EXPECT_EQ(refusal(lattice, 1, 65537, 0, 1).find("size is 65537, expected 1 to 65536"), 0u);
+  EXPECT_EQ(refusal(lattice, 1, 4, -1, 1).find("first_prompt is -1, expected"), 0u);
+  EXPECT_EQ(refusal(lattice, 1, 4, kMost, 1).find("first_prompt is "), 0u);
+  EXPECT_EQ(refusal(lattice, 1, 4, 0, 0).find("blocks is 0, expected"), 0u);
+  EXPECT_EQ(refusal(lattice, 1, 4, kMost / 2, 2).find("first_prompt is "), 0u);
+  SamplingConfig cold = lattice, sized = lattice;
+  cold.hot_steps = 0;
+  sized.group_size = 4;
+  EXPECT_EQ(refusal(cold, 1, 4, 0, 1).find("SamplingConfig::hot_steps is 0, expected"), 0u);
+  EXPECT_EQ(refusal(sized, 1, 4, 0, 1).find("SamplingConfig::group_size is 4, expected 1"), 0u);
+  cold.design = Design::kIid;
+  EXPECT_EQ(refusal(cold, 1, 4, 0, 1), "nothing was thrown");
+}
+
 TEST(SamplingConfig, PacksARecordARowEachWithTheSeedOfItsSequence) {
   SamplingConfig config;
   config.seed = 7;
@@ -168,6 +230,13 @@ TEST(SamplingConfig, ValuesOutOfRangeAreRefusedByTheFieldsName) {
       {"hot_steps", [](C& c) { c.hot_steps = -1; }},
       {"order", [](C& c) { c.order = static_cast<Order>(3); }},
       {"ties", [](C& c) { c.ties = static_cast<Ties>(3); }},
+      {"design", [](C& c) { c.design = static_cast<Design>(5); }},
+      {"group_size", [](C& c) { c.group_size = 4; }},
+      {"group_size", [](C& c) { c.design = Design::kIid, c.group_size = 0; }},
+      {"group_size", [](C& c) { c.design = Design::kIid, c.group_size = 65537; }},
+      {"member", [](C& c) { c.member = 1; }},
+      {"member", [](C& c) { c.design = Design::kIid, c.group_size = 4, c.member = 4; }},
+      {"member", [](C& c) { c.design = Design::kIid, c.group_size = 4, c.member = -1; }},
   };
   for (const auto& [field, change] : bad)
     EXPECT_EQ(RefusalOf(change).find(std::string("SamplingConfig::") + field + " is "), 0u) << RefusalOf(change);

@@ -85,12 +85,25 @@ struct ChosenDraw {
 inline constexpr ChosenDraw kDrawOfTheHalf = {0x0123456789ABCDEF, 0x68102F5B74F0474B, 0x06FE74F8};
 inline constexpr ChosenDraw kDrawBelowTheHalf = {0x0123456789ABCDEF, 0x319B51D3AA646D05, 0x83DD304E};
 
+// Record::group of one member, which may be beyond the size.
+inline uint32_t GroupWord(uint64_t size, uint32_t member) { return static_cast<uint32_t>(size - 1) | member << 16; }
+
+// A record of a design whose step 0 is hot and draws from the whole row as it is.
+inline Record OpenRecord(Design design, uint64_t seed) {
+  Record record = PlainRecord(seed);
+  record.hot_temperature = 1.0f;
+  record.hot_top_k = 0;
+  record.hot_steps = 1;
+  record.flags = static_cast<uint32_t>(design) << kDesignShift;
+  return record;
+}
+
 inline std::string Describe(const Record& r) {
   return "T " + std::to_string(r.temperature) + " k " + std::to_string(r.top_k) + " p " + std::to_string(r.top_p) +
          " min-p " + std::to_string(r.min_p) + " hot: T " + std::to_string(r.hot_temperature) + " k " +
          std::to_string(r.hot_top_k) + " p " + std::to_string(r.hot_top_p) + " min-p " + std::to_string(r.hot_min_p) +
          " begin " + std::to_string(r.hot_begin) + " steps " + std::to_string(r.hot_steps) + " flags " +
-         std::to_string(r.flags) + " T_ref " + std::to_string(r.ref_temperature);
+         std::to_string(r.flags) + " T_ref " + std::to_string(r.ref_temperature) + " group " + std::to_string(r.group);
 }
 
 }  // namespace fire::test

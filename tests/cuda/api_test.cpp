@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 
+#include "definition/code.h"
 #include "tests/cuda/named_rows.h"
 #include "tests/cuda/plans.h"
 #include "tests/cuda/shrink.h"
@@ -51,7 +52,8 @@ class Stream {
 TEST(CudaApi, EveryFunctionRefusesABatchThatCannotBeReadInTheCpusWords) {
   const DeviceBatch rows(Rows(4), LogitsType::kFloat32, {});
   DeviceArray<float> out(4 * 40);
-  const DeviceArray<int64_t> token(std::vector<int64_t>(4));
+  DeviceArray<int64_t> token(4);
+  DeviceArray<uint64_t> code(4);
   DeviceOutputs outputs(4, {});
   using Change = std::function<void(Batch&)>;
   const Change changes[] = {[](Batch& b) { b.rows = -1; },
@@ -69,6 +71,12 @@ TEST(CudaApi, EveryFunctionRefusesABatchThatCannotBeReadInTheCpusWords) {
     const std::string cpu = RefusalOf([&] { SampleCpu(batch, outputs.outputs()); });
     EXPECT_NE(cpu, "nothing was thrown");
     EXPECT_EQ(RefusalOf([&] { SampleCuda(batch, outputs.outputs(), nullptr); }), cpu);
+    EXPECT_EQ(RefusalOf([&] { SampleGroupCuda(batch, 1, outputs.outputs(), nullptr); }), cpu);
+    EXPECT_EQ(RefusalOf([&] { SampleCodedCuda(batch, code.get(), 1, token.get(), code.get(), nullptr); }), cpu);
+    const bool is_of_sequences = batch.logits != nullptr && batch.vocabulary == 40;
+    if (is_of_sequences) {
+      EXPECT_EQ(RefusalOf([&] { FirstCodeCuda(batch, code.get(), nullptr); }), cpu);
+    }
     EXPECT_EQ(RefusalOf([&] { HeatLogitsCuda(batch, logits, nullptr); }), cpu);
     EXPECT_EQ(RefusalOf([&] { LogProbCuda(batch, token.get(), 1, out.get(), nullptr); }), cpu);
     EXPECT_EQ(RefusalOf([&] { ProcessLogitsCuda(batch, out.get(), kMaxVocabulary + 1, nullptr); }), cpu);
@@ -90,6 +98,13 @@ TEST(CudaApi, MissingMemoryAndOverlappingRowsAreRefusedInTheCpusWords) {
     EXPECT_EQ(RefusalOf(cuda), RefusalOf(cpu));
   };
   same([&] { SampleCpu(batch, {}); }, [&] { SampleCuda(batch, {}, nullptr); });
+  for (const int64_t size : {int64_t{-1}, int64_t{0}, kMaxGroupSize + 1, int64_t{1}})
+    same([&] { SampleGroupCpu(batch, size, {}); }, [&] { SampleGroupCuda(batch, size, {}, nullptr); });
+  int64_t* none = nullptr;
+  uint64_t* no_code = nullptr;
+  same([&] { SampleCodedCpu(batch, no_code, 1, none, no_code); },
+       [&] { SampleCodedCuda(batch, no_code, 1, none, no_code, nullptr); });
+  same([&] { FirstCodeCpu(batch, no_code); }, [&] { FirstCodeCuda(batch, no_code, nullptr); });
   same([&] { ProcessLogitsCpu(batch, nullptr, 40); }, [&] { ProcessLogitsCuda(batch, nullptr, 40, nullptr); });
   same([&] { ProcessLogitsCpu(batch, out.get(), 39); }, [&] { ProcessLogitsCuda(batch, out.get(), 39, nullptr); });
   same([&] { HeatLogitsCpu(batch, logits + 1); }, [&] { HeatLogitsCuda(batch, logits + 1, nullptr); });
@@ -111,6 +126,9 @@ TEST(CudaApi, MissingMemoryAndOverlappingRowsAreRefusedInTheCpusWords) {
 TEST(CudaApi, NoRowsIsNoWorkAndNeedsNoMemory) {
   Batch none;
   EXPECT_NO_THROW(SampleCuda(none, {}, nullptr));
+  EXPECT_NO_THROW(SampleGroupCuda(none, 3, {}, nullptr));
+  EXPECT_NO_THROW(SampleCodedCuda(none, nullptr, 1, nullptr, nullptr, nullptr));
+  EXPECT_NO_THROW(FirstCodeCuda(none, nullptr, nullptr));
   EXPECT_NO_THROW(ProcessLogitsCuda(none, nullptr, 0, nullptr));
   EXPECT_NO_THROW(HeatLogitsCuda(none, nullptr, nullptr));
   EXPECT_NO_THROW(LogProbCuda(none, nullptr, 0, nullptr, nullptr));
@@ -215,6 +233,49 @@ TEST(CudaApi, ACapturedGraphReplaysWithTheStepThatThenLiesInMemory) {
                 definition::ReferenceRow(cases[row].logits.data(), 2000, cases[row].record, now).Sample().token)
           << "row " << row << ", step " << now;
   }
+  cudaGraphExecDestroy(runnable);
+  cudaGraphDestroy(graph);
+}
+
+TEST(CudaApi, ACapturedGraphOfACodeThatIsCarriedInPlaceGoesOnWithIt) {
+  constexpr int kRows = 3;
+  std::vector<RowCase> cases = Rows(kRows, 2000);
+  for (RowCase& row : cases) row.logits.assign(2000, 0.5f), row.step = 0;  // any token
+  const DeviceBatch rows(cases, LogitsType::kBFloat16, {});
+  DeviceArray<int64_t> token(kRows), group(2 * kRows);
+  DeviceArray<uint64_t> code(kRows);
+  const Stream stream;
+  FirstCodeCuda(rows.batch(), code.get(), stream.get());
+  SampleOutputs members;
+  members.token = group.get();
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t runnable = nullptr;
+  ThrowOnError(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeGlobal), "begin capture");
+  SampleCodedCuda(rows.batch(), code.get(), 1, token.get(), code.get(), stream.get());
+  SampleGroupCuda(rows.batch(), 2, members, stream.get());
+  ThrowOnError(cudaStreamEndCapture(stream.get(), &graph), "end capture");
+  ThrowOnError(cudaGraphInstantiate(&runnable, graph, 0), "instantiate");
+  std::vector<uint64_t> carried;
+  for (const RowCase& row : cases) carried.push_back(definition::FirstCode(row.record, row.step));
+  for (int turn = 0; turn < 3; ++turn) {
+    ThrowOnError(cudaGraphLaunch(runnable, stream.get()), "replay");
+    stream.Finish();
+    row_runs += 3 * kRows;
+    const std::vector<int64_t> tokens = token.Read(), of_members = group.Read();
+    for (size_t row = 0; row < kRows; ++row) {
+      const auto reference = [&](const Record& record) {
+        return definition::ReferenceRow(cases[row].logits.data(), 2000, record, 0);
+      };
+      const auto want = reference(cases[row].record).SampleCoded(carried[row]);
+      EXPECT_EQ(tokens[row], want.token) << "row " << row << ", turn " << turn;
+      carried[row] = want.code;
+      for (uint32_t member = 0; member < 2; ++member)
+        EXPECT_EQ(of_members[2 * row + member],
+                  reference(definition::MemberRecord(cases[row].record, 2, member)).Sample().token)
+            << "row " << row << ", member " << member;
+    }
+  }
+  EXPECT_EQ(code.Read(), carried);
   cudaGraphExecDestroy(runnable);
   cudaGraphDestroy(graph);
 }

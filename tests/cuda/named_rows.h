@@ -168,16 +168,31 @@ inline std::vector<NamedRecord> NamedRecords(Random& random, uint32_t vocabulary
   return all;
 }
 
+// Makes the step hot, under the same settings unless the record has hot ones, and the record a member of a group of any
+// design: every other takes a place.
+inline void PutInAGroup(Random& random, Record* record, int64_t step) {
+  if (record->hot_steps == 0) {
+    record->hot_temperature = record->temperature, record->hot_top_k = record->top_k;
+    record->hot_top_p = record->top_p, record->hot_min_p = record->min_p;
+    record->hot_begin = static_cast<int32_t>(step), record->hot_steps = 1;
+  }
+  record->flags |= (random.Below(2) == 0 ? 4 : 1 + random.Below(3)) << kDesignShift;
+  record->group = GroupWord(1 + random.Below(200), random.Below(200));
+}
+
 // Every named row once, under records that begin at number `turn` of the named ones: with as many turns as there are
-// records, each row meets each record.
+// records, each row meets each record. One in three is a member of a group.
 inline std::vector<RowCase> NamedCases(uint64_t seed, uint32_t vocabulary, size_t turn) {
   Random random(seed);
   const std::vector<NamedRecord> records = NamedRecords(random, vocabulary);
   std::vector<RowCase> cases;
   for (const NamedRow& row : kNamedRows) {
     const NamedRecord& named = records[(turn + cases.size()) % records.size()];
-    cases.push_back({LogitsOf(row, random, vocabulary), named.record, named.step,
-                     std::string("row \"") + row.name + "\" under \"" + named.name + "\""});
+    RowCase one = {LogitsOf(row, random, vocabulary), named.record, named.step,
+                   std::string("row \"") + row.name + "\" under \"" + named.name + "\""};
+    if (named.name != "junk" && named.name != "a draw at the half" && random.Below(3) == 0)
+      PutInAGroup(random, &one.record, one.step);
+    cases.push_back(std::move(one));
   }
   return cases;
 }

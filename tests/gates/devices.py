@@ -13,7 +13,15 @@ from toolchain import BUILD, DTYPES, ROOT, content, run, tool
 KIB = 1024
 RESERVED = KIB  # of a block's shared memory, for the system: from compute capability 8.0 on
 # As kernels/plan.h counts them.
-TASKS = ("sample", "sample_with_reference", "process_logits", "heat_logits_", "log_prob", "log_prob_backward")
+TASKS = (
+    "sample",
+    "sample_with_reference",
+    "sample_group",
+    "process_logits",
+    "heat_logits_",
+    "log_prob",
+    "log_prob_backward",
+)
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,10 @@ def blocks(used: Sequence[Row]) -> list[Row]:
     for device in DEVICES:
         shapes = [Shape(task, rows, VOCABULARY, dtype) for dtype in DTYPES for task in TASKS for rows in ROWS]
         for shape, launch in zip(shapes, launches(shapes, device), strict=True):
-            samples = shape.task.startswith("sample")
-            variant = f", {str(launch.resident).lower()}" if samples else ""
-            kernel = f"{'Sample' if samples else 'Write'}Rows<{TYPE_NAMES[shape.dtype]}{variant}>"
+            samples = "Sample" if shape.task.startswith("sample") else "Write"
+            name = "Group" if shape.task == "sample_group" else samples
+            variant = f", {str(launch.resident).lower()}" if name == "Sample" else ""
+            kernel = f"{name}Rows<{TYPE_NAMES[shape.dtype]}{variant}>"
             key = (device.name, kernel, launch.threads, launch.cluster, launch.dynamic_bytes)
             if key in found:
                 found[key]["rows"] = sorted({*found[key]["rows"], shape.rows})

@@ -37,17 +37,28 @@ CHECKS = [
     Check("outputs", f"seed=2,{CHECKED}", 2, "CudaOutputs.*"),
     Check("weak memory", "seed=1,weak,deferred,bounds,threads=1", 4, "*SampleEquality*/{logits}Times1000"),
     Check("weak memory", "seed=2,weak,deferred,bounds,threads=1", 5, "*NamedRows*/{logits}Times700"),
+    Check(
+        "groups",
+        f"seed=1,{CHECKED}",
+        1,
+        "*Groups*/{logits}Times*700:*Codes*/{logits}*:CudaGroups.*:CudaCodes.*",
+    ),
     Check("long rows", f"seed=1,{CHECKED}", 1, "*LargeVocabulary*/{logits}Times32000"),
 ]
 
 # Which checks come first for the mutations of a file, by their number.
 FIRST = {
     "csrc/definition/batch.h": 4,
+    "csrc/definition/code.h": 13,
+    "csrc/definition/design.h": 13,
     "csrc/definition/filter.h": 4,
     "csrc/definition/heat.h": 2,
+    "kernels/device/group.cuh": 13,
     "kernels/device/row_outputs.cuh": 2,
     "kernels/device/settings.cuh": 4,
+    "kernels/device/sort.cuh": 13,
     "kernels/device/weights.cuh": 5,
+    "kernels/first_code.cu": 13,
     "kernels/launch_typed.cuh": 4,
     "kernels/plan.cpp": 4,
 }

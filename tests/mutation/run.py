@@ -25,6 +25,7 @@ from table import MOST_SURVIVORS, Verdict, write_verdict
 ROOT = Path(__file__).resolve().parents[2]
 PTX_OBJECTS = "CMakeFiles/fire_sampling_cuda_ptx.dir/kernels"
 PLAN_OBJECT = "CMakeFiles/fire_sampling_plan.dir/kernels/plan.cpp.o"
+FIRST_CODE_OBJECT = f"{PTX_OBJECTS}/first_code.cu.o"
 
 
 class InvalidMutationError(Exception):
@@ -59,7 +60,8 @@ class Builder:
 
     def __init__(self, build: Path) -> None:
         self.build = build
-        objects = [f"{PTX_OBJECTS}/rows_{logits}.cu.o" for logits in ("float32", "bfloat16")] + [PLAN_OBJECT]
+        objects = [f"{PTX_OBJECTS}/rows_{logits}.cu.o" for logits in ("float32", "bfloat16")]
+        objects += [PLAN_OBJECT, FIRST_CODE_OBJECT]
         self.commands = {name: self._command_of(name) for name in objects}
         self.tests = sorted(build.glob("tests/cuda/CMakeFiles/cuda_*.dir/*.o"))
         if not self.tests:
@@ -83,6 +85,8 @@ class Builder:
         targets = [f"{PTX_OBJECTS}/rows_{logits}.cu.o"]
         if mutation and mutation.file in ("kernels/plan.cpp", "kernels/plan.h", "kernels/storage.h"):
             targets.append(PLAN_OBJECT)
+        if mutation and mutation.file == "kernels/first_code.cu":
+            targets = [FIRST_CODE_OBJECT]
         objects = []
         for target in targets:
             output = scratch / Path(target).name

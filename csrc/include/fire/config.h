@@ -25,6 +25,16 @@ enum class Ties : uint32_t {
   kKeep = 2       // top-k and top-p both do
 };
 
+// How the members of a group are drawn at a hot step: the completions of one prompt, whose records differ in the member
+// alone. Each member by itself is drawn from the row's distribution, but for kEnumerated.
+enum class Design : uint32_t {
+  kNone = 0,        // no group: Record::group is ignored
+  kIid = 1,         // independent of each other
+  kStratified = 2,  // one from each n-th of the mass
+  kLattice = 3,     // at equal distances through the mass
+  kEnumerated = 4   // not drawn: member i takes the i-th most probable of the kept set
+};
+
 // What is left out is off, and step 0 is hot: Record() is what Python's SamplingConfig(seed=0) packs to. Its hot fields
 // are plain words and do not follow the regular ones; SamplingConfig's do.
 struct Record {
@@ -43,7 +53,7 @@ struct Record {
   uint32_t seed_low = 0;
   uint32_t seed_high = 0;
   float ref_temperature = 0.0f;  // read where the flags say that it is given
-  uint32_t reserved = 0;
+  uint32_t group = 0;  // members less 1 in the low half, which of them in the high half; read where flags have a design
 };
 
 inline constexpr int kRecordWords = 16;
@@ -58,7 +68,7 @@ inline constexpr auto kRecordFields =
                     std::pair{"hot_begin", &Record::hot_begin}, std::pair{"hot_steps", &Record::hot_steps},
                     std::pair{"flags", &Record::flags}, std::pair{"stream", &Record::stream},
                     std::pair{"seed_low", &Record::seed_low}, std::pair{"seed_high", &Record::seed_high},
-                    std::pair{"ref_temperature", &Record::ref_temperature}, std::pair{"reserved", &Record::reserved});
+                    std::pair{"ref_temperature", &Record::ref_temperature}, std::pair{"group", &Record::group});
 static_assert(std::tuple_size_v<decltype(kRecordFields)> == kRecordWords, "every word has a name");
 
 // Layout of Record::flags.
@@ -66,5 +76,11 @@ inline constexpr uint32_t kOrderShift = 0;
 inline constexpr uint32_t kTiesShift = 2;
 inline constexpr uint32_t kFlagFieldMask = 3;
 inline constexpr uint32_t kRefTemperatureGiven = 1u << 4;
+inline constexpr uint32_t kDesignShift = 5;
+inline constexpr uint32_t kDesignMask = 7;
+
+// Layout of Record::group.
+inline constexpr uint32_t kMemberShift = 16;
+inline constexpr int64_t kMaxGroupSize = int64_t{1} << kMemberShift;
 
 }  // namespace fire

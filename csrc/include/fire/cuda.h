@@ -19,6 +19,13 @@ using CudaStream = CUstream_st*;
 // and std::runtime_error, with CUDA's own words, where the device refuses the launch.
 void SampleCuda(const Batch& batch, const SampleOutputs& outputs, CudaStream stream);
 
+void SampleGroupCuda(const Batch& batch, int64_t size, const SampleOutputs& outputs, CudaStream stream);
+
+void SampleCodedCuda(const Batch& batch, const uint64_t* code, int64_t code_stride, int64_t* token, uint64_t* next_code,
+                     CudaStream stream);
+
+void FirstCodeCuda(const Batch& batch, uint64_t* code, CudaStream stream);
+
 // out[r, i] = x / T where kept, −inf elsewhere. `out_stride` ≥ vocabulary, in elements.
 void ProcessLogitsCuda(const Batch& batch, float* out, int64_t out_stride, CudaStream stream);
 

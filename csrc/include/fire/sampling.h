@@ -60,6 +60,22 @@ using ParallelFor = std::function<void(int64_t count, const ParallelForBody& bod
 // vocabulary out of range, and std::runtime_error where FIRE_CPU names an instruction set that does not run here.
 void SampleCpu(const Batch& batch, const SampleOutputs& outputs, const ParallelFor& parallel_for = {});
 
+// A group of `size` members, 1 to kMaxGroupSize, of each row, read once: member g of row r has what SampleCpu gives the
+// row for its record with that size and member (Record::group; without a design they are independent). token, logprob,
+// ref_logprob and rank are rows · size long, member g of row r at r · size + g; kept and status, equal for all members,
+// are `rows` long.
+void SampleGroupCpu(const Batch& batch, int64_t size, const SampleOutputs& outputs,
+                    const ParallelFor& parallel_for = {});
+
+// One token a row, drawn with code[r] instead of the record's random bits, and the code that the sequence draws its
+// next token with. `next_code` may be `code` where that has stride 1.
+void SampleCodedCpu(const Batch& batch, const uint64_t* code, int64_t code_stride, int64_t* token, uint64_t* next_code,
+                    const ParallelFor& parallel_for = {});
+
+// The code that a sequence begins with at the step of its first token. Of the batch, neither logits nor vocabulary are
+// read.
+void FirstCodeCpu(const Batch& batch, uint64_t* code);
+
 // out[r, i] = x / T where kept, −inf elsewhere. `out_stride` ≥ vocabulary, in elements.
 void ProcessLogitsCpu(const Batch& batch, float* out, int64_t out_stride, const ParallelFor& parallel_for = {});
 

@@ -32,6 +32,9 @@ struct SamplingConfig {
   uint64_t seed = 0;
   uint32_t stream = 0;                   // separates draws of equal seed and step
   std::optional<float> ref_temperature;  // (0, inf], of ref_logprob; empty: temperature, or 1 where that is greedy
+  Design design = Design::kNone;
+  int32_t group_size = 1;  // 1 to 65,536; 1 without a design
+  int32_t member = 0;      // below group_size
 };
 
 // The record of one sequence, its seed as it is. Throws std::invalid_argument, naming the field, for a value out of the
@@ -42,5 +45,14 @@ Record RecordOf(const SamplingConfig& config);
 // whatever batches they are drawn in. The same as Python's pack(config, rows, first_row). Throws as RecordOf does, and
 // where `rows` or `first_row` is negative.
 std::vector<Record> Pack(const SamplingConfig& config, int64_t rows, int64_t first_row = 0);
+
+// The records of the `size` completions of each of `prompts` prompts, which config.design spreads over the row's
+// distribution (kNone: kIid): prompt by prompt, block by block, member by member, prompts · blocks · size of them. The
+// members of a block share a seed; block b of prompt p has that of sequence (p + first_prompt) · blocks + b of Pack.
+// The same as Python's pack_group. Throws as RecordOf does; where a count is out of its range; where config.group_size
+// or config.member is given, which `size` says; and for a design above kIid without a hot step, the only ones it acts
+// in.
+std::vector<Record> PackGroup(const SamplingConfig& config, int64_t prompts, int64_t size, int64_t first_prompt = 0,
+                              int64_t blocks = 1);
 
 }  // namespace fire

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fire_sampling._messages import is_integer, shown
-from fire_sampling.config import HOT_FIELDS, SamplingConfig
+from fire_sampling.config import GROUP_FIELDS, HOT_FIELDS, RULES, SPREADING, SamplingConfig
 
 _KEY, _FIELD = "fire_", "hot_"
 AFTER = "fire_after"
 
 # Key → the field of `SamplingConfig` that checks its value and gives it its meaning.
-FIELDS = {_KEY + name.removeprefix(_FIELD): name for name in HOT_FIELDS}
+FIELDS = {_KEY + name.removeprefix(_FIELD): name for name in (*HOT_FIELDS, *GROUP_FIELDS)}
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class FireSettings:
     """The hot phase as a request, or the engine's default, describes it.
 
     Attributes:
-        phase: the hot fields that were given, all others unset.
+        phase: the hot fields, and those of the group, that were given, all others unset.
         after: ids of tokens after each of which the hot window opens anew.
     """
 
@@ -49,7 +49,8 @@ class HotKeys:
     def __init__(self, variable: str, after: bool) -> None:
         self.variable = variable
         self.names = (*FIELDS, AFTER) if after else tuple(FIELDS)
-        self._meant = {_FIELD + name.removeprefix(_KEY): name for name in self.names}
+        hot = [name for name in self.names if FIELDS.get(name) not in GROUP_FIELDS]
+        self._meant = {_FIELD + name.removeprefix(_KEY): name for name in hot}
 
     def read(self, given: Mapping[str, Any] | None) -> FireSettings | None:
         """What the `fire_` keys among those of a request say; None where there are none.
@@ -83,27 +84,31 @@ class HotKeys:
             expected = 'a JSON object of fire_ keys such as {"fire_temperature": 30, "fire_top_k": 16}'
             raise ValueError(f"{self.variable}: got {shown(text)}, expected {expected}")
         try:
-            return self._settings(keys)
+            settings = self._settings(keys)
         except ValueError as error:
             raise ValueError(f"{self.variable}: {error}") from None
+        if settings.phase.design not in (None, "none"):
+            expected = "none: every member of a group says for itself which one it is"
+            raise ValueError(
+                f"{self.variable}: fire_design: got {settings.phase.design!r}, expected {expected}"
+            )
+        return settings
 
     def _settings(self, keys: Mapping[str, Any]) -> FireSettings:
-        phase = SamplingConfig()
+        fields: dict[str, Any] = {}
         after: tuple[int, ...] = ()
         for key, value in keys.items():
             if key not in self.names:
                 expected = self._meant.get(key, f"one of {', '.join(self.names)}")
                 raise ValueError(f"{shown(key)}: no such key, expected {expected}")
-            if value is None:
-                raise ValueError(f"{key}: got None, expected a number")
             if key == AFTER:
                 after = _token_ids(value)
                 continue
-            field = FIELDS[key]
-            try:
-                phase = phase.replace(**{field: value})
-            except ValueError as error:
-                raise ValueError(key + str(error).removeprefix(field)) from None
+            fields[FIELDS[key]] = RULES[FIELDS[key]].check(key, value)
+        try:
+            phase = SamplingConfig(**fields)
+        except ValueError as error:  # what the fields of a group refuse of each other
+            raise ValueError(_KEY + str(error)) from None
         if after and phase.hot_steps == 0:
             raise ValueError(f"{AFTER}: got token ids, expected none with fire_steps 0: no window opens")
         return FireSettings(phase, after)
@@ -117,6 +122,28 @@ def refusal_of_greedy(phase: SamplingConfig) -> str | None:
         "fire_steps: got none with temperature 0, expected 1 for a hot first token, 0 for none, or another "
         "temperature: a greedy request is hot only in the steps that it names"
     )
+
+
+def refusal_of_group(phase: SamplingConfig, seed: int | None, completions: int) -> str | None:
+    """Why a request cannot be a member of the group that it names; or None.
+
+    Args:
+        phase: its hot and group fields.
+        seed: its own, which its group shares.
+        completions: how many the request asks for.
+    """
+    if phase.design in (None, "none"):
+        return None
+    named = f"fire_design: got {phase.design!r}"
+    if phase.design in SPREADING and not phase.hot_window:
+        return f"{named} without a hot step, expected one or more: designs other than iid act at no other"
+    if completions != 1:
+        return f"{named} with n = {completions}, expected n requests, each of which names its fire_member"
+    if phase.group_size is None or phase.member is None:
+        return f"{named} alone, expected fire_group_size, and fire_member from 0 below it, too"
+    if seed is None:
+        return f"{named} without a seed, expected the one that the members of the group share"
+    return None
 
 
 def token_ids(argument: str, value: Iterable[int]) -> tuple[int, ...]:

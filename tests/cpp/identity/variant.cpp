@@ -8,6 +8,8 @@
 #include <xmmintrin.h>
 #endif
 
+#include "definition/code.h"
+#include "definition/design.h"
 #include "definition/draw.h"
 #include "definition/filter.h"
 #include "definition/heat.h"
@@ -102,6 +104,33 @@ void HashThresholds(Patterns& patterns) {
   hash.Print("thresholds");
 }
 
+void HashDesigns(Patterns& patterns) {
+  Hash hash;
+  for (int i = 0; i < 100000; ++i) {
+    Record record;
+    record.flags = patterns.Any();
+    record.group = patterns.Any() >> (i % 24);
+    record.seed_low = patterns.Any();
+    record.stream = patterns.Any();
+    const int64_t step = i % 3;
+    hash.Add(DrawBits(record, step));
+    hash.Add(uint64_t{IsEnumerated(record, step)} << 32 | PlaceOf(record, 1 + patterns.Any() % 300));
+  }
+  hash.Print("designs");
+}
+
+void HashCodes(Patterns& patterns) {
+  Hash hash;
+  for (int i = 0; i < 100000; ++i) {
+    const uint64_t mass = patterns.Next() >> 1 | 1;
+    const uint64_t weight = patterns.Next() % mass + 1;
+    const uint64_t rest = patterns.Next() % weight;
+    const uint64_t code = patterns.Next();
+    hash.Add(NextCode(code, mass, rest, weight, patterns.Next()));
+  }
+  hash.Print("codes");
+}
+
 void HashPhases(Patterns& patterns) {
   Hash hash;
   for (int i = 0; i < 100000; ++i) {
@@ -153,4 +182,6 @@ int main(int argc, char** argv) {
   HashThresholds(patterns);
   HashPhases(patterns);
   HashScaledLogits(patterns);
+  HashDesigns(patterns);
+  HashCodes(patterns);
 }

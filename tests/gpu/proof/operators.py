@@ -17,6 +17,8 @@ from proof.golden import Golden, read
 
 ROWS = (1, 8, 32, 64, 100, 128, 512, 1024)  # between them, every plan
 MOST_BYTES = 160 << 20
+FLAGS, GROUP = 10, 15  # words of a record
+MEMBERS = 3  # of the group that is drawn of each row
 
 
 def main() -> int:
@@ -30,7 +32,7 @@ def main() -> int:
         for rows in ROWS if device == "cuda" else (1, 8):
             if rows * case.logits.shape[1] * case.logits.element_size() > MOST_BYTES:
                 continue
-            calls += 3
+            calls += 6 + MEMBERS
             wrong += compare(case, rows, device)
     for line in wrong[:20]:
         print(line)
@@ -46,6 +48,10 @@ def compare(case: Golden, rows: int, device: str) -> list[str]:
     token = torch.ops.fire.sample(*inputs)
     sampled = torch.ops.fire.sample_with_logprobs(*inputs)
     asked = torch.ops.fire.log_prob(case.logits, case.asked, case.step, case.cfg)
+    group = torch.ops.fire.sample_group(*inputs, size=MEMBERS)
+    coded, _ = torch.ops.fire.sample_coded(
+        case.logits, torch.ops.fire.first_code(case.step, case.cfg), case.step, case.cfg
+    )
     pairs = [
         ("sample", token, case.token),
         *zip(
@@ -55,9 +61,23 @@ def compare(case: Golden, rows: int, device: str) -> list[str]:
             strict=True,
         ),
         ("log_prob", asked, case.asked_logprob),
+        ("sample_coded from the first code", coded, case.token),
     ]
+    for member in range(MEMBERS):
+        alone = torch.ops.fire.sample(case.logits, case.step, member_records(case.cfg, member))
+        pairs.append((f"member {member} of sample_group", group[:, member], alone))
     place = f"R = {rows}, V = {case.logits.shape[1]}, {case.logits.dtype}"
     return [f"{name} differs; {place}" for name, got, expected in pairs if not same(got, expected)]
+
+
+def member_records(cfg: Tensor, member: int) -> Tensor:
+    """The records of one member of each row's group; without a design its members are independent."""
+    records = cfg.clone()
+    design = records[:, FLAGS] >> 5 & 7
+    iid = records[:, FLAGS] & ~(7 << 5) | 1 << 5
+    records[:, FLAGS] = torch.where((design == 0) | (design > 4), iid, records[:, FLAGS])
+    records[:, GROUP] = MEMBERS - 1 | member << 16
+    return records
 
 
 def same(got: Tensor, expected: Tensor) -> bool:

@@ -5,7 +5,11 @@ from mutations import Mutation
 from . import (
     batch,
     candidates,
+    code,
+    design,
     filter,
+    first_code,
+    group,
     heat,
     kept_row,
     kept_set,
@@ -23,6 +27,7 @@ from . import (
     search,
     settings,
     short_list,
+    sort,
     storage,
     team,
     tokens,
@@ -44,6 +49,8 @@ MODULES = (
     filter,
     heat,
     philox,
+    design,
+    code,
     phase,
     team,
     search,
@@ -53,6 +60,9 @@ MODULES = (
     short_list,
     kept_row,
     sample,
+    group,
+    sort,
+    first_code,
     row_outputs,
 )
 MUTATIONS: list[Mutation] = [mutation for module in MODULES for mutation in module.MUTATIONS]

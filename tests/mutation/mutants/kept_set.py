@@ -12,6 +12,24 @@ MUTATIONS: list[Mutation] = [
             "",
         ),
         (
+            "place-ends-at-its-key",
+            "a place among equals",
+            "if (!takes_place && (keeps_equals || target",
+            "if ((keeps_equals || target",
+        ),
+        (
+            "place-by-weight",
+            "a place counts tokens",
+            ".counts = stage == kTopK || takes_place,",
+            ".counts = stage == kTopK,",
+        ),
+        (
+            "place-of-an-unfiltered-row-by-its-mass",
+            "a place in a row without a filter",
+            "const bool is_known = !takes_place && (is_unfiltered",
+            "const bool is_known = (is_unfiltered",
+        ),
+        (
             "min-p-always-first",
             "the order of top-p and min-p",
             "const uint64_t first_min = phase.order == Order::kVllm ? settings.min_weight : 0;",

@@ -26,9 +26,21 @@ MUTATIONS: list[Mutation] = [
         (
             "hand-over-always",
             "heated rows whose filters the engine would apply otherwise",
-            "row_.IsDecided() ||"
+            "row_.HasOneToken() ||"
             " (heats && !definition::HandsOver(settings.record, row_.Part().vocabulary()));",
-            "row_.IsDecided();",
+            "row_.HasOneToken();",
+        ),
+        (
+            "place-is-no-one-hot",
+            "processed logits of a row whose token is taken by its place",
+            "const bool is_one_hot =\n        row_.HasOneToken()",
+            "const bool is_one_hot =\n        row_.IsDecided()",
+        ),
+        (
+            "place-has-a-gradient",
+            "the gradient of a row whose token is taken by its place",
+            "const bool has_gradient = is_kept && !row_.HasOneToken();",
+            "const bool has_gradient = is_kept && !row_.IsDecided();",
         ),
         (
             "regular-rows-heated",

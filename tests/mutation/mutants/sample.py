@@ -18,6 +18,18 @@ MUTATIONS: list[Mutation] = [
             "at_least_drawn = {.last = found.drawn,",
         ),
         (
+            "code-of-a-row-without-a-draw",
+            "a row that draws nothing keeps its code",
+            "    if (row_.HasOneToken()) return code;\n",
+            "",
+        ),
+        (
+            "code-of-the-row-mass",
+            "the weight that a code is divided by",
+            "WeightOfKey(KeyOf(found.drawn), ScaleOf(SharedStorage())),\n",
+            "found.mass,\n",
+        ),
+        (
             "reference-of-the-row-mass",
             "the mass of ref_logprob",
             "RowMass(1, SharedStorage())",

@@ -26,8 +26,8 @@ MUTATIONS: list[Mutation] = [
         (
             "scan-misses-a-lane",
             "running sums over a warp",
-            "if (lane >= distance) running += below;",
-            "if (lane > distance) running += below;",
+            "if (threadIdx.x % 32 >= distance) value += below;",
+            "if (threadIdx.x % 32 > distance) value += below;",
         ),
         (
             "bin-carry-lost",

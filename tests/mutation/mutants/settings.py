@@ -8,8 +8,20 @@ MUTATIONS: list[Mutation] = [
         (
             "step-in-32-bits",
             "the upper word of the draw's counter",
-            "definition::SeedOf(record), input.step,",
-            "definition::SeedOf(record), static_cast<int32_t>(input.step),",
+            "definition::DrawBits(record, input.step)",
+            "definition::DrawBits(record, static_cast<int32_t>(input.step))",
+        ),
+        (
+            "places-for-the-owner-alone",
+            "an unfiltered row whose token is taken by its place",
+            "  if (is_enumerated) return Draws::kForTeam;",
+            "  if (false) return Draws::kForTeam;",
+        ),
+        (
+            "code-stride-ignored",
+            "spaced codes",
+            "work_.code[row_ * work_.code_stride]",
+            "work_.code[row_]",
         ),
         (
             "min-p-of-one-decides",

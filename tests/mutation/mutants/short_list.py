@@ -42,6 +42,30 @@ MUTATIONS: list[Mutation] = [
             "entry >= last && weight > settings.min_weight;",
         ),
         (
+            "place-among-all-candidates",
+            "a place counts the kept tokens alone",
+            "rank += entries[i] > entry && storage.short_weight[i] != 0;",
+            "rank += entries[i] > entry;",
+        ),
+        (
+            "place-by-id",
+            "the order in which places count",
+            "rank += entries[i] > entry && storage",
+            "rank += IdOf(entries[i]) < IdOf(entry) && storage",
+        ),
+        (
+            "place-of-a-token-without-weight",
+            "a kept token that weighs nothing",
+            "storage.short_weight[candidate] = is_kept;",
+            "storage.short_weight[candidate] = is_kept && weight != 0;",
+        ),
+        (
+            "rest-of-the-whole-point",
+            "the next code of a row with few candidates",
+            "storage.found_rest = point - before_in_id_order;",
+            "storage.found_rest = point;",
+        ),
+        (
             "draw-counts-itself",
             "the mass before a token in id order",
             "< IdOf(entry)) before_in_id_order",
@@ -113,6 +137,11 @@ MUTATIONS: list[Mutation] = [
             "top-k's last token is read before it is there",
             "  __syncthreads();  // the last token of top-k is written; "
             "else an older one ends the kept set\n",
+        ),
+        (
+            "kept-not-awaited-by-places",
+            "places are counted before it is known who is kept",
+            "    __syncthreads();  // who is kept is written; else a place counts weights\n",
         ),
         (
             "drawn-token-not-awaited",

@@ -83,8 +83,7 @@ MUTATIONS: list[Mutation] = [
         (
             "part-sums-not-awaited",
             "parts' sums are searched before they are there",
-            "        team().Sync();  // every part's sum is pushed; "
-            "else the point falls into the wrong part\n",
+            "    team().Sync();  // every part's sum is pushed; else the point falls into the wrong part\n",
         ),
         (
             "entry-not-awaited",

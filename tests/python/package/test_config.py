@@ -25,7 +25,7 @@ REAL_FIELDS = (
     "hot_top_p",
     "hot_min_p",
 )
-INTEGER_FIELDS = ("top_k", "hot_top_k", "hot_begin", "hot_steps", "seed", "stream")
+INTEGER_FIELDS = ("top_k", "hot_top_k", "hot_begin", "hot_steps", "seed", "stream", "group_size", "member")
 
 ACCEPTED: list[tuple[str, Any]] = [
     *(
@@ -45,6 +45,9 @@ ACCEPTED: list[tuple[str, Any]] = [
     *(("stream", value) for value in (0, 2**32 - 1)),
     *(("order", value) for value in ("hf", "vllm", "joint")),
     *(("ties", value) for value in ("exact", "keep_top_k", "keep")),
+    *(("design", value) for value in ("none", "iid", "stratified", "lattice", "enumerated")),
+    ("group_size", 1),
+    ("member", 0),
 ]
 
 REFUSED: list[tuple[str, Any]] = [
@@ -67,6 +70,9 @@ REFUSED: list[tuple[str, Any]] = [
     *(("seed", value) for value in (-(2**63) - 1, 2**64)),
     *(("stream", value) for value in (-1, 2**32)),
     *((name, value) for name in ("order", "ties") for value in ("HF", "", 0, "none")),
+    *(("design", value) for value in ("Lattice", "", 0, 3)),
+    *(("group_size", value) for value in (0, -1, 65537)),
+    *(("member", value) for value in (-1, 65536)),
 ]
 
 
@@ -109,14 +115,14 @@ def test_a_number_beyond_every_float_is_a_value_error_and_no_overflow_error(
         SamplingConfig(**{name: kind(10**digits)})
 
 
-@pytest.mark.parametrize("name", ["seed", "stream", "hot_begin", "hot_steps"])
+@pytest.mark.parametrize("name", ["seed", "stream", "hot_begin", "hot_steps", "group_size"])
 def test_an_integer_too_long_to_print_is_refused_by_the_name_of_its_field(name: str) -> None:
     fields: dict[str, Any] = {name: 10**5000}
     with pytest.raises(ValueError, match=rf"^{name}: got a huge int, expected "):
         SamplingConfig(**fields)
 
 
-@pytest.mark.parametrize("name", ["order", "ties"])
+@pytest.mark.parametrize("name", ["order", "ties", "design"])
 @pytest.mark.parametrize("value", [np.array(["hf", "exact"]), np.array("hf"), ["hf"]])
 def test_an_array_of_names_is_refused_by_field_instead_of_having_no_truth_value(
     name: str, value: Any
@@ -146,6 +152,9 @@ def test_the_defaults_are_those_of_the_semantics_page() -> None:
         seed=None,
         stream=0,
         ref_temperature=None,
+        design="none",
+        group_size=1,
+        member=0,
     )
 
 
@@ -204,3 +213,30 @@ def test_the_repr_names_each_hot_filter_that_is_on_and_none_that_is_off() -> Non
 def test_resolving_with_a_seed_keeps_an_explicit_one() -> None:
     assert SamplingConfig().resolve(seed=5).seed == 5
     assert SamplingConfig(seed=0).resolve(seed=5).seed == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (dict(group_size=4), "group_size: got 4 with design None, expected 1, or a design"),
+        (dict(group_size=4, design="none"), "group_size: got 4 with design 'none', expected 1, or a design"),
+        (dict(member=1), "member: got 1, expected less than group_size, which is 1"),
+        (dict(member=1, design="iid"), "member: got 1, expected less than group_size, which is 1"),
+        (
+            dict(member=4, group_size=4, design="iid"),
+            "member: got 4, expected less than group_size, which is 4",
+        ),
+    ],
+)
+def test_a_group_that_would_do_nothing_and_a_member_outside_of_it_are_refused(
+    fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        SamplingConfig(**fields)
+
+
+def test_the_repr_says_of_a_design_without_a_hot_step_that_it_does_nothing() -> None:
+    lattice = SamplingConfig(design="lattice", hot_steps=0)
+    assert repr(lattice).endswith("design='lattice'; no step is hot, so the design does nothing)")
+    assert repr(lattice.replace(design="iid")).endswith("; no step is hot)")
+    assert repr(lattice.replace(hot_steps=1)).endswith("; step 0 is hot: temperature 30, top_k 16)")

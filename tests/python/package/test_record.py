@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fire_sampling import SamplingConfig, _native, config
 from fire_sampling import numpy as fire
-from fire_sampling.config import ORDERS, RECORD_WORDS, SEED_WORDS, TIES
+from fire_sampling.config import DESIGNS, ORDERS, RECORD_WORDS, SEED_WORDS, TIES
 
 INF = math.inf
 
@@ -27,10 +27,14 @@ def words_of(config: SamplingConfig) -> tuple[int, ...]:
 def test_the_names_in_python_are_those_of_the_compiled_part() -> None:
     assert tuple(_native.ORDER_FLAGS) == ORDERS == get_args(config.Order)
     assert tuple(_native.TIES_FLAGS) == TIES == get_args(config.Ties)
+    assert tuple(_native.DESIGN_FLAGS) == DESIGNS == get_args(config.Design)
     assert RECORD_WORDS == 16
     assert (SEED_WORDS.start, SEED_WORDS.stop) == (12, 14)
     fields = {field.name for field in dataclasses.fields(SamplingConfig)}
-    assert fields - set(_native.RECORD.names or ()) == {"order", "ties", "seed"}
+    assert fields - set(_native.RECORD.names or ()) == {
+        *("order", "ties", "seed"),
+        *config.GROUP_FIELDS,
+    }
 
 
 def test_a_config_is_frozen_hashable_and_survives_pickling_after_its_record_was_cached() -> None:
@@ -61,13 +65,16 @@ def test_the_words_are_laid_out_as_the_semantics_page_says() -> None:
         seed=0x0123456789ABCDEF,
         stream=0xFFFFFFFF,
         ref_temperature=2.0,
+        design="enumerated",
+        group_size=65536,
+        member=40000,
     )
     bits = [int(np.float32(x).view(np.uint32)) for x in (0.5, 0.25, 0.125, INF, 0.75, 1.0, 2.0)]
     assert words_of(config) == (
         *(bits[0], 2**32 - 1, bits[1], bits[2]),
         *(bits[3], 7, bits[4], bits[5]),
-        *(2, 3, 2 | 1 << 2 | 1 << 4, 0xFFFFFFFF),
-        *(0x89ABCDEF, 0x01234567, bits[6], 0),
+        *(2, 3, 2 | 1 << 2 | 1 << 4 | 4 << 5, 0xFFFFFFFF),
+        *(0x89ABCDEF, 0x01234567, bits[6], 65535 | 40000 << 16),
     )
 
 
@@ -78,6 +85,16 @@ def test_the_flags_hold_order_and_ties(order: Any, ties: Any) -> None:
     assert (
         flags == {"hf": 0, "vllm": 1, "joint": 2}[order] | {"exact": 0, "keep_top_k": 1, "keep": 2}[ties] << 2
     )
+
+
+@pytest.mark.parametrize(
+    ("design", "bits"), [("none", 0), ("iid", 1), ("stratified", 2), ("lattice", 3), ("enumerated", 4)]
+)
+def test_the_flags_hold_the_design_and_a_record_without_one_has_an_empty_group(
+    design: Any, bits: int
+) -> None:
+    words = words_of(SamplingConfig(design=design, seed=0))
+    assert (words[10], words[15]) == (bits << 5, 0)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ def params(**fields: Any) -> SimpleNamespace:
         top_p=1.0,
         min_p=0.0,
         seed=None,
+        n=1,
         max_tokens=16,
         presence_penalty=0.0,
         frequency_penalty=0.0,

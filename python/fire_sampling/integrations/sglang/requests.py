@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from fire_sampling.config import SamplingConfig
-from fire_sampling.integrations.hot_keys import FireSettings, HotKeys, refusal_of_greedy
+from fire_sampling.integrations.hot_keys import FireSettings, HotKeys, refusal_of_greedy, refusal_of_group
 from fire_sampling.integrations.sglang import DEFAULT, logger
 from fire_sampling.packing import pack, seed_of
 
@@ -24,13 +24,15 @@ def settings_of(params: Any, default: FireSettings | None) -> FireSettings | Non
     A default leaves greedy requests alone, and those of one token, which scoring and decisions send.
 
     Raises:
-        ValueError: what `HotKeys.read` raises; `fire_` keys of a greedy request without `fire_steps`.
+        ValueError: what `HotKeys.read` raises; `fire_` keys of a greedy request without `fire_steps`; a
+            `fire_design` whose group the request does not fit into.
     """
     own = HOT_KEYS.read(params.custom_params)
     greedy = _is_greedy(params)
     if own is None:
         return None if greedy or params.max_new_tokens == 1 else default
     reason = refusal_of_greedy(own.phase) if greedy else None
+    reason = reason or refusal_of_group(own.phase, params.sampling_seed, params.n)
     if reason is not None:
         raise ValueError(reason)
     return own

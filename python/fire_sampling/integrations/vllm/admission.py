@@ -13,7 +13,7 @@ from typing import Any
 import fire_sampling.numpy
 from fire_sampling import _native
 from fire_sampling.config import SamplingConfig
-from fire_sampling.integrations.hot_keys import refusal_of_greedy
+from fire_sampling.integrations.hot_keys import refusal_of_greedy, refusal_of_group
 from fire_sampling.integrations.vllm.requests import FireRequest
 
 # How many generated tokens back a window that `fire_after` opens may have begun.
@@ -80,6 +80,9 @@ def refusal(params: Any, request: FireRequest, engine: Engine) -> str | None:
         reason = refusal_of_greedy(request.config)
         if reason is not None:
             return reason
+    reason = refusal_of_group(request.config, params.seed, params.n)
+    if reason is not None:
+        return reason
     window = config.hot_window
     if not window:
         return None
@@ -102,10 +105,10 @@ def refusal(params: Any, request: FireRequest, engine: Engine) -> str | None:
     ):
         return (
             f"logprobs: got {params.logprobs!r} with fire_temperature {config.hot_temperature}, fire_top_k "
-            f"{config.hot_top_k}, fire_top_p {config.hot_top_p}, fire_min_p {config.hot_min_p}, expected "
-            f"none: under logprobs_mode={engine.logprobs_mode} a hot token would read 0. They are true where "
-            "fire_top_k is at most top_k, fire_top_p and fire_min_p are left at top_p and min_p, and neither "
-            "temperature is 0 or infinite"
+            f"{config.hot_top_k}, fire_top_p {config.hot_top_p}, fire_min_p {config.hot_min_p}, fire_design "
+            f"{config.design}, expected none: under logprobs_mode={engine.logprobs_mode} a hot token would "
+            "read 0. They are true where fire_top_k is at most top_k, fire_top_p and fire_min_p are left at "
+            "top_p and min_p, neither temperature is 0 or infinite, and fire_design is none or iid"
         )
     return None
 

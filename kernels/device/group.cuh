@@ -1,0 +1,211 @@
+// The kernel of a group: one row a team of blocks, its kept set found once, and from that a token for each member.
+//
+// A row that the leader has listed is sorted by id, with the mass up to each token: a member is one search of eleven
+// steps, and as many members as a block has threads are drawn at once. A row that is not keeps what each warp's run of
+// it weighs: the block that a member's point falls into goes through that run once more, while the others go on to the
+// next member. A member that takes a place of such a row descends from its maximum, like top-k.
+#pragma once
+
+#include "kernels/device/kept_row.cuh"
+#include "kernels/device/sort.cuh"
+
+namespace fire::kernels {
+
+__device__ __forceinline__ GroupStorage& SharedGroupStorage(uint32_t blocks) {
+  return *reinterpret_cast<GroupStorage*>(fire_shared_memory + StorageBytes(static_cast<int>(blocks)));
+}
+
+template <typename Logit>
+class GroupSampler {
+ public:
+  __device__ __forceinline__ GroupSampler(const Work& work, uint32_t blocks)
+      : work_(work), outputs_(work.outputs), storage_(SharedStorage()), group_(SharedGroupStorage(blocks)) {}
+
+  __device__ __forceinline__ void Sample(int64_t row, const Team& team, uint32_t pilot_shift) {
+    row_.Read(work_, row, team, pilot_shift);
+    if (row_.IsListed() && !row_.team().IsLeader()) return;
+    if (row_.IsDecided()) {
+      row_.Decide();
+    } else {
+      row_.Find();
+      Prepare();
+    }
+    WriteRow();
+#pragma unroll 1
+    for (uint32_t first = 0; first < work_.size; first += blockDim.x) DrawFrom(first);
+  }
+
+ private:
+  __device__ __forceinline__ bool WantsReference() const { return definition::WantsReference(outputs_); }
+  __device__ __forceinline__ bool TakesPlaces() const { return row_.settings().is_enumerated; }
+  __device__ __forceinline__ bool IsUnfiltered() const { return row_.settings().regime == Regime::kAll; }
+  __device__ __forceinline__ Team TeamInQuestion() const { return row_.TokensInQuestion().team(); }
+
+  // What the kept set measures: of a row whose members take places the count, else the mass.
+  __device__ __forceinline__ TokenMeasure Measure() const {
+    return {.rule = row_.outcome().rule, .counts = TakesPlaces(), .only_key = 0};
+  }
+
+  // Makes ready what every member's search needs.
+  __device__ __forceinline__ void Prepare() const {
+    if (row_.IsListed()) {
+      SortList();
+    } else if (!TakesPlaces() && !IsUnfiltered()) {
+      row_.TokensInQuestion().ShareParts(Measure());
+    }
+  }
+
+  // Sorts the list by id, or by the order of tokens where those have places, and sums what it measures.
+  __device__ __forceinline__ void SortList() const {
+    const uint32_t count = storage_.state.count;
+    uint32_t places = 1;
+    while (places < count) places *= 2;
+    for (uint32_t i = count + threadIdx.x; i < places; i += blockDim.x) storage_.list[i] = 0;
+    SortDescending(storage_.list, places, TakesPlaces() ? ~uint64_t{0} : uint64_t{0xFFFFFFFFu});
+    const TokenMeasure measure = Measure();
+    const uint32_t share = (count + blockDim.x - 1) / blockDim.x;
+    const uint32_t begin = min(threadIdx.x * share, count), end = min(begin + share, count);
+    uint64_t own = 0;
+#pragma unroll 1
+    for (uint32_t i = begin; i < end; ++i) own += measure(KeyOf(storage_.list[i]), IdOf(storage_.list[i]));
+    uint64_t running = BlockRunning(own, storage_) - own;
+#pragma unroll 1
+    for (uint32_t i = begin; i < end; ++i) {
+      running += measure(KeyOf(storage_.list[i]), IdOf(storage_.list[i]));
+      storage_.running[i] = running;
+    }
+    __syncthreads();  // every running sum is written; else members are searched among older ones
+  }
+
+  // What the row's members have in common.
+  __device__ __forceinline__ void WriteRow() const {
+    Outcome& found = storage_.outcome;
+    if (outputs_.kept != nullptr && found.kept == 0) {
+      const uint64_t count = row_.TokensInQuestion().Sum({.rule = found.rule, .counts = true, .only_key = 0});
+      if (threadIdx.x == 0) found.kept = static_cast<uint32_t>(count);
+    }
+    if (threadIdx.x != 0 || !row_.team().IsLeader()) return;
+    if (outputs_.kept != nullptr) outputs_.kept[row_.row()] = static_cast<int32_t>(found.kept);
+    if (outputs_.status != nullptr) outputs_.status[row_.row()] = row_.Status();
+  }
+
+  // Draws and writes as many members as the block has threads, from `first` on.
+  __device__ __forceinline__ void DrawFrom(uint32_t first) const {
+    const uint32_t members = min(blockDim.x, work_.size - first);
+    uint64_t drawn = row_.outcome().drawn;
+    if (!row_.IsDecided()) {
+      const uint64_t target = TargetOf(first + threadIdx.x);
+      if (row_.IsListed()) {
+        drawn = FindInList(target);
+      } else {
+        storage_.member.target[threadIdx.x] = target;
+        __syncthreads();  // the members' targets are written; else some threads search for older ones
+        FindInRow(members);
+        drawn = threadIdx.x < members ? storage_.member.drawn[threadIdx.x] : 0;
+      }
+    }
+    const bool has_reference = WantsReference();
+    const uint64_t reference_mass = has_reference && row_.HasFiniteMaximum() ? RowMass(1, storage_) : 0;
+    uint32_t rank = row_.IsDecided() ? row_.outcome().rank : 0;  // known of a row of which nothing is finite
+    if (rank == 0 && has_reference && outputs_.rank != nullptr) rank = RankOf(KeyOf(drawn), members);
+    if (row_.team().IsLeader() && threadIdx.x < members) {
+      const int64_t at = row_.row() * work_.size + first + threadIdx.x;
+      outputs_.token[at] = min(IdOf(drawn), storage_.part.vocabulary - 1);  // in it, come what may
+      if (outputs_.logprob != nullptr) outputs_.logprob[at] = row_.LogProb(drawn);
+      if (outputs_.rank != nullptr)
+        outputs_.rank[at] = has_reference ? static_cast<int32_t>(rank) : definition::kNoRank;
+      if (outputs_.ref_logprob != nullptr)
+        outputs_.ref_logprob[at] =
+            has_reference ? row_.ReferenceLogProb(drawn, reference_mass) : definition::kNoRefLogprob;
+    }
+    TeamInQuestion().Sync();  // all have read what was found of these members; else the next ones' overwrites it
+  }
+
+  // Where in the kept set the member's token is: its place, or its point of the mass.
+  __device__ __forceinline__ uint64_t TargetOf(uint32_t member) const {
+    const Record record = definition::MemberRecord(row_.settings().record, work_.size, member);
+    if (TakesPlaces()) return definition::PlaceOf(record, row_.outcome().kept);
+    const int64_t step = definition::StepOf(work_.batch, row_.row());
+    return definition::DrawPoint(definition::DrawBits(record, step), row_.outcome().mass);
+  }
+
+  // The first entry of the sorted list up to which it measures more than the target.
+  __device__ __forceinline__ uint64_t FindInList(uint64_t target) const {
+    uint32_t low = 0, high = storage_.state.count - 1;
+#pragma unroll 1
+    while (low < high) {
+      const uint32_t middle = (low + high) / 2;
+      if (storage_.running[middle] > target) {
+        high = middle;
+      } else {
+        low = middle + 1;
+      }
+    }
+    return storage_.list[low];
+  }
+
+  // Finds the entry of each member's target, for all blocks.
+  __device__ __forceinline__ void FindInRow(uint32_t members) const {
+    const auto tokens = row_.TokensInQuestion();
+#pragma unroll 1
+    for (uint32_t i = 0; i < members; ++i) {
+      TokenMeasure measure = Measure();
+      uint64_t target = storage_.member.target[i];
+      if (TakesPlaces()) {
+        const uint32_t top_key = definition::Key(row_.maximum());
+        tokens.DescendKeys(top_key, measure, target);
+        measure.only_key = top_key - storage_.in.low;
+        target -= storage_.in.before;
+        tokens.ShareParts(measure);
+      }
+      const uint64_t entry = tokens.FindInParts(measure, target, IsUnfiltered() && !TakesPlaces());
+      if (entry != 0 && threadIdx.x < tokens.team().blocks) ptx::Push(&storage_.member.drawn[i], threadIdx.x, entry);
+      if (TakesPlaces()) tokens.team().Sync();  // all have read the parts; else the next member's overwrite them
+    }
+    tokens.team().Sync();  // every member's entry is pushed; else older ones are written
+  }
+
+  // How many tokens of the row have at least `key`, of this thread's member: one reading of the tokens in question for
+  // all members at work.
+  __device__ __forceinline__ uint32_t RankOf(uint32_t key, uint32_t members) const {
+    group_.member[threadIdx.x] = threadIdx.x < members ? (uint64_t{key} << 32) | threadIdx.x : 0;
+    SortDescending(group_.member, blockDim.x, ~uint64_t{0});
+    RestartBins(storage_);
+    row_.TokensInQuestion().ForEach([&](uint32_t of_token, uint32_t) {
+      uint32_t low = 0, high = members;  // the first of the sorted members whose key it reaches
+#pragma unroll 1
+      while (low < high) {
+        const uint32_t middle = (low + high) / 2;
+        if (KeyOf(group_.member[middle]) <= of_token) {
+          high = middle;
+        } else {
+          low = middle + 1;
+        }
+      }
+      if (low < members) AddToBin(low, 1, storage_);
+    });
+    const uint64_t* bins = TeamBins(TeamInQuestion(), storage_);
+    const uint64_t reaching = BlockRunning(bins[threadIdx.x], storage_);
+    if (threadIdx.x < members)
+      storage_.member_rank[static_cast<uint32_t>(group_.member[threadIdx.x])] = static_cast<uint32_t>(reaching);
+    __syncthreads();  // every rank is written; else some members read an older one
+    return threadIdx.x < members ? storage_.member_rank[threadIdx.x] : 0;
+  }
+
+  const Work& work_;
+  const SampleOutputs& outputs_;
+  Storage& storage_;
+  GroupStorage& group_;
+  KeptRow<Logit, false, false> row_;
+};
+
+template <typename Logit>
+__global__ void __launch_bounds__(kMostThreads, 2)
+    GroupRows(const __grid_constant__ Work work, int64_t first_row, uint32_t pilot_shift) {
+  const Team team = {ptx::ClusterRank(), ptx::ClusterSize()};
+  team.Announce();
+  ptx::WaitForPriorGrids();
+  GroupSampler<Logit>(work, team.blocks).Sample(first_row + blockIdx.x / team.blocks, team, pilot_shift);
+}
+
+}  // namespace fire::kernels

@@ -1,0 +1,201 @@
+// Groups, whose members are what single draws give their records, and carried codes: every plan against the reference.
+#include "definition/code.h"
+#include "tests/cuda/named_rows.h"
+#include "tests/cuda/plans.h"
+#include "tests/cuda/shrink.h"
+
+namespace fire::test {
+namespace {
+
+using definition::MemberRecord;
+using definition::ReferenceRow;
+using definition::ReferenceSample;
+using kernels::Task;
+
+// What SampleGroupCuda writes, with unused places around each array.
+class GroupOutputs {
+ public:
+  GroupOutputs(size_t rows, size_t size, const Wanted& wanted)
+      : members_(rows * size, wanted, 3), rows_(rows, wanted, 3) {
+    outputs_ = members_.outputs();
+    outputs_.kept = rows_.outputs().kept, outputs_.status = rows_.outputs().status;
+  }
+
+  const SampleOutputs& outputs() const { return outputs_; }
+
+  // What member `member`, counted over all rows, was given.
+  std::string Differences(size_t member, size_t row, const ReferenceSample& want, const Wanted& wanted) {
+    std::string what;
+    const auto compare = [&what](const char* name, auto got, auto expected, bool equal) {
+      if (!equal)
+        what += std::string(name) + " " + std::to_string(got) + ", expected " + std::to_string(expected) + "; ";
+    };
+    compare("token", token_[member], want.token, token_[member] == want.token);
+    if (wanted.logprob) compare("logprob", logprob_[member], want.logprob, CloseFloat(logprob_[member], want.logprob));
+    if (wanted.kept) compare("kept", kept_[row], want.kept, kept_[row] == want.kept);
+    if (wanted.status) compare("status", status_[row], want.status, status_[row] == want.status);
+    const float ref = wanted.reference ? want.ref_logprob : kNan;
+    if (wanted.ref_logprob) compare("ref_logprob", ref_logprob_[member], ref, CloseFloat(ref_logprob_[member], ref));
+    const int32_t place = wanted.reference ? want.rank : -1;
+    if (wanted.rank) compare("rank", rank_[member], place, rank_[member] == place);
+    return what;
+  }
+
+  bool GuardsAreWhole() const { return members_.GuardsAreWhole() && rows_.GuardsAreWhole(); }
+
+  void Read() {
+    token_ = members_.Token(), logprob_ = members_.LogProb(), ref_logprob_ = members_.RefLogProb();
+    rank_ = members_.Rank(), kept_ = rows_.Kept(), status_ = rows_.Status();
+  }
+
+ private:
+  DeviceOutputs members_, rows_;
+  SampleOutputs outputs_;
+  std::vector<int64_t> token_;
+  std::vector<float> logprob_, ref_logprob_;
+  std::vector<int32_t> rank_, kept_, status_;
+};
+
+std::string Where(const DeviceBatch& rows, const Plan& plan) {
+  return std::string("\n  ") + NameOf(rows.batch().logits_type) + ", " + Describe(plan) + "\n  " + rows.layout().Text();
+}
+
+// Every member of every row, against the reference's single draw for its record.
+void ExpectMembersAreSingleDraws(const std::vector<RowCase>& cases, LogitsType type, const Layout& layout,
+                                 uint32_t size, const Plan& plan, const Wanted& wanted) {
+  const DeviceBatch rows(cases, type, layout);
+  GroupOutputs out(cases.size(), size, wanted);
+  kernels::SampleGroupWithPlan(rows.batch(), size, out.outputs(), plan, nullptr);
+  ThrowOnError(cudaDeviceSynchronize(), "the kernel of groups");
+  row_runs += static_cast<int64_t>(cases.size()) * size;
+  out.Read();
+  ASSERT_TRUE(out.GuardsAreWhole()) << Where(rows, plan);
+  for (size_t row = 0; row < cases.size(); ++row) {
+    const TypedRow& typed = rows.rows()[row];
+    for (uint32_t member = 0; member < size; ++member) {
+      const Record record = MemberRecord(cases[row].record, size, member);
+      const ReferenceRow reference(typed.values().data(), typed.size(), record, cases[row].step);
+      const std::string what = out.Differences(row * size + member, row, reference.Sample(), wanted);
+      ASSERT_EQ(what, "") << "member " << member << " of " << size << Where(rows, plan) << "\n  "
+                          << Describe(cases[row]);
+    }
+  }
+}
+
+std::vector<RowCase> SomeCases(Random& random, uint32_t vocabulary, size_t turn, int named, int random_rows) {
+  std::vector<RowCase> cases;
+  const std::vector<RowCase> all = NamedCases(turn, vocabulary, turn);
+  for (int i = 0; i < named; ++i) cases.push_back(all[(turn * named + static_cast<size_t>(i)) % all.size()]);
+  for (int i = 0; i < random_rows; ++i)
+    cases.push_back(
+        {TroublesomeRow(random, vocabulary), TroublesomeRecord(random, vocabulary), random.Below(3), "random row"});
+  return cases;
+}
+
+class Groups : public testing::TestWithParam<Shape> {};
+
+TEST_P(Groups, EachMemberIsASingleDrawInEveryBit) {
+  const auto [type, vocabulary] = GetParam();
+  size_t turn = Seed() * 100 + vocabulary;
+  for (const Plan& plan : PlansHere(Task::kSampleGroup, vocabulary, type)) {
+    Random random(++turn);
+    const uint32_t sizes[] = {1, 2, 3, 5, 8};
+    const std::vector<RowCase> cases = SomeCases(random, vocabulary, turn, Scaled(5), Scaled(3));
+    Wanted wanted;
+    if (turn % 3 == 0) wanted.ref_logprob = wanted.rank = false;
+    if (turn % 5 == 0) wanted.kept = wanted.status = false;
+    if (turn % 7 == 0) wanted.reference = false;
+    ASSERT_NO_FATAL_FAILURE(
+        ExpectMembersAreSingleDraws(cases, type, RandomLayout(random, type, cases), random.Pick(sizes), plan, wanted));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Groups,
+                         testing::Values(Shape{LogitsType::kFloat32, 1}, Shape{LogitsType::kFloat32, 33},
+                                         Shape{LogitsType::kFloat32, 700}, Shape{LogitsType::kFloat32, 5000},
+                                         Shape{LogitsType::kBFloat16, 700}, Shape{LogitsType::kBFloat16, 5000},
+                                         Shape{LogitsType::kFloat16, 700}),
+                         NameOfShape);
+
+// More members than a block has threads, over a row that is listed and one that is not, in each design.
+TEST(CudaGroups, MoreMembersThanThreadsAreDrawnInTurns) {
+  constexpr uint32_t kVocabulary = 2500, kSize = 150;
+  for (const Plan& plan : PlansHere(Task::kSampleGroup, kVocabulary, LogitsType::kBFloat16)) {
+    if (plan.threads != 128 || plan.cluster > 2) continue;
+    Random random(Seed());
+    std::vector<RowCase> cases;
+    for (uint32_t design = 0; design < 5; ++design) {
+      for (const int32_t k : {0, 20}) {
+        RowCase row;
+        for (uint32_t id = 0; id < kVocabulary; ++id) row.logits.push_back(Model(random, kVocabulary));
+        row.record.hot_temperature = 3.0f, row.record.hot_top_k = k, row.record.hot_steps = 1;
+        row.record.flags = design << kDesignShift;
+        row.name = "design " + std::to_string(design);
+        cases.push_back(row);
+      }
+    }
+    ASSERT_NO_FATAL_FAILURE(ExpectMembersAreSingleDraws(cases, LogitsType::kBFloat16, {}, kSize, plan, {}));
+  }
+}
+
+class Codes : public testing::TestWithParam<Shape> {};
+
+TEST_P(Codes, TokensAndTheNextCodesAreTheReferences) {
+  const auto [type, vocabulary] = GetParam();
+  size_t turn = Seed() * 100 + vocabulary;
+  for (const Plan& plan : PlansHere(Task::kSample, vocabulary, type)) {
+    Random random(++turn);
+    const std::vector<RowCase> cases = SomeCases(random, vocabulary, turn, Scaled(5), Scaled(3));
+    const DeviceBatch rows(cases, type, RandomLayout(random, type, cases));
+    const size_t stride = 1 + random.Below(2);
+    std::vector<uint64_t> code(cases.size() * stride);
+    for (uint64_t& bits : code) {
+      const uint64_t ends[] = {0, ~uint64_t{0}, uint64_t{1} << 63, (uint64_t{1} << 63) - 1};
+      bits = random.Below(4) == 0 ? random.Pick(ends) : random.Bits();
+    }
+    const DeviceArray<uint64_t> given(code);
+    DeviceArray<int64_t> token(cases.size());
+    DeviceArray<uint64_t> next(cases.size());
+    kernels::SampleCodedWithPlan(rows.batch(), given.get(), static_cast<int64_t>(stride), token.get(), next.get(), plan,
+                                 nullptr);
+    ThrowOnError(cudaDeviceSynchronize(), "the kernel of codes");
+    row_runs += static_cast<int64_t>(cases.size());
+    const std::vector<int64_t> tokens = token.Read();
+    const std::vector<uint64_t> codes = next.Read();
+    for (size_t row = 0; row < cases.size(); ++row) {
+      const TypedRow& typed = rows.rows()[row];
+      const auto want = ReferenceRow(typed.values().data(), typed.size(), cases[row].record, cases[row].step)
+                            .SampleCoded(code[row * stride]);
+      ASSERT_EQ(tokens[row], want.token) << Where(rows, plan) << "\n  " << Describe(cases[row]);
+      ASSERT_EQ(codes[row], want.code) << "from code " << code[row * stride] << Where(rows, plan) << "\n  "
+                                       << Describe(cases[row]);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Codes,
+                         testing::Values(Shape{LogitsType::kFloat32, 5000}, Shape{LogitsType::kBFloat16, 700},
+                                         Shape{LogitsType::kFloat16, 33}),
+                         NameOfShape);
+
+TEST(CudaCodes, ASequencesFirstCodeIsItsDesignsDraw) {
+  Random random(Seed());
+  std::vector<RowCase> cases;
+  for (int row = 0; row < 300; ++row)
+    cases.push_back({{0.0f}, TroublesomeRecord(random, 1), random.Below(3), "record"});
+  for (int turn = 0; turn < 4; ++turn) {
+    const DeviceBatch rows(cases, LogitsType::kFloat32, RandomLayout(random, LogitsType::kFloat32, cases));
+    Batch batch = rows.batch();
+    batch.logits = nullptr;
+    DeviceArray<uint64_t> code(cases.size());
+    FirstCodeCuda(batch, code.get(), nullptr);
+    ThrowOnError(cudaDeviceSynchronize(), "the kernel of first codes");
+    const std::vector<uint64_t> codes = code.Read();
+    for (size_t row = 0; row < cases.size(); ++row)
+      ASSERT_EQ(codes[row], definition::FirstCode(cases[row].record, cases[row].step))
+          << rows.layout().Text() << "\n  " << Describe(cases[row]);
+  }
+}
+
+}  // namespace
+}  // namespace fire::test
