@@ -2,8 +2,9 @@
 
 The logits processor reads and checks a request's `fire_` keys, applies the default, and heats where vLLM's
 own sampler draws, on either runner. So with FIRE_VLLM=1 it is among an engine's processors as if its user had
-named it. An engine without it says so at the first request that carries such keys. vLLM's objects may be of
-another form than those known: what fails on them is logged, and the engine and its requests go on.
+named it. An engine without it says so at the first request that carries such keys; in one that has it, a
+request of several samples notes which group they are. vLLM's objects may be of another form than those known:
+what fails on them is logged, and the engine and its requests go on.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from fire_sampling_vllm.switch import DEFAULT, PROCESSOR, SWITCH, asked, logger
 
 _BY_HAND = f"name the logits processor {PROCESSOR}"
 _REQUESTS = "vllm.v1.engine.input_processor"
+_DESIGN = "fire_design"
 
 
 def follow_arguments(module: ModuleType) -> None:
@@ -97,8 +99,7 @@ def _follow_engine(config: Any, arguments: Any) -> None:
                 f"{SWITCH}=1" if asked() else "the logits processor alone",
                 f"and {DEFAULT} heats those without: {default}" if default else "those without are not hot",
             )
-            return
-        if asked():
+        elif asked():
             logger.warning("fire_sampling: FIRE is off, though %s=1: %s", SWITCH, _why_off(config))
         elif default:
             logger.warning(
@@ -165,25 +166,34 @@ def _is_fire(processor: Any) -> bool:
     return bool(getattr(processor, "is_fire", False))
 
 
+def takes_groups(processor: type[Any]) -> bool:
+    """Whether this class of input processors has requests of several samples note which group they are."""
+    return hasattr(getattr(processor, "process_inputs", None), "fire_sampling")
+
+
 def _watch_requests() -> None:
-    """Has every request that carries `fire_` keys to an engine without FIRE refused, or warned of once."""
+    """Has every request looked at: one with `fire_` keys to an engine without FIRE is refused, or warned of
+    once; one of several samples to an engine with FIRE notes which group they are.
+    """
     try:
         processor: Any = importlib.import_module(_REQUESTS).InputProcessor
         take = processor.process_inputs
-        if hasattr(take, "fire_sampling"):
+        if takes_groups(processor):
             return
         processor.process_inputs = _watched(take)
     except Exception as error:
         logger.log(
             logging.WARNING if asked() else logging.INFO,
-            "fire_sampling: requests are not watched for fire_ keys that nothing reads: this version of vLLM "
-            "takes them in otherwise: %r",
+            "fire_sampling: requests are not watched for fire_ keys that nothing reads, and none of several "
+            "samples may have a fire_design: this version of vLLM takes them in otherwise: %r",
             error,
         )
 
 
 def _watched(take: Callable[..., Any]) -> Callable[..., Any]:
-    """`take`, which takes in a request, behind a look at its `params`, wherever among the arguments."""
+    """`take`, which takes in a request: before it a look at `params`, wherever among the arguments, behind it
+    one at the engine's own copy of them.
+    """
     place = list(inspect.signature(take).parameters).index("params") - 1  # behind self
 
     @functools.wraps(take)
@@ -192,7 +202,9 @@ def _watched(take: Callable[..., Any]) -> Callable[..., Any]:
         refusal = _look(self, getattr(params, "extra_args", None))
         if refusal is not None:
             _refuse(refusal)
-        return take(self, *args, **kwargs)
+        request = take(self, *args, **kwargs)
+        _tell_apart(self, request)
+        return request
 
     look_and_take.fire_sampling = True  # type: ignore[attr-defined]
     return look_and_take
@@ -218,6 +230,24 @@ def _look(processor: Any, extra_args: Any) -> str | None:
     except Exception as error:
         _warn_once(f"whether anything reads the fire_ keys of requests is unknown: {error!r}")
     return None
+
+
+def _tell_apart(processor: Any, request: Any) -> None:
+    """Notes in a request of several samples, taken in by an engine with FIRE, which group they are."""
+    params = getattr(request, "sampling_params", None)
+    if getattr(params, "n", 1) == 1:
+        return
+    try:
+        model = processor.vllm_config.model_config
+        if _is_named(model.logits_processors):
+            from fire_sampling.integrations.vllm.groups import tell_apart
+
+            tell_apart(params, request.request_id, int(model.seed or 0))
+    except Exception as error:
+        reason = f"the samples of a request cannot be told apart in this version of vLLM: {error!r}"
+        if _DESIGN in (getattr(params, "extra_args", None) or ()):
+            _refuse(f"{_DESIGN}: {reason}")
+        _warn_once(reason)
 
 
 def _refuse(message: str) -> None:

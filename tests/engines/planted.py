@@ -168,8 +168,8 @@ _REQUEST = [
         "../hot_keys.py",
         (
             "steps-0-is-no-steps-given",
-            "phase = phase.replace(**{field: value})",
-            "phase = phase.replace(**{field: value if value or field != 'hot_steps' else None})",
+            "= RULES[FIELDS[key]].check(key, value)",
+            "= RULES[FIELDS[key]].check(key, value) or None",
             "test_vllm_traits.py::test_a_request_that_says_steps_0_is_a_continuation_and_regular",
         ),
     ),

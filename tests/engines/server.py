@@ -61,10 +61,17 @@ def request(address: str, **fields: Any) -> dict[str, Any]:
 
 
 def complete(address: str, **fields: Any) -> list[int]:
+    """The tokens of a completion."""
+    (tokens,) = samples(address, **fields)
+    return tokens
+
+
+def samples(address: str, **fields: Any) -> list[list[int]]:
+    """The tokens of each of the `n` samples of one request."""
     answer = httpx.post(f"{address}/v1/completions", json=request(address, **fields), timeout=60)
     assert answer.status_code == 200, answer.text
-    tokens: list[int] = answer.json()["choices"][0]["token_ids"]
-    return tokens
+    choices = sorted(answer.json()["choices"], key=lambda choice: int(choice["index"]))
+    return [choice["token_ids"] for choice in choices]
 
 
 def refuse(address: str, **fields: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from engine import engine, model_runner
 from pages import blocks
-from server import complete, refuse, server, stream
+from server import complete, refuse, samples, server, stream
 
 from fire_sampling.integrations.vllm import fused
 
@@ -83,9 +83,31 @@ def test_a_stream_has_the_same_tokens_as_they_come(address: str, expected: list[
         assert len(events) > 1, "expected an answer in more than one piece"
 
 
+@pytest.mark.parametrize("design", ["stratified", "lattice"])
+def test_the_samples_of_a_request_are_the_members_that_requests_of_their_own_name(
+    address: str, design: str
+) -> None:
+    # One of the seeds from -3 on is -1, which is none to the process of the engine.
+    fields = dict(temperature=0.8, seed=-3, max_tokens=4, ignore_eos=True)
+    keys = {**HOT, "fire_design": design}
+    group = samples(address, **fields, n=4, vllm_xargs=keys)
+    for member, tokens in enumerate(group):
+        own = {**keys, "fire_group_size": 4, "fire_member": member}
+        assert complete(address, **fields, vllm_xargs=own) == tokens
+    if design == "lattice":  # no token has a share above 1/4
+        assert len({tokens[0] for tokens in group}) == 4
+        seedless = samples(address, **{**fields, "seed": None}, n=4, vllm_xargs=keys)
+        assert len({tokens[0] for tokens in seedless}) == 4
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
+        (
+            dict(n=2, vllm_xargs={"fire_design": "lattice", "fire_group_size": 2, "fire_member": 0}, seed=1),
+            "fire_group_size: got 2 with n 2, expected none, or n 1",
+        ),
+        (dict(vllm_xargs={"fire_design": "grid"}), "fire_design: got 'grid', expected one of 'none', 'iid'"),
         (dict(vllm_xargs={"fire_temp": 30}), "'fire_temp': no such key, expected one of fire_temperature"),
         (dict(vllm_xargs={"fire_temperature": -1}), "fire_temperature: got -1.0, expected [0, inf]"),
         (dict(vllm_xargs={"hot_top_k": 8}), "'hot_top_k': no such key, expected fire_top_k"),

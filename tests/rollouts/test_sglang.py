@@ -34,6 +34,8 @@ from fire_sampling.integrations import sglang as backend
 VOCABULARY = 320
 StockBatchInfo = sampling_batch_info.SamplingBatchInfo
 HOT: dict[str, Any] = {"fire_temperature": 30.0, "fire_top_k": 16}
+LATTICE: dict[str, Any] = {**HOT, "fire_design": "lattice"}
+MEMBER: dict[str, Any] = {**LATTICE, "fire_group_size": 4, "fire_member": 3}
 REGULAR: dict[str, Any] = {"temperature": 0.7, "top_k": 20, "top_p": 0.9, "min_p": 0.01}
 
 
@@ -214,6 +216,28 @@ def test_each_of_n_samples_gets_a_first_token_of_its_own_prompt(configured: Any)
     assert all(len(set(again[n * p : n * p + n])) > 1 for p in range(prompts))
 
 
+@pytest.mark.parametrize("design", ["iid", "stratified", "lattice", "enumerated"])
+def test_requests_that_name_their_member_are_drawn_as_its_group_in_any_batch(
+    configured: Any, design: Any
+) -> None:
+    sampler, n = configured(), 8
+    group = {**HOT, "fire_top_p": 1.0, "fire_design": design, "fire_group_size": n}
+    requests = [
+        request(f"{member}", sampling_seed=5, custom_params={**group, "fire_member": member})
+        for member in range(n)
+    ]
+    others = [request(f"other {row}", sampling_seed=5, custom_params=HOT) for row in range(n)]
+    mixed = [each for pair in zip(reversed(requests), others, strict=True) for each in pair]
+    logits = logits_of(1)
+    tokens, _ = run(sampler, Batch(*mixed).info(), logits.expand(2 * n, -1), last_positions(mixed))
+    hot = contract([request("", sampling_seed=5, custom_params={**HOT, "fire_top_p": 1.0})])[0]
+    members = [hot.replace(hot_top_p=1.0, design=design, group_size=n, member=member) for member in range(n)]
+    drawn = tokens[0::2][::-1]
+    assert drawn == fire.sample(logits.expand(n, -1), 0, members).tolist()
+    if design in ("lattice", "enumerated"):  # at that heat none of 16 tokens has a share above 1/8
+        assert len(set(drawn)) == n
+
+
 def test_an_end_of_sequence_as_hot_first_token_ends_the_request(configured: Any) -> None:
     sampler = configured()
     logits = logits_of(1).expand(32, -1)
@@ -316,7 +340,17 @@ def test_keys_that_do_not_fit_and_were_not_refused_leave_their_request_without_f
 
 
 @pytest.mark.parametrize(
-    "default", ["hot", "[1]", "{}", '{"fire_steps": -1}', '{"temperature": 2}', '{"hot_temperature": 30}']
+    "default",
+    [
+        "hot",
+        "[1]",
+        "{}",
+        '{"fire_steps": -1}',
+        '{"temperature": 2}',
+        '{"hot_temperature": 30}',
+        '{"fire_design": "lattice"}',
+        '{"fire_design": "lattice", "fire_group_size": 4, "fire_member": 0}',
+    ],
 )
 def test_a_default_that_does_not_fit_stops_the_server_at_its_start(
     configured: Any, monkeypatch: pytest.MonkeyPatch, default: str
@@ -350,6 +384,19 @@ def verify(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
         ({"custom_params": {"fire_heat": 2.0}}, "'fire_heat': no such key, expected one of fire_temperature"),
         ({"custom_params": {"hot_top_k": 4}}, "'hot_top_k': no such key, expected fire_top_k"),
         ({"custom_params": HOT, "temperature": 0.0}, "fire_steps: got none with temperature 0, expected 1"),
+        (
+            {"custom_params": LATTICE, "n": 4, "sampling_seed": 1},
+            "n: got 4 with fire_design 'lattice', expected 1",
+        ),
+        (
+            {"custom_params": LATTICE},
+            "fire_group_size: got none with fire_design 'lattice', expected the size",
+        ),
+        ({"custom_params": MEMBER}, "sampling_seed: got none with fire_group_size 4, expected the group's"),
+        (
+            {"custom_params": {**MEMBER, "fire_begin": 2}, "sampling_seed": 1},
+            "fire_begin, fire_steps: got 2, 1 with fire_design 'lattice', expected a hot window from step 0",
+        ),
     ],
 )
 def test_a_wrong_request_is_refused_where_it_comes(
@@ -359,6 +406,7 @@ def test_a_wrong_request_is_refused_where_it_comes(
     with pytest.raises(ValueError, match=f"^{message}"):
         verify(**settings)
     verify(custom_params=HOT)
+    verify(custom_params=MEMBER, sampling_seed=1)
     verify(custom_params={"fire_steps": 1}, temperature=0.0)
     verify(custom_params={"theirs": 1})
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import fire_sampling as fire
+from fire_sampling.config import HOT_FIELDS
 from fire_sampling.evaluate.backends import Completion, Drawn, encode, shared
 from fire_sampling.evaluate.packages import EvaluationError, need
 from fire_sampling.evaluate.prompts import Prompt
@@ -47,8 +48,8 @@ class Vllm:
 
         full = config.resolve()
         # A plain request says so: without a key it would take the default of FIRE_VLLM_DEFAULT.
-        fields = FIELDS.items() if full.hot_window else [("fire_steps", "hot_steps")]
-        keys = {key: getattr(full, field) for key, field in fields}
+        told = HOT_FIELDS if full.hot_window else ("hot_steps",)
+        keys = {key: getattr(full, field) for key, field in FIELDS.items() if field in told}
         return SamplingParams(
             n=samples,
             temperature=full.temperature,

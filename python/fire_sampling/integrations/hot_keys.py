@@ -1,7 +1,7 @@
 """How a request asks an engine for FIRE: flat `fire_` keys, and a default for the requests that have none.
 
 Engines carry such keys unread: vLLM in `extra_args`, SGLang in `custom_params`. Their values are flat, as
-HTTP brings them: numbers, and lists of them. Nothing here needs an engine, or torch.
+HTTP brings them: numbers, lists of them, and names. Nothing here needs an engine, or torch.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fire_sampling import _native
 from fire_sampling._messages import is_integer, shown
 from fire_sampling.config import GROUP_FIELDS, HOT_FIELDS, RULES, SPREADING, SamplingConfig
 
 _KEY, _FIELD = "fire_", "hot_"
 AFTER = "fire_after"
+DESIGN, GROUP_SIZE, MEMBER = "fire_design", "fire_group_size", "fire_member"
 
 # Key → the field of `SamplingConfig` that checks its value and gives it its meaning.
 FIELDS = {_KEY + name.removeprefix(_FIELD): name for name in (*HOT_FIELDS, *GROUP_FIELDS)}
@@ -27,12 +29,23 @@ class FireSettings:
     """The hot phase as a request, or the engine's default, describes it.
 
     Attributes:
-        phase: the hot fields, and those of the group, that were given, all others unset.
+        phase: the hot fields that were given, and those of the group; all others unset. A design without a
+            group size is of the samples of one request.
         after: ids of tokens after each of which the hot window opens anew.
     """
 
     phase: SamplingConfig
     after: tuple[int, ...] = ()
+
+    @property
+    def design(self) -> str | None:
+        """The design by which the request's group is drawn; None where it is of no group."""
+        return None if self.phase.design == "none" else self.phase.design
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the request is itself a member of a group, which it names."""
+        return self.phase.group_size is not None
 
 
 class HotKeys:
@@ -41,14 +54,16 @@ class HotKeys:
     Args:
         variable: the environment variable that holds the default, a JSON object of these keys.
         after: whether the engine knows `fire_after`.
+        samples: whether it tells apart the n samples of a request, so that they can be a group.
 
     Attributes:
         names: the keys.
     """
 
-    def __init__(self, variable: str, after: bool) -> None:
+    def __init__(self, variable: str, after: bool, samples: bool) -> None:
         self.variable = variable
         self.names = (*FIELDS, AFTER) if after else tuple(FIELDS)
+        self._samples = samples
         hot = [name for name in self.names if FIELDS.get(name) not in GROUP_FIELDS]
         self._meant = {_FIELD + name.removeprefix(_KEY): name for name in hot}
 
@@ -85,17 +100,23 @@ class HotKeys:
             raise ValueError(f"{self.variable}: got {shown(text)}, expected {expected}")
         try:
             settings = self._settings(keys)
+            self._check_group_of_default(settings)
         except ValueError as error:
             raise ValueError(f"{self.variable}: {error}") from None
-        if settings.phase.design not in (None, "none"):
-            expected = "none: every member of a group says for itself which one it is"
-            raise ValueError(
-                f"{self.variable}: fire_design: got {settings.phase.design!r}, expected {expected}"
-            )
         return settings
 
+    def _check_group_of_default(self, settings: FireSettings) -> None:
+        if settings.is_member:
+            size = settings.phase.group_size
+            raise ValueError(f"{GROUP_SIZE}: got {size}, expected none: a request names its own group")
+        if settings.design is not None and not self._samples:
+            raise ValueError(
+                f"{DESIGN}: got {settings.design!r}, expected none: this engine does not tell apart the "
+                "samples of a request, so each request names its group"
+            )
+
     def _settings(self, keys: Mapping[str, Any]) -> FireSettings:
-        fields: dict[str, Any] = {}
+        given: dict[str, Any] = {}
         after: tuple[int, ...] = ()
         for key, value in keys.items():
             if key not in self.names:
@@ -104,14 +125,46 @@ class HotKeys:
             if key == AFTER:
                 after = _token_ids(value)
                 continue
-            fields[FIELDS[key]] = RULES[FIELDS[key]].check(key, value)
-        try:
-            phase = SamplingConfig(**fields)
-        except ValueError as error:  # what the fields of a group refuse of each other
-            raise ValueError(_KEY + str(error)) from None
-        if after and phase.hot_steps == 0:
+            given[FIELDS[key]] = RULES[FIELDS[key]].check(key, value)
+        if after and given.get("hot_steps") == 0:
             raise ValueError(f"{AFTER}: got token ids, expected none with fire_steps 0: no window opens")
-        return FireSettings(phase, after)
+        _check_group(given)
+        return FireSettings(SamplingConfig(**given), after)
+
+
+def _check_group(given: Mapping[str, Any]) -> None:
+    """Raises a ValueError unless what was given of a group, by the names of fields, makes one."""
+    design, size, member = given.get("design"), given.get("group_size"), given.get("member")
+    if design in (None, "none"):
+        if size is not None or member is not None:
+            key, value = (GROUP_SIZE, size) if size is not None else (MEMBER, member)
+            raise ValueError(
+                f"{key}: got {value}, expected none without a {DESIGN}, by which a group is drawn"
+            )
+        return
+    if size is None and member is not None:
+        raise ValueError(f"{GROUP_SIZE}: got none with {MEMBER} {member}, expected the size of its group")
+    if size is not None and member is None:
+        raise ValueError(f"{MEMBER}: got none with {GROUP_SIZE} {size}, expected 0 to {size - 1}")
+    if size is not None and member >= size:
+        raise ValueError(f"{MEMBER}: got {member}, expected 0 to {size - 1} with {GROUP_SIZE} {size}")
+    if design in SPREADING:
+        _check_hot_step(design, given)
+
+
+def _check_hot_step(design: str, given: Mapping[str, Any]) -> None:
+    begin, steps = given.get("hot_begin", 0), given.get("hot_steps", 1)
+    if begin > 0 or steps == 0:
+        raise ValueError(
+            f"fire_begin, fire_steps: got {begin}, {steps} with {DESIGN} {design!r}, expected a hot "
+            "window from step 0 on: the members of a group have the same row at their first token alone"
+        )
+    temperature = given.get("hot_temperature")
+    if temperature is not None and _native.is_greedy(temperature):
+        raise ValueError(
+            f"fire_temperature: got {temperature} with {DESIGN} {design!r}, expected above 0: a greedy token "
+            "leaves a group nothing to share out"
+        )
 
 
 def refusal_of_greedy(phase: SamplingConfig) -> str | None:
@@ -124,26 +177,19 @@ def refusal_of_greedy(phase: SamplingConfig) -> str | None:
     )
 
 
-def refusal_of_group(phase: SamplingConfig, seed: int | None, completions: int) -> str | None:
-    """Why a request cannot be a member of the group that it names; or None.
+def require_seed_of_group(settings: FireSettings, key: str, seed: int | None) -> None:
+    """Raises a ValueError where a request names its group, and has no seed by which others are of it too.
 
     Args:
-        phase: its hot and group fields.
-        seed: its own, which its group shares.
-        completions: how many the request asks for.
+        settings: the request's.
+        key: how the engine calls the seed.
+        seed: the request's.
     """
-    if phase.design in (None, "none"):
-        return None
-    named = f"fire_design: got {phase.design!r}"
-    if phase.design in SPREADING and not phase.hot_window:
-        return f"{named} without a hot step, expected one or more: designs other than iid act at no other"
-    if completions != 1:
-        return f"{named} with n = {completions}, expected n requests, each of which names its fire_member"
-    if phase.group_size is None or phase.member is None:
-        return f"{named} alone, expected fire_group_size, and fire_member from 0 below it, too"
-    if seed is None:
-        return f"{named} without a seed, expected the one that the members of the group share"
-    return None
+    size = settings.phase.group_size
+    if seed is None and size not in (None, 1):
+        raise ValueError(
+            f"{key}: got none with {GROUP_SIZE} {size}, expected the group's, which all of its requests have"
+        )
 
 
 def token_ids(argument: str, value: Iterable[int]) -> tuple[int, ...]:

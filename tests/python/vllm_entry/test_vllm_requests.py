@@ -7,7 +7,7 @@ import pytest
 
 from fire_sampling import SamplingConfig
 from fire_sampling.config import GROUP_FIELDS, HOT_FIELDS
-from fire_sampling.integrations.hot_keys import FIELDS, FireSettings, HotKeys, refusal_of_group
+from fire_sampling.integrations.hot_keys import FIELDS, FireSettings, HotKeys
 from fire_sampling.integrations.vllm.requests import HOT_KEYS, sampling_config, settings_for
 
 read_settings, default_settings = HOT_KEYS.read, HOT_KEYS.default
@@ -16,8 +16,8 @@ HOT = FireSettings(SamplingConfig(hot_temperature=30.0, hot_top_k=16))
 
 def params(**fields: Any) -> SimpleNamespace:
     """Stands for vLLM's `SamplingParams`: the fields that are read, with vLLM's defaults."""
-    defaults = dict(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=None, max_tokens=16, extra_args=None)
-    return SimpleNamespace(**{**defaults, **fields})
+    defaults = dict(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=None, n=1, max_tokens=16)
+    return SimpleNamespace(**{**defaults, "extra_args": None, **fields})
 
 
 def test_a_request_without_fire_keys_says_nothing() -> None:
@@ -30,7 +30,7 @@ def test_every_key_arrives_in_its_field() -> None:
         fire_temperature=9, fire_top_k=4, fire_top_p=0.5, fire_min_p=0.1, fire_begin=2, fire_steps=3
     )
     # The member first: it is checked beside a group that comes behind it.
-    keys |= dict(fire_member=2, fire_group_size=3, fire_design="lattice")
+    keys |= dict(fire_member=2, fire_group_size=3, fire_design="iid")
     settings = read_settings({**keys, "fire_after": [13, 10, 13], "other": "x"})
     assert settings == FireSettings(
         SamplingConfig(
@@ -40,7 +40,7 @@ def test_every_key_arrives_in_its_field() -> None:
             hot_min_p=0.1,
             hot_begin=2,
             hot_steps=3,
-            design="lattice",
+            design="iid",
             group_size=3,
             member=2,
         ),
@@ -70,8 +70,6 @@ def test_every_key_arrives_in_its_field() -> None:
         ("fire_design", "sobol", "fire_design: got 'sobol', expected one of 'none', 'iid', "),
         ("fire_design", None, "fire_design: got None, expected one of 'none', 'iid', "),
         ("fire_group_size", 0, "fire_group_size: got 0, expected 1 to 65536"),
-        ("fire_group_size", 4, "fire_group_size: got 4 with design None, expected 1, or a design"),
-        ("fire_member", 1, "fire_member: got 1, expected less than group_size, which is 1"),
         ("fire_after", 13, "fire_after: got 13, expected token ids, integers from 0"),
         ("fire_after", [-1], "fire_after: got -1 among them, expected integers from 0"),
         ("fire_after", ["\n"], "fire_after: got .* among them, expected integers from 0"),
@@ -94,7 +92,7 @@ def test_the_name_of_a_field_is_refused_with_that_of_the_key(name: str) -> None:
 def test_every_field_of_the_hot_phase_has_a_key_and_an_engine_may_lack_the_tokens_that_open_windows() -> None:
     hot = {name for name in vars(SamplingConfig()) if name.startswith("hot_")}
     assert {*hot, *GROUP_FIELDS} == set(FIELDS.values())
-    keys = HotKeys("FIRE_SGLANG_DEFAULT", after=False)
+    keys = HotKeys("FIRE_SGLANG_DEFAULT", after=False, samples=False)
     with pytest.raises(
         ValueError, match=r"^'fire_after': no such key, expected one of fire_temperature, .*fire_member$"
     ):
@@ -121,10 +119,6 @@ def test_the_default_is_off_unless_the_variable_is_set() -> None:
         ("{fire_steps", "got '{fire_steps', expected a JSON object"),
         ('{"temperature": 30}', "'temperature': no such key"),
         ('{"fire_top_k": 0.5}', "fire_top_k: got 0.5, expected an integer"),
-        (
-            '{"fire_design": "lattice"}',
-            "fire_design: got 'lattice', expected none: every member of a group says",
-        ),
     ],
 )
 def test_a_wrong_default_names_the_variable(text: str, message: str) -> None:
@@ -189,36 +183,3 @@ def test_a_greedy_request_is_hot_only_where_it_says_so() -> None:
     greedy = params(temperature=0.0)
     assert sampling_config(greedy, read_settings({"fire_temperature": 30})).resolve().hot_steps == 0
     assert sampling_config(greedy, read_settings({"fire_steps": 1})).resolve().hot_steps == 1
-
-
-MEMBER = dict(design="lattice", group_size=4, member=1)
-
-
-@pytest.mark.parametrize(
-    ("fields", "seed", "completions", "message"),
-    [
-        (MEMBER, 7, 4, "with n = 4, expected n requests, each of which names its fire_member"),
-        (dict(design="lattice"), 7, 1, "alone, expected fire_group_size, and fire_member from 0"),
-        (dict(design="lattice", group_size=4), 7, 1, "alone, expected fire_group_size, and fire_member"),
-        (MEMBER, None, 1, "without a seed, expected the one that the members of the group share"),
-        (
-            {**MEMBER, "hot_steps": 0},
-            7,
-            1,
-            "without a hot step, expected one or more: designs other than iid",
-        ),
-    ],
-)
-def test_a_member_of_a_group_that_would_be_drawn_on_its_own_is_refused(
-    fields: dict[str, Any], seed: int | None, completions: int, message: str
-) -> None:
-    reason = refusal_of_group(SamplingConfig(**fields), seed, completions)
-    assert reason is not None
-    assert reason.startswith(f"fire_design: got 'lattice' {message}")
-
-
-def test_a_member_that_says_which_one_it_is_and_a_request_without_a_group_are_not_refused() -> None:
-    assert refusal_of_group(SamplingConfig(**MEMBER), 7, 1) is None  # type: ignore[arg-type]
-    assert refusal_of_group(SamplingConfig(design="iid", group_size=4, member=0, hot_steps=0), 7, 1) is None
-    for design in (None, "none"):
-        assert refusal_of_group(SamplingConfig(design=design), None, 4) is None

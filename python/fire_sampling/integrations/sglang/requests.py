@@ -11,11 +11,19 @@ from typing import Any
 import torch
 
 from fire_sampling.config import SamplingConfig
-from fire_sampling.integrations.hot_keys import FireSettings, HotKeys, refusal_of_greedy, refusal_of_group
+from fire_sampling.integrations.hot_keys import (
+    DESIGN,
+    GROUP_SIZE,
+    MEMBER,
+    FireSettings,
+    HotKeys,
+    refusal_of_greedy,
+    require_seed_of_group,
+)
 from fire_sampling.integrations.sglang import DEFAULT, logger
 from fire_sampling.packing import pack, seed_of
 
-HOT_KEYS = HotKeys(DEFAULT, after=False)
+HOT_KEYS = HotKeys(DEFAULT, after=False, samples=False)
 
 
 def settings_of(params: Any, default: FireSettings | None) -> FireSettings | None:
@@ -25,17 +33,33 @@ def settings_of(params: Any, default: FireSettings | None) -> FireSettings | Non
 
     Raises:
         ValueError: what `HotKeys.read` raises; `fire_` keys of a greedy request without `fire_steps`; a
-            `fire_design` whose group the request does not fit into.
+            design of a request that does not name its group, its place in it, and its seed.
     """
     own = HOT_KEYS.read(params.custom_params)
     greedy = _is_greedy(params)
     if own is None:
         return None if greedy or params.max_new_tokens == 1 else default
     reason = refusal_of_greedy(own.phase) if greedy else None
-    reason = reason or refusal_of_group(own.phase, params.sampling_seed, params.n)
     if reason is not None:
         raise ValueError(reason)
+    if own.design is not None:
+        _require_member(params, own)
     return own
+
+
+def _require_member(params: Any, settings: FireSettings) -> None:
+    if params.n != 1:
+        raise ValueError(
+            f"n: got {params.n} with {DESIGN} {settings.design!r}, expected 1, and {GROUP_SIZE} and "
+            f"{MEMBER} in each of the requests of a group: SGLang tells apart the samples of one request by "
+            "random ids alone"
+        )
+    if not settings.is_member:
+        raise ValueError(
+            f"{GROUP_SIZE}: got none with {DESIGN} {settings.design!r}, expected the size of the "
+            f"request's group, and {MEMBER}"
+        )
+    require_seed_of_group(settings, "sampling_seed", params.sampling_seed)
 
 
 def config_of(params: Any, settings: FireSettings | None) -> SamplingConfig:

@@ -7,14 +7,15 @@ the engine, its runner and its `logprobs_mode`, is read off the caller.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import fire_sampling.numpy
 from fire_sampling import _native
-from fire_sampling.config import SamplingConfig
-from fire_sampling.integrations.hot_keys import refusal_of_greedy, refusal_of_group
+from fire_sampling.config import ResolvedConfig, SamplingConfig
+from fire_sampling.integrations.hot_keys import DESIGN, GROUP_SIZE, MEMBER, refusal_of_greedy
 from fire_sampling.integrations.vllm.requests import FireRequest
+from fire_sampling_vllm.front_end import takes_groups
 
 # How many generated tokens back a window that `fire_after` opens may have begun.
 LONGEST_WINDOW_AFTER = 16
@@ -31,12 +32,14 @@ class Engine:
         logprobs_mode: `raw_logprobs`, `processed_logprobs`, `raw_logits` or `processed_logits`.
         speculative: whether it decodes speculatively.
         vocabulary: the number of token ids.
+        tells_apart: whether its front end tells apart the n samples of a request, by which they are a group.
     """
 
     runner: int
     logprobs_mode: str
     speculative: bool
     vocabulary: int
+    tells_apart: bool = False
 
 
 # Of an engine that cannot be seen, everything that some engine refuses is refused.
@@ -58,9 +61,10 @@ def calling_engine() -> Engine:
     """The engine whose input processor is among the callers, or the strictest one where none is."""
     frame = sys._getframe(1)
     for _ in range(_ENOUGH_CALLERS):
-        vllm_config = getattr(frame.f_locals.get("self"), "vllm_config", None)
+        owner = frame.f_locals.get("self")
+        vllm_config = getattr(owner, "vllm_config", None)
         if vllm_config is not None:
-            return engine_of(vllm_config)
+            return replace(engine_of(vllm_config), tells_apart=takes_groups(type(owner)))
         if frame.f_back is None:
             break
         frame = frame.f_back
@@ -80,9 +84,10 @@ def refusal(params: Any, request: FireRequest, engine: Engine) -> str | None:
         reason = refusal_of_greedy(request.config)
         if reason is not None:
             return reason
-    reason = refusal_of_group(request.config, params.seed, params.n)
-    if reason is not None:
-        return reason
+    if config.design != "none":
+        reason = _refusal_of_group(params, config, engine)
+        if reason is not None:
+            return reason
     window = config.hot_window
     if not window:
         return None
@@ -105,10 +110,10 @@ def refusal(params: Any, request: FireRequest, engine: Engine) -> str | None:
     ):
         return (
             f"logprobs: got {params.logprobs!r} with fire_temperature {config.hot_temperature}, fire_top_k "
-            f"{config.hot_top_k}, fire_top_p {config.hot_top_p}, fire_min_p {config.hot_min_p}, fire_design "
+            f"{config.hot_top_k}, fire_top_p {config.hot_top_p}, fire_min_p {config.hot_min_p}, {DESIGN} "
             f"{config.design}, expected none: under logprobs_mode={engine.logprobs_mode} a hot token would "
             "read 0. They are true where fire_top_k is at most top_k, fire_top_p and fire_min_p are left at "
-            "top_p and min_p, neither temperature is 0 or infinite, and fire_design is none or iid"
+            f"top_p and min_p, neither temperature is 0 or infinite, and {DESIGN} is none or iid"
         )
     return None
 
@@ -120,6 +125,18 @@ def hands_over(config: SamplingConfig, vocabulary: int) -> bool:
     """
     record = fire_sampling.numpy.pack([config.replace(seed=0)])[0]
     return _native.hands_over(record, vocabulary)
+
+
+def _refusal_of_group(params: Any, config: ResolvedConfig, engine: Engine) -> str | None:
+    if params.n > 1 and not engine.tells_apart:
+        return (
+            f"n: got {params.n} with {DESIGN} {config.design!r}, expected 1, and {GROUP_SIZE} and {MEMBER} "
+            "in each of the requests of a group: nothing tells apart the samples of one request here, as "
+            "vLLM takes in requests without the plugin fire_sampling (VLLM_PLUGINS), or otherwise than known"
+        )
+    if engine.speculative:
+        return f"{DESIGN}: got {config.design!r}, expected none under speculative decoding"
+    return None
 
 
 def _refusal_after(after: tuple[int, ...], steps: int, engine: Engine) -> str | None:

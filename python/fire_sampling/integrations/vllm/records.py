@@ -10,7 +10,13 @@ import numpy.typing as npt
 import fire_sampling.numpy
 from fire_sampling.config import RECORD_WORDS, SamplingConfig
 from fire_sampling.integrations.vllm.admission import engine_of, refusal
-from fire_sampling.integrations.vllm.requests import HOT_KEYS, FireRequest, fire_request, settings_for
+from fire_sampling.integrations.vllm.requests import (
+    HOT_KEYS,
+    FireRequest,
+    fire_request,
+    own_settings,
+    settings_for,
+)
 from fire_sampling_vllm.switch import logger
 
 Record = npt.NDArray[np.int32]
@@ -47,7 +53,7 @@ class Recorder:
             reason = refusal(params, request, self._engine)
             if reason is None:
                 return request
-            by_default = HOT_KEYS.read(params.extra_args) is None
+            by_default = own_settings(params) is None
         except ValueError as error:
             reason, by_default = str(error), False
         if by_default:

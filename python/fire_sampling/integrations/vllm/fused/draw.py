@@ -42,12 +42,12 @@ class FusedRecorder:
         self._recorder = Recorder(vllm_config)
 
     def record(self, params: Any, seed: int | None = None) -> Record:
-        """int32 [16], of a request of these `SamplingParams`; `seed` goes before the request's own."""
+        """int32 [16], of a request of these `SamplingParams`; `seed` is for one that has none."""
         request = self._recorder.heated(params) if self.heats else None
         config = sampling_config(params, None) if request is None else request.config
         # vLLM's raw log-probabilities are those of the softmax at temperature 1.
         config = config.replace(ties=self._ties, ref_temperature=1.0)
-        return self._recorder.record(config if seed is None else config.replace(seed=seed))
+        return self._recorder.record(config.replace(seed=seed) if config.seed is None else config)
 
 
 def is_fire_processor(processor: Any) -> bool:
