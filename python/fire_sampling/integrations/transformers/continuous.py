@@ -19,9 +19,10 @@ from transformers.generation.continuous_batching.cb_logits_processors import (
 from transformers.generation.logits_process import LogitNormalization
 
 import fire_sampling.numpy
-from fire_sampling.config import RECORD_WORDS, SEED_WORDS, SamplingConfig
+from fire_sampling.config import GROUP_FIELDS, RECORD_WORDS, SEED_WORDS, SamplingConfig
 from fire_sampling.functional import process_logits, sample
 from fire_sampling.integrations.transformers.draw import hot_window, warn_if_never_hot
+from fire_sampling.integrations.transformers.groups import member_of, require_members
 from fire_sampling.integrations.transformers.warpers import merge, take_apart
 from fire_sampling.packing import pack, seed_of
 
@@ -62,8 +63,13 @@ class FireProcessorList(ContinuousBatchingLogitsProcessorList):
         super().check_kwargs({name: value for name, value in kwargs.items() if name not in ours})
         fields = {name: value for name, value in kwargs.items() if name in ours}
         config = self._config.replace(**fields)
-        warn_if_never_hot("add_request: temperature=0", config, asked=SamplingConfig(**fields))
-        if "seed" in kwargs and self._return_sequences > 1:
+        # Without the group's, which may lack what the manager's config says of it.
+        asked = SamplingConfig(**{name: value for name, value in fields.items() if name not in GROUP_FIELDS})
+        warn_if_never_hot("add_request: temperature=0", config, asked)
+        grouped = config.design not in (None, "none")
+        if grouped:
+            require_members(config, "seed" in kwargs, self._return_sequences, self._return_distribution)
+        if "seed" in kwargs and self._return_sequences > 1 and not grouped:
             raise ValueError(
                 f"seed: got {kwargs['seed']} with num_return_sequences={self._return_sequences}, expected "
                 "none: it would make the sequences of the request alike"
@@ -104,23 +110,27 @@ class FireProcessorList(ContinuousBatchingLogitsProcessorList):
         if known is state and record is not None:
             return record
         config = self._config.replace(**state.logit_processor_kwargs)
+        seeded_by = state.request_id
+        if config.design not in (None, "none") and self._return_sequences > 1:
+            seeded_by, member = member_of(state.request_id)
+            config = config.replace(group_size=self._return_sequences, member=member)
         if "seed" in state.logit_processor_kwargs:
             records = fire_sampling.numpy.pack([config])
         else:
             # Of the id alone: neither the order of arrival nor the batch decides what a request draws with.
-            records = fire_sampling.numpy.pack(config, 1, first_row=seed_of(state.request_id) >> 1)
+            records = fire_sampling.numpy.pack(config, 1, first_row=seed_of(seeded_by) >> 1)
         words: npt.NDArray[np.int32] = records[0].view(np.int32)
         return words
 
 
-def draw_with_fire(manager: Any, config: SamplingConfig, reserve_rows: Callable[[int], int]) -> None:
+def draw_with_fire(manager: Any, config: SamplingConfig, reserve_seed: Callable[[], int]) -> None:
     """Makes a manager that has not run yet draw all tokens with `fire_sampling`.
 
     Args:
         manager: a `ContinuousBatchingManager`. Its generation config says the regular phase.
         config: as `fire_config` of `fire_generate`. The seeds of the requests are derived from one of the
             sequences' seeds that it spreads, and from the request's id.
-        reserve_rows: given 1, the index of that sequence.
+        reserve_seed: the index of that sequence.
 
     Raises:
         ValueError: a regular field of `config` contradicts the generation config; an option is on that
@@ -137,7 +147,7 @@ def draw_with_fire(manager: Any, config: SamplingConfig, reserve_rows: Callable[
     asked, config = config, merge(config, processors.regular)
     hot_window(config)
     warn_if_never_hot("init_continuous_batching: do_sample=False", config, asked)
-    words = pack(config, rows=1, first_row=reserve_rows(1))[0, SEED_WORDS]
+    words = pack(config, rows=1, first_row=reserve_seed())[0, SEED_WORDS]
     seed = int.from_bytes(words.numpy().tobytes(), "little")
     batching = manager.continuous_batching_config
     manager.logit_processor = FireProcessorList(

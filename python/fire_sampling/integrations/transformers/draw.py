@@ -34,6 +34,7 @@ class Draw(LogitsProcessor):
         tail: warpers that run between the filters and the draw.
         record_scores: whether the loop keeps the scores.
         windows: moves the hot window of `records` and `neutral` after certain tokens.
+        coded: from the first hot step on, draw with a code that each row carries along.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Draw(LogitsProcessor):
         tail: LogitsProcessorList,
         record_scores: bool,
         windows: Windows | None = None,
+        coded: bool = False,
     ) -> None:
         self._records = records
         self._neutral = neutral
@@ -55,6 +57,8 @@ class Draw(LogitsProcessor):
         self._tail_reshapes = any(greedy or not isinstance(warper, LogitNormalization) for warper in tail)
         self._record_scores = record_scores
         self._windows = windows
+        self._coded = coded
+        self._code: torch.Tensor | None = None
         self._step = 0  # the loop runs the processors once for each token it emits
         self._forced: torch.Tensor | None = None
         self._token: torch.Tensor | None = None
@@ -67,14 +71,24 @@ class Draw(LogitsProcessor):
             _warn_if_certain(scores, self._step)
         if self._tail_reshapes:
             self._processed = self._process(input_ids, scores)
-            token = sample(self._processed, self._step, self._neutral)
+            token = self._draw(self._processed, self._neutral)
         else:
-            token = sample(scores, self._step, self._records)
+            token = self._draw(scores, self._records)
             self._processed = self._process(input_ids, scores) if self._record_scores else None
         if self._windows is not None:
             self._windows.advance(token, self._step)
         self._step += 1
         return self._force(token.unsqueeze(1), scores)
+
+    def _draw(self, logits: torch.Tensor, records: torch.Tensor) -> torch.Tensor:
+        if not self._coded or self._step < self._hot.start:
+            return sample(logits, self._step, records)
+        step = torch.tensor(self._step, device=logits.device)
+        if self._code is None:
+            self._code = torch.ops.fire.first_code(step, records)
+        token: torch.Tensor
+        token, self._code = torch.ops.fire.sample_coded(logits, self._code, step, records)
+        return token
 
     def write_scores(self) -> None:
         """Overwrites the tensor last returned with the processed logits."""

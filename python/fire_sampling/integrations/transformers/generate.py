@@ -12,14 +12,15 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 from transformers.generation import utils as generation_utils
 from transformers.generation.streamers import BaseStreamer
 
-from fire_sampling.config import SEED_WORDS, SamplingConfig
+from fire_sampling.config import SEED_WORDS, SamplingConfig, word_of
 from fire_sampling.integrations.hot_keys import token_ids
 from fire_sampling.integrations.transformers.carry import carrying
 from fire_sampling.integrations.transformers.draw import Draw, ScoresInPlace, hot_window, warn_if_never_hot
 from fire_sampling.integrations.transformers.generation_config import reject_other_modes
+from fire_sampling.integrations.transformers.groups import size_of_groups
 from fire_sampling.integrations.transformers.warpers import merge, take_apart
 from fire_sampling.integrations.transformers.windows import Windows
-from fire_sampling.packing import pack
+from fire_sampling.packing import pack, pack_group
 
 NOTHING_CARRIED: Mapping[str, Any] = {}
 
@@ -36,6 +37,7 @@ def fire_generate(
     fire_seed: int | Iterable[int] | None = None,
     fire_first_row: int = 0,
     fire_after: Iterable[int] = (),
+    fire_code: bool = False,
     fire_streamer: BaseStreamer | None = None,
     fire_synced_gpus: bool | None = None,
     fire_carried: Mapping[str, Any] = NOTHING_CARRIED,
@@ -51,12 +53,18 @@ def fire_generate(
     Args:
         fire_config: the hot phase, and whatever else generate has no argument for. Its regular fields come
             from generate's `temperature`, `top_k`, `top_p` and `min_p`; `do_sample=False` makes the regular
-            phase greedy. `order` and `ties` are those of transformers unless set.
+            phase greedy. `order` and `ties` are those of transformers unless set. With a `design`, the
+            `num_return_sequences` of a prompt are its group, one seed for all of them; `group_size` says
+            another size, a divisor of it, or how many rows side by side hold one prompt.
         fire_seed: one integer, spread over the sequences as `pack` does, or R integers, one a sequence, used
-            as they are: any iterable, also an array or tensor [R]. Goes before `fire_config.seed`.
-        fire_first_row: the index of the first sequence when one seed is spread, to go on where a call ended.
+            as they are: any iterable, also an array or tensor [R]. Goes before `fire_config.seed`. With a
+            design it is spread over the groups, as `pack_group` does, or there is one integer a group.
+        fire_first_row: the index of the first sequence when one seed is spread, to go on where a call ended;
+            with a design a multiple of the group's size.
         fire_after: ids of tokens, say of all that end a line. The hot window opens anew after each of them
             that the call itself emits, for as many steps as `hot_steps` says; the latest one counts.
+        fire_code: with the design "stratified" or "lattice", draw every token from the first hot step on with
+            a code that is carried from step to step, which spreads whole sequences.
         fire_streamer, fire_synced_gpus: generate's `streamer` and `synced_gpus`, for callers that hide this
             function's signature from generate. Elsewhere they work under their own names.
         fire_carried, tokenizer: what generate set aside, filled in as it is called; see carry.py.
@@ -71,16 +79,27 @@ def fire_generate(
         ValueError: an `assistant_model`, or two streamers, were given; a regular field of `fire_config`
             contradicts generate's; a decoding mode other than sampling and greedy decoding was asked for;
             `fire_seed` does not fit the number of sequences, or 64 bits; `fire_after` holds a negative
-            number, or no step is hot for it to move.
+            number, or no step is hot for it to move; a design would do nothing, `fire_code` is given without
+            one, or a group would hold several prompts.
     """
+
+    def first_seed(seeds: int, size: int) -> int:
+        if fire_first_row % size > 0:
+            raise ValueError(
+                f"fire_generate: fire_first_row: got {fire_first_row}, expected a multiple of {size}, the "
+                "size of a group"
+            )
+        return fire_first_row // size
+
     request = Request(
         fire_config,
         fire_seed,
-        lambda rows: fire_first_row,
+        first_seed,
         fire_streamer,
         fire_synced_gpus,
         fire_carried,
         token_ids("fire_generate: fire_after", fire_after),
+        fire_code,
     )
     return decode(
         request,
@@ -99,11 +118,14 @@ class Request:
 
     config: SamplingConfig | None
     seed: int | Iterable[int] | None
-    first_row: Callable[[int], int]  # given R; called once all else is found in order
+    # Of as many seeds as sequences or groups need, and the sequences of each, the index of the first one.
+    # Called once all else is found in order.
+    first_seed: Callable[[int, int], int]
     streamer: BaseStreamer | None
     synced_gpus: bool | None
     carried: Mapping[str, Any]  # what generate set aside
     after: tuple[int, ...] = ()
+    code: bool = False
 
 
 def decode(
@@ -134,14 +156,16 @@ def decode(
         raise ValueError(
             "fire_generate: fire_after: got token ids, expected none: hot_steps is 0, so no window opens"
         )
-    records = _pack_rows(config, request, rows=input_ids.shape[0]).to(input_ids.device)
+    size = size_of_groups(config, generation_config, input_ids, request.code)
+    records = _pack_rows(config, request, input_ids.shape[0], size).to(input_ids.device)
     neutral = pack(_unfiltered(config), rows=input_ids.shape[0], device=input_ids.device)
-    neutral[:, SEED_WORDS] = records[:, SEED_WORDS]
+    for words in (SEED_WORDS, word_of("group")):
+        neutral[:, words] = records[:, words]
 
     greedy = not generation_config.do_sample
     record_scores = bool(generation_config.return_dict_in_generate and generation_config.output_scores)
     windows = Windows(request.after, records, neutral) if request.after else None
-    draw = Draw(records, neutral, hot, greedy, processors.tail, record_scores, windows)
+    draw = Draw(records, neutral, hot, greedy, processors.tail, record_scores, windows, request.code)
     if record_scores:
         stopping_criteria = StoppingCriteriaList([ScoresInPlace(draw), *stopping_criteria])
     loop_config = copy.copy(generation_config)
@@ -172,25 +196,37 @@ def _unfiltered(config: SamplingConfig) -> SamplingConfig:
         hot_steps=config.hot_steps,
         stream=config.stream,
         seed=0,
+        design=config.design,
     )
 
 
-def _pack_rows(config: SamplingConfig, request: Request, rows: int) -> torch.Tensor:
+def _pack_rows(config: SamplingConfig, request: Request, rows: int, size: int) -> torch.Tensor:
     seed = _integers(request.seed)
+    seeds = rows // size
+    grouped = config.design not in (None, "none")
     if not isinstance(seed, list):
         config = config if seed is None else config.replace(seed=seed)
-        return pack(config, rows=rows, first_row=request.first_row(rows))
-    if len(seed) != rows:
+        first = request.first_seed(seeds, size)
+        if not grouped:
+            return pack(config, rows, first)
+        return pack_group(config.replace(group_size=None, member=None), seeds, size, first)
+    if len(seed) != seeds:
+        a_group = f", of {size}" if grouped else ""
         raise ValueError(
-            f"fire_generate: fire_seed: got {len(seed)} integers, expected one integer or {rows}, one for "
-            "each generated sequence (the batch times num_return_sequences)"
+            f"fire_generate: fire_seed: got {len(seed)} integers, expected one integer or {seeds}, one for "
+            f"each {'group' if grouped else 'generated sequence'} (the batch times "
+            f"num_return_sequences{a_group})"
         )
-    first_row = request.first_row(rows)
-    if first_row != 0:
+    first = request.first_seed(seeds, size)
+    if first != 0:
+        a_seed = "group" if grouped else "sequence"
         raise ValueError(
-            f"fire_generate: fire_first_row: got {first_row}, expected 0 with one seed a sequence"
+            f"fire_generate: fire_first_row: got {first * size}, expected 0 with one seed a {a_seed}"
         )
-    return pack([config.replace(seed=each) for each in seed])
+    if not grouped:
+        return pack([config.replace(seed=each) for each in seed])
+    members = [config.replace(group_size=size, member=member) for member in range(size)]
+    return pack([member.replace(seed=each) for each in seed for member in members])
 
 
 def _integers(seed: Any) -> int | list[int] | None:

@@ -16,7 +16,7 @@ from fire_sampling.integrations.transformers.generate import NOTHING_CARRIED, Re
 from fire_sampling.integrations.transformers.owner import check_model, own_attributes, owner_of
 
 
-def install(model: Any, config: SamplingConfig) -> "Installation":
+def install(model: Any, config: SamplingConfig, code: bool = False) -> "Installation":
     """Makes every `model.generate(...)` draw its tokens with `fire_sampling`, until the result's `remove()`.
 
     So does continuous batching: `generate_batch`, and every manager that the model makes. Callers go on as
@@ -29,6 +29,7 @@ def install(model: Any, config: SamplingConfig) -> "Installation":
             it has no method of its own, the object that it delegates to: the model inside a compiled module,
             the base of a PEFT model for continuous batching.
         config: as `fire_config` of `fire_generate`.
+        code: as its `fire_code`; continuous batching refuses it.
 
     Raises:
         RuntimeError: FIRE is installed in this model already.
@@ -40,13 +41,13 @@ def install(model: Any, config: SamplingConfig) -> "Installation":
     if not isinstance(config, SamplingConfig):
         raise TypeError(f"install: config: got {type(config).__name__}, expected a SamplingConfig")
     check_model(model)
-    return Installation(model, config)
+    return Installation(model, config, code)
 
 
 class Installation:
     """What `install` returns. `remove()`, or the end of a `with`, gives the model its own `generate` back."""
 
-    def __init__(self, model: Any, config: SamplingConfig) -> None:
+    def __init__(self, model: Any, config: SamplingConfig, code: bool = False) -> None:
         replacements: dict[str, Callable[..., Any]] = {
             "generate": self._generate,
             "init_continuous_batching": self._init_continuous_batching,
@@ -58,8 +59,9 @@ class Installation:
             )
         self._model = model
         self._config = config
-        self._rows_drawn = 0
-        self._rows_lock = threading.Lock()
+        self._code = code
+        self._seeds_drawn = 0
+        self._seeds_lock = threading.Lock()
         self._removed = False
         self._owners: dict[str, Any] = {}  # of the methods replaced so far
         self._shadowed: dict[str, Any] = {}  # somebody else's patches of these very objects
@@ -128,12 +130,17 @@ class Installation:
                 "install: continuous batching with FIRE needs transformers 5.11 or newer, found "
                 f"{transformers.__version__}"
             )
+        if self._code:
+            raise ValueError(
+                "install: code: got True, expected False with continuous batching: the arguments of a batch "
+                "are written before the draws of the one before it have ended, so no code can be among them"
+            )
         # Here, because older releases lack what it imports.
         from fire_sampling.integrations.transformers.continuous import FireProcessorList, draw_with_fire
 
         manager = self._original(model, "init_continuous_batching")(*args, **kwargs)
         if manager.batch_processor is None:
-            draw_with_fire(manager, self._config, self._reserve_rows)
+            draw_with_fire(manager, self._config, lambda: self._reserve_seeds(1))
         elif not isinstance(manager.logit_processor, FireProcessorList):
             raise RuntimeError(
                 "install: the model keeps a manager of continuous batching from before FIRE was installed; "
@@ -167,7 +174,15 @@ class Installation:
         ) -> Any:
             nonlocal ran
             ran = True
-            request = Request(self._config, None, self._reserve_rows, None, None, fire_carried)
+            request = Request(
+                self._config,
+                None,
+                lambda seeds, size: self._reserve_seeds(seeds),
+                None,
+                None,
+                fire_carried,
+                code=self._code,
+            )
             return decode(request, model, input_ids, **kwargs)
 
         try:
@@ -180,11 +195,12 @@ class Installation:
             raise RuntimeError(_own_loop(model))
         return output
 
-    def _reserve_rows(self, rows: int) -> int:
-        with self._rows_lock:
-            first_row = self._rows_drawn
-            self._rows_drawn += rows
-        return first_row
+    def _reserve_seeds(self, seeds: int) -> int:
+        """The index of the first of so many seeds that nobody else draws with: of sequences, or of groups."""
+        with self._seeds_lock:
+            first = self._seeds_drawn
+            self._seeds_drawn += seeds
+        return first
 
 
 def _installation_of(owner: Any, name: str) -> Any:

@@ -6,8 +6,9 @@ from transformers.generation.logits_process import LogitsProcessor
 from fire_sampling.config import SamplingConfig
 from fire_sampling.functional import heat_logits_
 from fire_sampling.integrations.transformers.draw import hot_window, warn_if_never_hot
+from fire_sampling.integrations.transformers.groups import require_group_size
 from fire_sampling.integrations.transformers.warpers import with_transformers_rules
-from fire_sampling.packing import pack
+from fire_sampling.packing import pack, pack_group
 
 
 class FireLogitsProcessor(LogitsProcessor):
@@ -18,8 +19,9 @@ class FireLogitsProcessor(LogitsProcessor):
     `do_sample=False`). It goes last in the list of processors. docs/huggingface.md says what else differs.
 
     Args:
-        config: how to sample; `order` and `ties` are those of transformers unless set. A seed that is None is
-            drawn from torch's default CPU generator at the first hot step of every generation, even if no
+        config: how to sample; `order` and `ties` are those of transformers unless set. With a `design`, its
+            `group_size` says how many rows side by side are the completions of a prompt. A seed that is None
+            is drawn from torch's default CPU generator at the first hot step of every generation, even if no
             token turns out to need it: whether one does depends on the logits.
         prompt_length: the width of `input_ids` before the first generated token (1 for most encoder-decoder
             models, 0 with nothing but `inputs_embeds`), the same in every generation. Without it, a call
@@ -29,7 +31,8 @@ class FireLogitsProcessor(LogitsProcessor):
 
     Raises:
         TypeError: `config` is not a `SamplingConfig`.
-        ValueError: `prompt_length` is negative; or, in a call, `input_ids` neither has that width nor
+        ValueError: `prompt_length` is negative; `config` has a design and no `group_size`, a `member`, or no
+            hot step; or, in a call, the rows are no whole groups, or `input_ids` neither has that width nor
             continues the last call by one token a row.
     """
 
@@ -40,6 +43,8 @@ class FireLogitsProcessor(LogitsProcessor):
             raise TypeError(
                 f"FireLogitsProcessor: config: got {type(config).__name__}, expected a SamplingConfig"
             )
+        if config.design not in (None, "none"):
+            require_group_size(config)
         if prompt_length is not None and prompt_length < 0:
             raise ValueError(f"FireLogitsProcessor: prompt_length: got {prompt_length}, expected 0 or more")
         self._config = with_transformers_rules(config)
@@ -56,9 +61,19 @@ class FireLogitsProcessor(LogitsProcessor):
         if step not in self._hot:
             return scores
         if self._records is None:
-            self._records = pack(self._config, rows=scores.shape[0], device=scores.device)
+            self._records = self._pack(scores.shape[0]).to(scores.device)
         # A copy, because output_logits keeps the tensor that came.
         return heat_logits_(scores.to(torch.float32, copy=True), step, self._records)
+
+    def _pack(self, rows: int) -> torch.Tensor:
+        size = self._config.group_size
+        if size is None or size == 1:
+            return pack(self._config, rows)
+        if rows % size > 0:
+            raise ValueError(
+                f"FireLogitsProcessor: config.group_size: got {size} for {rows} rows, expected a divisor"
+            )
+        return pack_group(self._config.replace(group_size=None), rows // size, size)
 
     def _advance(self, rows: int, width: int) -> int:
         """The step of this call. The first of a generation drops the records: an unset seed is drawn anew."""
