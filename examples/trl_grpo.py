@@ -1,5 +1,5 @@
 # python examples/trl_grpo.py --model HuggingFaceTB/SmolLM2-135M-Instruct
-"""GRPO with TRL over rollouts with a hot first token, weighted for how it was drawn: two steps.
+"""GRPO with TRL over rollouts with hot first tokens, drawn as a group and weighted for it: two steps.
 
 Runs on a GPU or a CPU. Needs fire_sampling, trl (tested with 1.16.0) and a model of transformers, by its name
 or its folder. docs/training.md says why hot tokens need a weight, and what else can be done about them.
@@ -21,7 +21,10 @@ from fire_sampling.integrations.transformers import install
 
 PROMPTS = ["Name a colour.", "Name a river.", "Name a tree.", "Name a bird."]
 COMPLETIONS, STEPS = 4, 2
-HOT = fire.SamplingConfig(hot_temperature=30.0, hot_top_k=16, seed=7)
+# A prompt's completions, side by side in TRL's batches, are one group: their first tokens are spread.
+HOT = fire.SamplingConfig(
+    hot_temperature=30.0, hot_top_k=16, design="stratified", group_size=COMPLETIONS, seed=7
+)
 CAP = 32.0  # of a weight: twice hot_top_k
 
 

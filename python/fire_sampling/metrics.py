@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fire_sampling import _native
 from fire_sampling._messages import came, integer
+from fire_sampling.config import Design
 
 __all__ = [
     "Interval",
@@ -27,7 +29,7 @@ __all__ = [
     "powers_of_two",
 ]
 
-_DESIGNS = ("none", "iid", "stratified", "lattice", "enumerated")
+_DESIGNS = tuple(_native.DESIGN_FLAGS)
 # Resampled values that are held at once: 32 MiB of them.
 _BLOCK = 1 << 22
 
@@ -73,7 +75,7 @@ def distinct_answers(answers: Sequence[Hashable | None], n: int) -> float:
     return _found([[answer] for answer in _values(answers)], n)
 
 
-def group_pass_at_k(correct: Iterable[Iterable[int]], k: int, *, design: str) -> float:
+def group_pass_at_k(correct: Iterable[Iterable[int]], k: int, *, design: Design | None) -> float:
     """The chance that at least one of k samples of a design is right. Its mean over prompts is pass@k.
 
     Unbiased. Up to n, the k samples are one group of k; beyond, k / n groups of n, each by itself.
@@ -89,7 +91,7 @@ def group_pass_at_k(correct: Iterable[Iterable[int]], k: int, *, design: str) ->
         correct: [blocks, n], the samples of one prompt: blocks that are independent of each other, in each
             the n members of a group, member 0 first. Bools, or 0 and 1.
         k: at most blocks · n.
-        design: that of the config they were drawn with.
+        design: that of the config they were drawn with, None for none.
 
     Raises:
         TypeError: k is no integer.
@@ -103,7 +105,7 @@ def group_pass_at_k(correct: Iterable[Iterable[int]], k: int, *, design: str) ->
     return _found(*_groups("group_pass_at_k", right, k, design))
 
 
-def group_distinct_answers(answers: Iterable[Iterable[Hashable]], k: int, *, design: str) -> float:
+def group_distinct_answers(answers: Iterable[Iterable[Hashable]], k: int, *, design: Design | None) -> float:
     """How many different answers k samples of a design hold, without bias: #EA at k.
 
     None counts as no answer. The arguments and what is refused are those of `group_pass_at_k`.
@@ -186,17 +188,17 @@ def _found(groups: Sequence[Sequence[Hashable]], number: int) -> float:
 
 
 def _groups(
-    function: str, blocks: list[list[Hashable]], k: int, design: str
+    function: str, blocks: list[list[Hashable]], k: int, design: str | None
 ) -> tuple[list[list[Hashable]], int]:
     """Groups that are alike, and how many of them, independent of each other, k samples are.
 
     Where it is one, the groups may depend on each other: their mean is without bias all the same.
     """
     n, samples = len(blocks[0]), len(blocks) * len(blocks[0])
-    if design not in _DESIGNS:
+    if design is not None and design not in _DESIGNS:
         raise ValueError(f"{function}: design {came(design)}, expected one of {', '.join(_DESIGNS)}")
     k = integer(function, "k", k, 1, samples, f"an integer from 1 to {samples}, the number of samples")
-    if design in ("none", "iid"):
+    if design in (None, "none", "iid"):
         return [[answer] for block in blocks for answer in block], k
     if k % n == 0:
         return blocks, k // n

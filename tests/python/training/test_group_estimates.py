@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 import torch
 
+import fire_sampling as fire
 from fire_sampling import rl
+from fire_sampling.config import Design
 from fire_sampling.metrics import distinct_answers, group_distinct_answers, group_pass_at_k, pass_at_k
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -28,12 +30,12 @@ from examples import group_estimates as exact  # noqa: E402
 # Three tokens, how often each comes and is right then: on no stratum's edge, in no order.
 WEIGHTS, WRONG = (5, 9, 3), (4, 16, 8)
 CHANCES = [Fraction(weight, sum(WEIGHTS)) for weight in WEIGHTS]
-DESIGNS = ("iid", "stratified", "lattice", "enumerated")
+DESIGNS: tuple[Design, ...] = ("iid", "stratified", "lattice", "enumerated")
 Block = tuple[int | None, ...]
 
 
 @functools.cache
-def outcomes(design: str, n: int) -> dict[Block, Fraction]:
+def outcomes(design: Design, n: int) -> dict[Block, Fraction]:
     """The chance of each block of answers: a right one's is its token, a wrong one's None."""
     merged: dict[tuple[int, ...], Fraction] = defaultdict(Fraction)
     for chance, tokens in exact.blocks_of(design, CHANCES, n):
@@ -51,7 +53,7 @@ def outcomes(design: str, n: int) -> dict[Block, Fraction]:
     return found
 
 
-def expectation(design: str, n: int, blocks: int, estimate: Callable[[list[Block]], float]) -> float:
+def expectation(design: Design, n: int, blocks: int, estimate: Callable[[list[Block]], float]) -> float:
     block = outcomes(design, n).items()
     return math.fsum(
         float(math.prod(share for _, share in drawn)) * estimate([answers for answers, _ in drawn])
@@ -59,7 +61,7 @@ def expectation(design: str, n: int, blocks: int, estimate: Callable[[list[Block
     )
 
 
-def passes(design: str, k: int, n: int, wrong: Sequence[int] = WRONG) -> float:
+def passes(design: Design, k: int, n: int, wrong: Sequence[int] = WRONG) -> float:
     """pass@k: of one group of k, or of k / n groups of n."""
     size, groups = (k, 1) if design == "iid" else (min(k, n), max(1, k // n))
     if design == "enumerated":
@@ -74,13 +76,13 @@ def passes(design: str, k: int, n: int, wrong: Sequence[int] = WRONG) -> float:
     return float(1 - missed**groups)
 
 
-def told(design: str, n: int, k: int) -> bool:
+def told(design: Design, n: int, k: int) -> bool:
     """Whether pass@k can be told from blocks of n."""
     parts = {"iid": True, "stratified": k == 1, "lattice": n % k == 0, "enumerated": k < n}
     return k % n == 0 or parts[design]
 
 
-def passed(blocks: Sequence[Block], k: int, design: str) -> float:
+def passed(blocks: Sequence[Block], k: int, design: Design) -> float:
     return group_pass_at_k(right(blocks), k, design=design)
 
 
@@ -98,7 +100,7 @@ def right(blocks: Sequence[Block]) -> list[list[bool]]:
     ],
 )
 def test_pass_at_k_and_different_answers_of_groups_have_no_bias_and_what_would_have_one_is_refused(
-    design: str, n: int, blocks: int
+    design: Design, n: int, blocks: int
 ) -> None:
     for k in range(1, n * blocks + 1):
         if told(design, n, k):
@@ -122,7 +124,7 @@ def test_pass_at_k_and_different_answers_of_groups_have_no_bias_and_what_would_h
 @pytest.mark.parametrize(
     ("design", "n", "k"), [("stratified", 4, 2), ("stratified", 6, 3), ("lattice", 4, 3)]
 )
-def test_a_smaller_group_cannot_be_had_from_every_part_of_a_block(design: str, n: int, k: int) -> None:
+def test_a_smaller_group_cannot_be_had_from_every_part_of_a_block(design: Design, n: int, k: int) -> None:
     """Every choice of k, the first k, every (n / k)-th: each is off by more than rounding."""
     parts: list[Callable[[list[bool]], float]] = [
         lambda block: pass_at_k(n, sum(block), k),
@@ -134,8 +136,37 @@ def test_a_smaller_group_cannot_be_had_from_every_part_of_a_block(design: str, n
         assert abs(found - passes(design, k, n)) > 1e-3
 
 
+def first_codes(design: Design, size: int) -> list[list[int]]:
+    """The 64 bits that each member of some groups draws with at step 0."""
+    config = fire.SamplingConfig(design=design, seed=3)
+    codes = torch.ops.fire.first_code(torch.tensor(0), fire.pack_group(config, 20, size))
+    return [[code % 2**64 for code in group] for group in codes.view(-1, size).tolist()]
+
+
+def test_every_so_many_members_of_a_lattice_are_a_lattice_of_their_own() -> None:
+    size = 12
+    for group in first_codes("lattice", size):
+        for k in (1, 2, 3, 4, 6, 12):
+            for first in range(size // k):
+                part = group[first :: size // k]
+                apart = [b - a for a, b in itertools.pairwise(sorted(part))]
+                assert all(abs(each * k - 2**64) <= k for each in apart)
+                # Member i + 1 of the part has the stratum after that of member i, as in a group of k.
+                strata = [code * k >> 64 for code in part]
+                assert strata == [(strata[0] + member) % k for member in range(k)]
+
+
+def test_parts_of_a_stratified_block_hold_one_sample_of_each_part_of_the_mass_all_in_the_same_place() -> None:
+    size, k = 12, 4
+    for group in first_codes("stratified", size):
+        part = group[:: size // k]
+        assert sorted(code * k >> 64 for code in part) == list(range(k))
+        assert len({(code * size >> 64) % (size // k) for code in part}) == 1
+
+
 def test_without_a_design_the_samples_of_all_blocks_are_alike() -> None:
-    for design, k in itertools.product(("none", "iid"), range(1, 7)):
+    designs: tuple[Design | None, ...] = (None, "none", "iid")
+    for design, k in itertools.product(designs, range(1, 7)):
         assert group_pass_at_k([[0, 1, 0], [0, 1, 0]], k, design=design) == pass_at_k(6, 2, k)
         found = group_distinct_answers([["a", "b", None], ["a", "a", "c"]], k, design=design)
         assert found == pytest.approx(distinct_answers(["a", "b", None, "a", "a", "c"], k), rel=1e-12)
@@ -175,7 +206,7 @@ A_TABLE = "expected [blocks, n], a row for each block and in it the n samples of
     ],
 )
 def test_what_groups_cannot_tell_is_refused_by_name(
-    table: Any, k: Any, design: str, error: type[Exception], message: str
+    table: Any, k: Any, design: Design, error: type[Exception], message: str
 ) -> None:
     for estimate, name in ((group_pass_at_k, "correct"), (group_distinct_answers, "answers")):
         wanted = f"{estimate.__name__}: {message.replace('table', name)}"
@@ -197,7 +228,7 @@ def test_answers_of_an_array_or_a_tensor_count_by_value_not_as_objects(form: Any
 
 
 @pytest.mark.parametrize("design", ["iid", "stratified", "lattice"])
-def test_the_integrals_over_strata_are_the_sums_over_all_that_a_block_can_hold(design: str) -> None:
+def test_the_integrals_over_strata_are_the_sums_over_all_that_a_block_can_hold(design: Design) -> None:
     for _, weights, wrong in itertools.islice(exact.pairs(30), 30):
         weights, wrong = weights[:4], wrong[:4]
         chances = [Fraction(weight, sum(weights)) for weight in weights]
@@ -220,7 +251,7 @@ def test_a_lattice_misses_together_what_repeats_along_the_token_ids() -> None:
 
 
 @pytest.mark.parametrize(("design", "wanted"), [("iid", 3 / 4), ("stratified", 1 / 2), ("lattice", 1 / 2)])
-def test_two_hot_steps_can_pass_less_often_than_independent_samples(design: str, wanted: float) -> None:
+def test_two_hot_steps_can_pass_less_often_than_independent_samples(design: Design, wanted: float) -> None:
     """Of two tokens of chance 1/2, a sample is right if it holds both."""
     blocks = list(exact.blocks_of(design, [Fraction(1, 2)] * 2, 2))
     passed = sum(
@@ -245,7 +276,7 @@ def test_the_page_has_the_figures_that_the_example_computes() -> None:
 @pytest.mark.parametrize("design", ["iid", "stratified", "lattice"])
 @pytest.mark.parametrize("n", [1, 2, 4])
 def test_the_expected_update_with_the_other_blocks_as_baseline_is_the_exact_gradient(
-    design: str, n: int
+    design: Design, n: int
 ) -> None:
     mean, _ = exact.update(design, n, exact.other_blocks)
     torch.testing.assert_close(mean, exact.exact_gradient(), rtol=0, atol=1e-7)
