@@ -193,6 +193,7 @@ def test_the_trainer_on_the_page_leaves_hot_tokens_out_of_the_loss_but_in_the_co
     begin, masked = blocks("docs/training.md", "py", containing="GRPOTrainer")
     names: dict[str, Any] = {"model": model}
     exec(begin[: begin.index("trainer = ")] + masked, names)
+    assert names["config"].group_size == SAMPLES
 
     class Both(names["MaskedGRPOTrainer"], Watching):  # type: ignore[misc]
         pass
@@ -204,3 +205,34 @@ def test_the_trainer_on_the_page_leaves_hot_tokens_out_of_the_loss_but_in_the_co
         assert mask[:, 0].all()
         assert not inputs["tool_mask"][:, 0].any()
         assert torch.equal(inputs["tool_mask"][:, 1:], mask[:, 1:].to(inputs["tool_mask"].dtype))
+
+
+def test_the_trainer_on_the_page_compares_each_completion_with_the_other_block_of_its_prompt(
+    model: Any, tmp_path: Path
+) -> None:
+    *_, program = blocks("docs/training.md", "py", containing="class BlockGRPOTrainer")
+    config = HOT.replace(design="stratified", group_size=SAMPLES // 2)
+    names: dict[str, Any] = {"config": config}
+    exec(program, names)
+    scored: list[torch.Tensor] = []
+
+    class Scoring(names["BlockGRPOTrainer"]):  # type: ignore[misc, name-defined]
+        def _generate_and_score_completions(self, inputs: Any) -> Any:
+            batch = super()._generate_and_score_completions(inputs)
+            scored.append(batch["advantages"])
+            return batch
+
+    with install(model, config):
+        rollouts, _ = train(model, tmp_path, Scoring, scale_rewards="none")
+    reward = torch.tensor([float(sum(tokens) % 7) for tokens in rollouts.tokens]).view(-1, 2, SAMPLES // 2)
+    wanted = reward - reward.mean(2, keepdim=True).flip(1)
+    torch.testing.assert_close(torch.cat(scored), wanted.flatten(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [SAMPLES * 2, 3])
+def test_a_group_that_would_hold_completions_of_several_prompts_is_refused_by_the_trainer(
+    model: Any, tmp_path: Path, size: int
+) -> None:
+    refused = pytest.raises(ValueError, match=f"group_size: got {size}")
+    with install(model, HOT.replace(design="lattice", group_size=size)), refused:
+        train(model, tmp_path)

@@ -52,17 +52,31 @@ def first_logits(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
     return torch.stack(rows)
 
 
+def hot_chances(logits: torch.Tensor) -> torch.Tensor:
+    """Float64 [B, V]: the best 16 tokens but ends, at temperature 30."""
+    best = logits.double().index_fill(1, torch.tensor(ENDS), -torch.inf).topk(16)
+    return torch.zeros_like(logits, dtype=torch.float64).scatter(
+        1, best.indices, (best.values / 30).softmax(-1)
+    )
+
+
 def weights_as_drawn(logits: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
-    """min(policy / hot, 32) in float64: the whole softmax at 0.7, and the best 16 but ends at 30."""
-    logits = logits.double()
-    old = (logits / 0.7).softmax(-1)
-    logits[:, ENDS] = -torch.inf
-    best = logits.topk(16)
-    hot = torch.zeros_like(old).scatter(1, best.indices, (best.values / 30).softmax(-1))
-    return (old / hot).gather(1, token[:, None])[:, 0].clamp(max=32).float()
+    """min(policy / hot, 32) in float64, the policy being the whole softmax at 0.7."""
+    ratio = (logits.double() / 0.7).softmax(-1) / hot_chances(logits)
+    return ratio.gather(1, token[:, None])[:, 0].clamp(max=32).float()
 
 
-def test_the_trl_example_trains_two_steps_on_hot_tokens_that_end_no_completion_and_are_weighted_as_drawn(
+def one_of_each_stratum(chances: torch.Tensor, tokens: list[int]) -> bool:
+    """Whether n tokens can come from one n-th of the mass [V] each, in the order of their ids."""
+    ends, n = chances.cumsum(0), len(tokens)
+    return all(
+        float(ends[token] - chances[token]) < (stratum + 1) / n + 1e-6
+        and float(ends[token]) > stratum / n - 1e-6
+        for stratum, token in enumerate(sorted(tokens))
+    )
+
+
+def test_the_trl_example_trains_two_steps_on_stratified_hot_tokens_that_end_no_completion_and_weigh_as_drawn(
     example: ModuleType, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first_line = EXAMPLE.read_text().splitlines()[0].removeprefix("# ")
@@ -78,6 +92,17 @@ def test_the_trl_example_trains_two_steps_on_hot_tokens_that_end_no_completion_a
         return reward(completion_ids=completion_ids, **arguments)
 
     monkeypatch.setattr(example, "different_letters", different_letters)
+    drawn: list[tuple[torch.Tensor, list[int]]] = []
+    generate = GRPOTrainer._generate_and_score_completions
+
+    def generated(trainer: Any, inputs: Any) -> Any:
+        batch = generate(trainer, inputs)
+        chances, tokens = hot_chances(first_logits(trainer.model, batch)), batch["completion_ids"][:, 0]
+        for first in range(0, len(tokens), example.COMPLETIONS):
+            drawn.append((chances[first], tokens[first : first + example.COMPLETIONS].tolist()))
+        return batch
+
+    monkeypatch.setattr(GRPOTrainer, "_generate_and_score_completions", generated)
     losses: list[dict[str, Any]] = []
     compute_loss = GRPOTrainer._compute_loss
 
@@ -93,6 +118,8 @@ def test_the_trl_example_trains_two_steps_on_hot_tokens_that_end_no_completion_a
     assert len({tokens[0] for tokens in completions}) > len(example.PROMPTS)
     assert not {tokens[0] for tokens in completions} & set(ENDS)
     assert any(tokens[-1] in ENDS for tokens in completions)
+    assert len(drawn) == 2 * len(example.PROMPTS)
+    assert all(one_of_each_stratum(chances, tokens) for chances, tokens in drawn)
     assert len(losses) == 2
     for inputs in losses:
         mask, advantages = inputs["completion_mask"].bool(), inputs["advantages"]
