@@ -114,17 +114,20 @@ test-sanitize: $(STAMPS)/test-packages
 	cmake --build $(BUILD)/sanitize --parallel $(JOBS)
 	ctest --test-dir $(BUILD)/sanitize --parallel $(JOBS) --output-on-failure | tee $(BUILD)/ctest-sanitize.log
 
+# A process a core; a file's tests stay together, for the models that they share.
+pytest = python -m pytest --numprocesses $(JOBS) --dist loadfile
+
 test-python: export CUDACXX = $(TOOLKIT)/bin/nvcc
 test-python: $(STAMPS)/package $(STAMPS)/test-packages $(STAMPS)/cuda
 	mkdir -p $(BUILD)
-	python -m pytest | tee $(BUILD)/pytest-cpu.log
+	$(pytest) | tee $(BUILD)/pytest-cpu.log
 
 # The operators' tests once more, with the CUDA kernels on the simulated device.
 test-simulated: export FIRE_BACKEND = simulated
 test-simulated: export FIRE_SIMULATED_LIBRARY = $(CURDIR)/$(BUILD)/tests/tests/torch_cuda/libfire_sampling_torch_simulated.so
 test-simulated: export FIRE_SIMULATOR ?= bounds,races,uninitialised,seed=1
 test-simulated: build-tests $(STAMPS)/package
-	python -m pytest | tee $(BUILD)/pytest-simulated.log
+	$(pytest) | tee $(BUILD)/pytest-simulated.log
 
 # Inside the engines and trainers that people run, on a CPU. Not a part of `make test`: they install 5 GB, and Triton's
 # interpreter, in which vLLM's V2 runner runs, needs half an hour.
