@@ -124,8 +124,9 @@ struct Storage {
     float delegate[kMostDelegates];
     uint64_t running[kListCapacity];  // what the list measures up to each of its entries
     struct {
-      uint64_t target[kMostThreads];  // where in the kept set each member at work is, and
+      uint64_t target[kMostThreads];  // where each member at work is: its place, or how far into a warp's run
       uint64_t drawn[kMostThreads];   // its entry
+      uint32_t part[kMostThreads];    // the run, counted over all blocks
     } member;
   };
   uint64_t list[kListCapacity];  // entries: the key above, the id's complement below

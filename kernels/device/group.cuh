@@ -98,7 +98,7 @@ class GroupSampler {
       if (row_.IsListed()) {
         drawn = FindInList(target);
       } else {
-        storage_.member.target[threadIdx.x] = target;
+        if (threadIdx.x < members) PutTarget(target);
         __syncthreads();  // the members' targets are written; else some threads search for older ones
         FindInRow(members);
         drawn = threadIdx.x < members ? storage_.member.drawn[threadIdx.x] : 0;
@@ -144,25 +144,42 @@ class GroupSampler {
     return storage_.list[low];
   }
 
+  // Writes the target of this thread's member: a point is one of the run that it falls into.
+  __device__ __forceinline__ void PutTarget(uint64_t target) const {
+    uint32_t part = 0;
+    const uint32_t last = TakesPlaces() ? 0 : TeamInQuestion().blocks * (blockDim.x / 32) - 1;
+#pragma unroll 1
+    while (part < last && storage_.part_mass[0][part] <= target) target -= storage_.part_mass[0][part++];
+    storage_.member.target[threadIdx.x] = target;
+    storage_.member.part[threadIdx.x] = part;
+  }
+
   // Finds the entry of each member's target, for all blocks.
   __device__ __forceinline__ void FindInRow(uint32_t members) const {
     const auto tokens = row_.TokensInQuestion();
+    const Team team = tokens.team();
+    const uint32_t warps = blockDim.x / 32;
 #pragma unroll 1
     for (uint32_t i = 0; i < members; ++i) {
       TokenMeasure measure = Measure();
       uint64_t target = storage_.member.target[i];
+      uint32_t part = storage_.member.part[i];
       if (TakesPlaces()) {
         const uint32_t top_key = definition::Key(row_.maximum());
         tokens.DescendKeys(top_key, measure, target);
         measure.only_key = top_key - storage_.in.low;
         target -= storage_.in.before;
         tokens.ShareParts(measure);
+        const Passing at = tokens.FindPart(target);
+        part = at.index;
+        target -= at.before;
+        team.Sync();  // all have read the parts; else the next member's overwrite them
       }
-      const uint64_t entry = tokens.FindInParts(measure, target, IsUnfiltered() && !TakesPlaces());
-      if (entry != 0 && threadIdx.x < tokens.team().blocks) ptx::Push(&storage_.member.drawn[i], threadIdx.x, entry);
-      if (TakesPlaces()) tokens.team().Sync();  // all have read the parts; else the next member's overwrite them
+      if (part / warps != team.rank) continue;
+      const uint64_t entry = tokens.FindInRun(part % warps, measure, target, IsUnfiltered() && !TakesPlaces());
+      if (threadIdx.x < team.blocks) ptx::Push(&storage_.member.drawn[i], threadIdx.x, entry);
     }
-    tokens.team().Sync();  // every member's entry is pushed; else older ones are written
+    team.Sync();  // every member's entry is pushed; else older ones are written
   }
 
   // How many tokens of the row have at least `key`, of this thread's member: one reading of the tokens in question for

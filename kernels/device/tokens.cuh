@@ -163,12 +163,19 @@ class Tokens {
     team().Sync();  // every part's sum is pushed; else the point falls into the wrong part
   }
 
-  // Finds the entry in a row of which part_mass[0] is there, for the threads of the block that has it; 0 for others.
-  __device__ __forceinline__ uint64_t FindInParts(const TokenMeasure& measure, uint64_t target,
-                                                  bool is_unfiltered) const {
-    const bool is_owner = FindInOwnPart(measure, target, is_unfiltered, true);
+  // Finds which part of a row a target falls into, once part_mass[0] is there; for all threads of a block.
+  __device__ __forceinline__ Passing FindPart(uint64_t target) const {
+    return BlockPassing(threadIdx.x < blockDim.x / 32 * team().blocks ? storage_.part_mass[0][threadIdx.x] : 0, target,
+                        storage_);
+  }
+
+  // Finds the entry in the run of one of this block's warps at which the running measure exceeds the target; for all
+  // threads of the block.
+  __device__ __forceinline__ uint64_t FindInRun(uint32_t warp, const TokenMeasure& measure, uint64_t target,
+                                                bool is_unfiltered) const {
+    NarrowRun(Part().RunOf(warp), measure, target, is_unfiltered, true);
     __syncthreads();  // the entry is written for the block; else its other threads read an older one
-    return is_owner ? storage_.found_entry : 0;
+    return storage_.found_entry;
   }
 
   // Tells all blocks what this warp's part measures.
@@ -247,11 +254,17 @@ class Tokens {
   __device__ __forceinline__ bool FindInOwnPart(const TokenMeasure& measure, uint64_t target, bool is_unfiltered,
                                                 bool for_owner) const {
     const uint32_t warps = blockDim.x / 32;
-    const uint64_t sum = threadIdx.x < warps * team().blocks ? storage_.part_mass[0][threadIdx.x] : 0;
-    const Passing owner = BlockPassing(sum, target, storage_);
+    const Passing owner = FindPart(target);
     if (!owner.found || owner.index / warps != team().rank) return false;
-    Run ids = Part().IdsOf(Part().RunOf(owner.index % warps));
-    target -= owner.before;
+    NarrowRun(Part().RunOf(owner.index % warps), measure, target - owner.before, is_unfiltered, for_owner);
+    return true;
+  }
+
+  // Does so for a run of this block in which the measure exceeds the target.
+  __device__ __forceinline__ void NarrowRun(const Run& run, const TokenMeasure& measure, uint64_t target,
+                                            bool is_unfiltered, bool for_owner) const {
+    const uint32_t warps = blockDim.x / 32;
+    Run ids = Part().IdsOf(run);
     // A share of them a warp, until they are one a thread.
 #pragma unroll 1
     while (ids.end - ids.begin > blockDim.x) {
@@ -259,7 +272,7 @@ class Tokens {
       const uint32_t begin = min(ids.begin + threadIdx.x / 32 * share, ids.end);
       const uint64_t of_share = ReduceWarp(SumOf({begin, min(begin + share, ids.end)}, measure, is_unfiltered), Add());
       const Passing at = BlockPassing(threadIdx.x % 32 == 0 ? of_share : 0, target, storage_);
-      if (!at.found) return true;
+      if (!at.found) return;
       ids.begin = min(ids.begin + at.index / 32 * share, ids.end);
       ids.end = min(ids.begin + share, ids.end);
       target -= at.before;
@@ -270,12 +283,11 @@ class Tokens {
       entry = Entry(key, id);
     });
     const Passing at = BlockPassing(own, target, storage_);
-    if (!at.found || at.index != threadIdx.x) return true;
+    if (!at.found || at.index != threadIdx.x) return;
     ptx::Push(&storage_.found_rest, for_owner ? team().rank : 0, target - at.before);
     const uint32_t first = for_owner ? team().rank : 0, last = for_owner ? team().rank : team().blocks - 1;
 #pragma unroll 1
     for (uint32_t block = first; block <= last; ++block) ptx::Push(&storage_.found_entry, block, entry);
-    return true;
   }
 
   Storage& storage_;

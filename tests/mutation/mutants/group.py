@@ -60,10 +60,22 @@ MUTATIONS: list[Mutation] = [
             "} else if (false) {",
         ),
         (
+            "point-at-the-end-of-a-run",
+            "a point exactly where a warp's run begins",
+            "storage_.part_mass[0][part] <= target)",
+            "storage_.part_mass[0][part] < target)",
+        ),
+        (
+            "points-of-the-whole-row-in-a-run",
+            "points beyond the first warp's run",
+            "target -= storage_.part_mass[0][part++];",
+            "part++;",
+        ),
+        (
             "entry-for-its-own-block",
             "the leader learns what another block has found",
-            "threadIdx.x < tokens.team().blocks) ptx::Push(&storage_.member.drawn[i], threadIdx.x, entry);",
-            "threadIdx.x == 0) ptx::Push(&storage_.member.drawn[i], tokens.team().rank, entry);",
+            "if (threadIdx.x < team.blocks) ptx::Push(&storage_.member.drawn[i], threadIdx.x, entry);",
+            "if (threadIdx.x == 0) ptx::Push(&storage_.member.drawn[i], team.rank, entry);",
         ),
         (
             "equal-tokens-uncounted",
@@ -101,7 +113,7 @@ MUTATIONS: list[Mutation] = [
         (
             "members-entries-not-awaited",
             "a member's entry is read before its block has found it",
-            "    tokens.team().Sync();  // every member's entry is pushed; else older ones are written\n",
+            "    team.Sync();  // every member's entry is pushed; else older ones are written\n",
         ),
         (
             "next-members-not-kept-back",
@@ -112,8 +124,7 @@ MUTATIONS: list[Mutation] = [
         (
             "parts-of-places-not-kept-back",
             "the next member's parts overwrite those that are still read",
-            "      if (TakesPlaces()) tokens.team().Sync();  // all have read the parts; "
-            "else the next member's overwrite them\n",
+            "        team.Sync();  // all have read the parts; else the next member's overwrite them\n",
         ),
         (
             "ranks-not-awaited",
