@@ -262,6 +262,12 @@ def test_two_hot_steps_can_pass_less_often_than_independent_samples(design: Desi
     assert passed == wanted
 
 
+def test_strata_of_whole_sequences_as_a_code_draws_them_pass_as_often_at_two_steps() -> None:
+    """AA, AB, BA and BB, in the order of the first token, then of the second."""
+    blocks = exact.blocks_of("stratified", [Fraction(1, 4)] * 4, 2)
+    assert sum(chance for chance, sequences in blocks if set(sequences) & {1, 2}) == Fraction(3, 4)
+
+
 def test_no_stratified_group_of_ten_thousand_passes_less_often_than_independent_samples() -> None:
     found = exact.gains("stratified")
     assert len(found) == exact.PAIRS == 10_000
