@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
-#include <vector>
 
 #include "batch_checks.h"
 #include "cpu/float_environment.h"
+#include "cpu/group_memory.h"
 #include "cpu/row_table.h"
 #include "cpu/thread_pool.h"
 #include "definition/batch.h"
@@ -66,19 +66,6 @@ void ForEachRow(const Batch& batch, const ParallelFor& parallel_for, const Visit
   }
 }
 
-// A thread's memory for the references of a group.
-class GroupMemory {
- public:
-  explicit GroupMemory(size_t size) : entry_(size), logit_(size), place_(size), rank_(size) {}
-
-  cpu::GroupScratch scratch() { return {entry_.data(), logit_.data(), place_.data(), rank_.data()}; }
-
- private:
-  std::vector<uint64_t> entry_;
-  std::vector<float> logit_;
-  std::vector<uint32_t> place_, rank_;
-};
-
 // Those of one row, of `size` members.
 SampleOutputs OutputsOfRow(const SampleOutputs& outputs, int64_t row, int64_t size) {
   SampleOutputs out = outputs;
@@ -116,7 +103,7 @@ void SampleGroupCpu(const Batch& batch, int64_t size, const SampleOutputs& outpu
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
   const bool reference = definition::WantsReference(outputs);
   const auto visit = [&](int64_t row, const cpu::RowTask& task, bool slot_out_of_range, cpu::Workspace& workspace) {
-    GroupMemory memory(reference ? static_cast<size_t>(size) : 0);
+    cpu::GroupMemory memory(reference ? static_cast<size_t>(size) : 0);
     const SampleOutputs out = OutputsOfRow(outputs, row, size);
     functions.sample_group(task, {static_cast<uint32_t>(size), reference, memory.scratch()}, out, workspace);
     if (!outputs.reference) {

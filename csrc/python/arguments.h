@@ -6,7 +6,10 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "argument_checks.h"
 #include "fire/sampling.h"
@@ -75,6 +78,7 @@ inline std::string NameOfDtype(const py::dtype& type) {
   if (kind == 'i' && size == 4) return "int32";
   if (kind == 'i' && size == 8) return "int64";
   if (kind == 'u' && size == 4) return "uint32";
+  if (kind == 'u' && size == 8) return "uint64";
   // NumPy has no bfloat16 of its own; ml_dtypes, and whoever else registers one, gives it this name.
   if (size == 2 && std::string(py::str(type.attr("name"))) == "bfloat16") return "bfloat16";
   return py::str(type);
@@ -110,33 +114,70 @@ inline LogitsType LogitsTypeOf(const View& logits) {
   return logits.dtype == "float16" ? LogitsType::kFloat16 : LogitsType::kFloat32;
 }
 
-// The arguments that every function shares. It owns what `batch` points to. Logits of shape [V] are a batch of one row,
-// whose step, token, slot and results may do without their first dimension too.
-class BatchArguments {
+inline const std::initializer_list<std::string_view> kRecordDtypes = {"uint32", "int32"};
+
+// A batch's steps, records and slots. It owns what `batch` points to.
+class SequenceArguments {
  public:
-  BatchArguments(const char* function, const py::object& logits, const py::object& step, const py::object& records,
-                 const py::object& slot) {
-    SetLogits({function, "logits"}, logits);
-    step_ = CheckedCopy({function, "step"}, step, [&](const View& view) { CheckStep(kWords, view, logits_view_); });
-    batch_.step = step_.data();
-    batch_.step_is_int64 = step_.itemsize() == 8;
-    batch_.step_stride = step_.ndim() == 0 ? 0 : 1;
-    records_ = CheckedCopy({function, "records"}, records, [&](const View& view) {
-      CheckRecords(kWords, view, logits_view_, !slot.is_none(), {"uint32", "int32"});
-    });
-    batch_.records = static_cast<const Record*>(records_.data());
-    batch_.record_count = records_.shape(0);
-    if (!slot.is_none()) {
-      slot_ = OneARow({function, "slot"}, slot, "int32");
-      batch_.slot = static_cast<const int32_t*>(slot_.data());
-    }
+  // All arguments of a function without logits: as many rows as slots, or else as records.
+  SequenceArguments(const char* function, const py::object& step, const py::object& records, const py::object& slot) {
+    const bool with_slot = !slot.is_none();
+    SetRecords(CheckedCopy({function, "records"}, records,
+                           [&](const View& view) { CheckRecords(kWords, view, with_slot, kRecordDtypes); }));
+    const View beside = ViewOf("records", records_);
+    if (with_slot)
+      SetSlot(CheckedCopy({function, "slot"}, slot, [&](const View& view) { CheckSlots(kWords, view, beside); }));
+    batch_.rows = with_slot ? slot_.shape(0) : records_.shape(0);
+    SetStep(CheckedCopy({function, "step"}, step, [&](const View& view) {
+      CheckStep(kWords, view, beside, batch_.rows, with_slot ? "slot" : "record");
+    }));
   }
 
   const Batch& batch() const { return batch_; }
 
+ protected:
+  SequenceArguments() = default;
+
+  void SetStep(py::array&& step) {
+    step_ = std::move(step);
+    batch_.step = step_.data();
+    batch_.step_is_int64 = step_.itemsize() == 8;
+    batch_.step_stride = step_.ndim() == 0 ? 0 : 1;
+  }
+  void SetRecords(py::array&& records) {
+    records_ = std::move(records);
+    batch_.records = static_cast<const Record*>(records_.data());
+    batch_.record_count = records_.shape(0);
+  }
+  void SetSlot(py::array&& slot) {
+    slot_ = std::move(slot);
+    batch_.slot = static_cast<const int32_t*>(slot_.data());
+  }
+
+  Batch batch_;
+
+ private:
+  py::array step_, records_, slot_;
+};
+
+// The arguments of the functions with logits. Logits of shape [V] are a batch of one row, whose step, token, slot and
+// results may do without their first dimension too.
+class BatchArguments : public SequenceArguments {
+ public:
+  BatchArguments(const char* function, const py::object& logits, const py::object& step, const py::object& records,
+                 const py::object& slot) {
+    SetLogits({function, "logits"}, logits);
+    SetStep(CheckedCopy({function, "step"}, step, [&](const View& view) { CheckStep(kWords, view, logits_view_); }));
+    SetRecords(CheckedCopy({function, "records"}, records, [&](const View& view) {
+      CheckRecords(kWords, view, logits_view_, !slot.is_none(), kRecordDtypes);
+    }));
+    if (!slot.is_none()) SetSlot(OneARow({function, "slot"}, slot, {"int32"}));
+  }
+
   // An array with one element a row of the logits.
-  py::array OneARow(const Argument& argument, const py::object& value, const char* dtype) const {
-    return CheckedCopy(argument, value, [&](const View& view) { CheckOneARow(kWords, view, logits_view_, {dtype}); });
+  py::array OneARow(const Argument& argument, const py::object& value,
+                    std::initializer_list<std::string_view> dtypes) const {
+    return CheckedCopy(argument, value, [&](const View& view) { CheckOneARow(kWords, view, logits_view_, dtypes); });
   }
 
   // What a function returns of `result`, which has one entry a row: of a single row, that entry.
@@ -156,9 +197,8 @@ class BatchArguments {
     batch_.row_stride = batch_.rows > 1 ? logits_view_.strides[0] / logits_view_.unit : 0;
   }
 
-  py::array logits_, step_, records_, slot_;
+  py::array logits_;
   View logits_view_;
-  Batch batch_;
 };
 
 }  // namespace fire::python

@@ -53,21 +53,75 @@ py::object Sample(const py::object& logits, const py::object& step, const py::ob
   return arguments.Result(token);
 }
 
+// The arrays of all outputs of `size` members a row, 0 of which stand for no group, by which `outputs` is filled in.
+std::vector<py::array> NewArrays(int64_t rows, int64_t size, SampleOutputs* outputs) {
+  std::vector<py::array> arrays;
+  ForEachOutput([&](const auto& output) {
+    std::vector<py::ssize_t> shape = {rows};
+    if (size != 0 && output.of_member) shape.push_back(size);
+    py::array_t<typename std::decay_t<decltype(output)>::Value> array(shape);
+    outputs->*output.array = array.mutable_data();
+    arrays.push_back(array);
+  });
+  return arrays;
+}
+
+py::tuple Results(const BatchArguments& arguments, const std::vector<py::array>& arrays) {
+  py::tuple results(arrays.size());
+  for (size_t i = 0; i < arrays.size(); ++i) results[i] = arguments.Result(arrays[i]);
+  return results;
+}
+
 py::tuple SampleWithLogprobs(const py::object& logits, const py::object& step, const py::object& records,
                              const py::object& slot, bool reference) {
   const BatchArguments arguments("sample_with_logprobs", logits, step, records, slot);
   SampleOutputs outputs;
   outputs.reference = reference;
-  std::vector<py::array> arrays;
-  ForEachOutput([&](const auto& output) {
-    py::array_t<typename std::decay_t<decltype(output)>::Value> array(arguments.batch().rows);
-    outputs.*output.array = array.mutable_data();
-    arrays.push_back(array);
-  });
+  const std::vector<py::array> arrays = NewArrays(arguments.batch().rows, 0, &outputs);
   WithoutGil([&] { SampleCpu(arguments.batch(), outputs); });
-  py::tuple results(arrays.size());
-  for (size_t i = 0; i < arrays.size(); ++i) results[i] = arguments.Result(arrays[i]);
-  return results;
+  return Results(arguments, arrays);
+}
+
+// `size`: from 1 to kMaxGroupSize.
+py::object SampleGroup(const py::object& logits, const py::object& step, const py::object& records,
+                       const py::object& slot, int64_t size) {
+  const BatchArguments arguments("sample_group", logits, step, records, slot);
+  py::array_t<int64_t> token({arguments.batch().rows, size});
+  SampleOutputs outputs;
+  outputs.token = token.mutable_data();
+  WithoutGil([&] { SampleGroupCpu(arguments.batch(), size, outputs); });
+  return arguments.Result(token);
+}
+
+py::tuple SampleGroupWithLogprobs(const py::object& logits, const py::object& step, const py::object& records,
+                                  const py::object& slot, int64_t size, bool reference) {
+  const BatchArguments arguments("sample_group_with_logprobs", logits, step, records, slot);
+  SampleOutputs outputs;
+  outputs.reference = reference;
+  const std::vector<py::array> arrays = NewArrays(arguments.batch().rows, size, &outputs);
+  WithoutGil([&] { SampleGroupCpu(arguments.batch(), size, outputs); });
+  return Results(arguments, arrays);
+}
+
+py::tuple SampleCoded(const py::object& logits, const py::object& code, const py::object& step,
+                      const py::object& records, const py::object& slot) {
+  const BatchArguments arguments("sample_coded", logits, step, records, slot);
+  const py::array codes = arguments.OneARow({"sample_coded", "code"}, code, {"uint64", "int64"});
+  py::array_t<int64_t> token(arguments.batch().rows);
+  py::array_t<uint64_t> next(arguments.batch().rows);
+  const auto* drawn_with = static_cast<const uint64_t*>(codes.data());
+  int64_t* const tokens = token.mutable_data();
+  uint64_t* const next_codes = next.mutable_data();
+  WithoutGil([&] { SampleCodedCpu(arguments.batch(), drawn_with, 1, tokens, next_codes); });
+  return py::make_tuple(arguments.Result(token), arguments.Result(next));
+}
+
+py::array_t<uint64_t> FirstCode(const py::object& step, const py::object& records, const py::object& slot) {
+  const SequenceArguments arguments("first_code", step, records, slot);
+  py::array_t<uint64_t> code(arguments.batch().rows);
+  uint64_t* const codes = code.mutable_data();
+  WithoutGil([&] { FirstCodeCpu(arguments.batch(), codes); });
+  return code;
 }
 
 py::object ProcessLogits(const py::object& logits, const py::object& step, const py::object& records,
@@ -83,7 +137,7 @@ py::object ProcessLogits(const py::object& logits, const py::object& step, const
 py::object LogProb(const py::object& logits, const py::object& token, const py::object& step, const py::object& records,
                    const py::object& slot) {
   const BatchArguments arguments("log_prob", logits, step, records, slot);
-  const py::array tokens = arguments.OneARow({"log_prob", "token"}, token, "int64");
+  const py::array tokens = arguments.OneARow({"log_prob", "token"}, token, {"int64"});
   py::array_t<float> logprob(arguments.batch().rows);
   const auto* ids = static_cast<const int64_t*>(tokens.data());
   float* out = logprob.mutable_data();
@@ -201,6 +255,13 @@ PYBIND11_MODULE(_native, module) {
   module.def("sample", &Sample, py::arg("logits"), py::arg("step"), py::arg("records"), py::arg("slot") = py::none());
   module.def("sample_with_logprobs", &SampleWithLogprobs, py::arg("logits"), py::arg("step"), py::arg("records"),
              py::arg("slot") = py::none(), py::arg("reference") = true);
+  module.def("sample_group", &SampleGroup, py::arg("logits"), py::arg("step"), py::arg("records"), py::arg("slot"),
+             py::kw_only(), py::arg("size"));
+  module.def("sample_group_with_logprobs", &SampleGroupWithLogprobs, py::arg("logits"), py::arg("step"),
+             py::arg("records"), py::arg("slot"), py::kw_only(), py::arg("size"), py::arg("reference"));
+  module.def("sample_coded", &SampleCoded, py::arg("logits"), py::arg("code"), py::arg("step"), py::arg("records"),
+             py::arg("slot"));
+  module.def("first_code", &FirstCode, py::arg("step"), py::arg("records"), py::arg("slot"));
   module.def("process_logits", &ProcessLogits, py::arg("logits"), py::arg("step"), py::arg("records"),
              py::arg("slot") = py::none());
   module.def("log_prob", &LogProb, py::arg("logits"), py::arg("token"), py::arg("step"), py::arg("records"),

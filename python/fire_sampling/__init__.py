@@ -15,11 +15,16 @@ from typing import TYPE_CHECKING
 from fire_sampling import _compiled as _compiled
 from fire_sampling.config import SamplingConfig
 from fire_sampling.functional import (
+    CodedSample,
     SampleWithLogprobs,
+    first_code,
     heat_logits_,
     log_prob,
     process_logits,
     sample,
+    sample_coded,
+    sample_group,
+    sample_group_with_logprobs,
     sample_with_logprobs,
 )
 from fire_sampling.packing import pack, pack_group
@@ -33,16 +38,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CodedSample",
     "SampleWithLogprobs",
     "SamplingConfig",
     "Status",
     "__version__",
+    "first_code",
     "heat_logits_",
     "log_prob",
     "pack",
     "pack_group",
     "process_logits",
     "sample",
+    "sample_coded",
+    "sample_group",
+    "sample_group_with_logprobs",
     "sample_with_logprobs",
 ]
 

@@ -6,12 +6,21 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fire_sampling import _native
 from fire_sampling._messages import came, integer
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import require_configs
 
 # The functions whose result depends on a seed.
-_DRAWING = ("sample", "sample_with_logprobs", "heat_logits_")
+_DRAWING = (
+    "sample",
+    "sample_with_logprobs",
+    "sample_group",
+    "sample_group_with_logprobs",
+    "sample_coded",
+    "first_code",
+    "heat_logits_",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +32,9 @@ class Entry:
     Attributes:
         module: Where its functions are, for messages.
         array: The type of its arrays, and how messages call one.
-        scalar: Makes the 0-d int64 array of a step that came as an integer, beside the logits.
-        pack: Makes the records of one config for `rows` rows, or of a sequence of them, beside the logits.
+        scalar: Makes the 0-d int64 array of a step that came as an integer, beside another array.
+        pack: Makes the records of one config for `rows` rows, or of a sequence of them, beside another array,
+            which may be None.
     """
 
     module: str
@@ -44,16 +54,39 @@ class Entry:
             ValueError: `step` beyond 64 bits; `slot` with a single config.
         """
         self.require_array(function, "logits", logits)
-        if slot is not None:
-            self.require_array(function, "slot", slot)
-        name = f"{self.module}.{function}"
-        kind, kind_name = self.array
-        if not isinstance(step, kind):
-            expected = f"{kind_name} of integers, or an integer of 64 bits"
-            step = self.scalar(integer(name, "step", step, -(2**63), 2**63 - 1, expected), logits)
-        if function not in _DRAWING:
-            config = _with_any_seed(config)
-        return logits, step, self._records(name, logits, config, slot), slot
+        rows = logits.shape[0] if logits.ndim > 1 else 1
+        step = self._step(function, step, logits)
+        return logits, step, self._records(function, config, slot, rows, logits), slot
+
+    def sequences(self, function: str, step: Any, config: Any, slot: Any) -> tuple[Any, Any, Any]:
+        """Step, records and slot of a function without logits, as the compiled part takes them.
+
+        One config is packed for as many rows as there are steps.
+
+        Raises:
+            TypeError: An argument that is of none of the types that `first_code` documents.
+            ValueError: `step` beyond 64 bits; a single config with `slot`, or with one step for all rows.
+        """
+        kind, _ = self.array
+        steps = step if isinstance(step, kind) else None
+        if isinstance(config, SamplingConfig) and slot is None and (steps is None or steps.ndim == 0):
+            raise ValueError(
+                f"{self.module}.{function}: config is a single SamplingConfig beside one step for all, "
+                f"expected the records that {self.module}.pack makes for as many rows as there are, or a "
+                "step for each row"
+            )
+        records = self._records(function, config, slot, None if steps is None else len(steps), steps)
+        return self._step(function, step, records), records, slot
+
+    def group_size(self, function: str, size: Any) -> int:
+        """The size of a group as an int.
+
+        Raises:
+            TypeError: It is no integer.
+            ValueError: It is out of range.
+        """
+        expected = f"an integer from 1 to {_native.MAX_GROUP_SIZE}"
+        return integer(f"{self.module}.{function}", "size", size, 1, _native.MAX_GROUP_SIZE, expected)
 
     def require_array(self, function: str, argument: str, value: Any) -> None:
         """Raises a TypeError unless `value` is an array of this entry."""
@@ -61,7 +94,20 @@ class Entry:
         if not isinstance(value, kind):
             raise TypeError(f"{self.module}.{function}: {argument} {came(value)}, expected {kind_name}")
 
-    def _records(self, name: str, logits: Any, config: Any, slot: Any) -> Any:
+    def _step(self, function: str, step: Any, beside: Any) -> Any:
+        kind, kind_name = self.array
+        if isinstance(step, kind):
+            return step
+        expected = f"{kind_name} of integers, or an integer of 64 bits"
+        name = f"{self.module}.{function}"
+        return self.scalar(integer(name, "step", step, -(2**63), 2**63 - 1, expected), beside)
+
+    def _records(self, function: str, config: Any, slot: Any, rows: int | None, beside: Any) -> Any:
+        if slot is not None:
+            self.require_array(function, "slot", slot)
+        if function not in _DRAWING:
+            config = _with_any_seed(config)
+        name = f"{self.module}.{function}"
         kind, kind_name = self.array
         if isinstance(config, kind):
             return config
@@ -71,7 +117,7 @@ class Entry:
                     f"{name}: slot comes with a single SamplingConfig, expected a sequence of them or the "
                     f"records that {self.module}.pack makes to choose from"
                 )
-            return self.pack(config, logits.shape[0] if logits.ndim > 1 else 1, logits)
+            return self.pack(config, rows, beside)
         if hasattr(config, "dtype"):
             raise TypeError(
                 f"{name}: config {came(config)}, records of the other entry; use {self.module}.pack, which "
@@ -79,7 +125,7 @@ class Entry:
             )
         expected = f"a SamplingConfig, a sequence of them, or records made by {self.module}.pack"
         require_configs(name, config, expected)
-        return self.pack(config, None, logits)
+        return self.pack(config, None, beside)
 
 
 def _with_any_seed(config: Any) -> Any:

@@ -47,6 +47,37 @@ def sample_with_logprobs(
     slot: npt.NDArray[np.int32] | None = None,
     reference: bool = True,
 ) -> tuple[npt.NDArray[Any], ...]: ...
+
+# `size` is from 1 to MAX_GROUP_SIZE: who calls these checks it.
+def sample_group(
+    logits: npt.NDArray[np.generic],
+    step: npt.NDArray[np.signedinteger],
+    records: npt.NDArray[np.integer],
+    slot: npt.NDArray[np.int32] | None,
+    *,
+    size: int,
+) -> npt.NDArray[np.int64]: ...
+def sample_group_with_logprobs(
+    logits: npt.NDArray[np.generic],
+    step: npt.NDArray[np.signedinteger],
+    records: npt.NDArray[np.integer],
+    slot: npt.NDArray[np.int32] | None,
+    *,
+    size: int,
+    reference: bool,
+) -> tuple[npt.NDArray[Any], ...]: ...
+def sample_coded(
+    logits: npt.NDArray[np.generic],
+    code: npt.NDArray[np.integer],
+    step: npt.NDArray[np.signedinteger],
+    records: npt.NDArray[np.integer],
+    slot: npt.NDArray[np.int32] | None,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]: ...
+def first_code(
+    step: npt.NDArray[np.signedinteger],
+    records: npt.NDArray[np.integer],
+    slot: npt.NDArray[np.int32] | None,
+) -> npt.NDArray[np.uint64]: ...
 def process_logits(
     logits: npt.NDArray[np.generic],
     step: npt.NDArray[np.signedinteger],

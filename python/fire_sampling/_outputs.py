@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 class SampleWithLogprobs(NamedTuple):
-    """What `sample_with_logprobs` returns; every member has one value a row."""
+    """What `sample_with_logprobs` returns: [R], one value a row.
+
+    Of `sample_group_with_logprobs` `token`, `logprob`, `ref_logprob` and `rank` are [R, size].
+    """
 
     token: Tensor  # int64
     logprob: Tensor  # float32: ln of the probability the token was drawn with, the behaviour policy's
@@ -23,7 +26,7 @@ class SampleWithLogprobs(NamedTuple):
 
 
 class ArraysWithLogprobs(NamedTuple):
-    """`fire_sampling.SampleWithLogprobs` of arrays; every member has one value a row, or is that value."""
+    """`fire_sampling.SampleWithLogprobs` of arrays; without the first dimension for logits [V]."""
 
     token: npt.NDArray[np.int64]
     logprob: npt.NDArray[np.float32]
@@ -31,3 +34,17 @@ class ArraysWithLogprobs(NamedTuple):
     rank: npt.NDArray[np.int32]
     kept: npt.NDArray[np.int32]
     status: npt.NDArray[np.int32]
+
+
+class CodedSample(NamedTuple):
+    """What `sample_coded` returns, one value a row."""
+
+    token: Tensor  # int64
+    code: Tensor  # int64: what the sequence draws its next token with
+
+
+class CodedArrays(NamedTuple):
+    """`fire_sampling.CodedSample` of arrays; without the first dimension for logits [V]."""
+
+    token: npt.NDArray[np.int64]
+    code: npt.NDArray[np.uint64]

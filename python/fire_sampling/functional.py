@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fire_sampling._call import Entry
 from fire_sampling._messages import why_no_torch
+from fire_sampling._outputs import CodedSample as CodedSample
 from fire_sampling._outputs import SampleWithLogprobs as SampleWithLogprobs
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import pack
@@ -84,6 +85,108 @@ def sample_with_logprobs(
     return SampleWithLogprobs(*torch.ops.fire.sample_with_logprobs(*arguments, reference=reference))
 
 
+def sample_group(
+    logits: Tensor, step: Tensor | int, config: Config, slot: Tensor | None = None, *, size: int
+) -> Tensor:
+    """Draws a group of tokens a row, in one read of it: the first tokens of a prompt's `size` completions.
+
+    Member g of a row has the token that `sample` gives the row for its record with `group_size` = `size` and
+    `member` = g; the record's own are not looked at. Its design says how they are drawn together; without one
+    they are independent. `pack_group` makes the records by which the members go on.
+
+    Args:
+        logits: As for `sample`: a row a prompt.
+        step: As for `sample`.
+        config: As for `sample`: a record a prompt.
+        slot: As for `sample`.
+        size: 1 to 65,536.
+
+    Returns:
+        int64 [R, size], each in [0, V).
+
+    Raises:
+        ImportError: torch or the operators are missing.
+        TypeError: As for `sample`; `size` is no integer.
+        ValueError: As for `sample`; `size` is out of range.
+        RuntimeError: A tensor of a wrong type, shape or device.
+    """
+    arguments = _arguments("sample_group", logits, step, config, slot)
+    token: Tensor = torch.ops.fire.sample_group(*arguments, size=_ENTRY.group_size("sample_group", size))
+    return token
+
+
+def sample_group_with_logprobs(
+    logits: Tensor,
+    step: Tensor | int,
+    config: Config,
+    slot: Tensor | None = None,
+    *,
+    size: int,
+    reference: bool = True,
+) -> SampleWithLogprobs:
+    """`sample_group`, and what is known about each token, as `sample_with_logprobs` tells it.
+
+    `token`, `logprob`, `ref_logprob` and `rank` are [R, size]; `kept` and `status` are [R], the same for all
+    members. `logprob` is that of a member alone: members of a design depend on each other. Arguments and
+    errors are those of `sample_group`.
+    """
+    arguments = _arguments("sample_group_with_logprobs", logits, step, config, slot)
+    size = _ENTRY.group_size("sample_group_with_logprobs", size)
+    outputs = torch.ops.fire.sample_group_with_logprobs(*arguments, size=size, reference=reference)
+    return SampleWithLogprobs(*outputs)
+
+
+def sample_coded(
+    logits: Tensor, code: Tensor, step: Tensor | int, config: Config, slot: Tensor | None = None
+) -> CodedSample:
+    """Draws one token a row with a code that the sequence carries, instead of random numbers of its own.
+
+    Sequences whose first codes are spread (`first_code` of a group) are spread as whole sequences, not in
+    their first tokens alone. Where nothing is drawn the code stays as it is.
+
+    Args:
+        logits: As for `sample`.
+        code: int64 [R], 64 bits that are read as unsigned: of `first_code`, or of the step before.
+        step: As for `sample`.
+        config: As for `sample`; of its seed come the bits by which a code is refreshed.
+        slot: As for `sample`.
+
+    Returns:
+        The tokens, int64 [R], and the codes of the next step, int64 [R].
+
+    Raises:
+        ImportError, TypeError, ValueError, RuntimeError: As for `sample`.
+    """
+    logits, steps, records, slot = _arguments("sample_coded", logits, step, config, slot, code=code)
+    _ENTRY.require_array("sample_coded", "code", code)
+    return CodedSample(*torch.ops.fire.sample_coded(logits, code, steps, records, slot))
+
+
+def first_code(step: Tensor | int, config: Config, slot: Tensor | None = None) -> Tensor:
+    """The codes that sequences begin with, for `sample_coded`: the random bits that `sample` draws with.
+
+    Args:
+        step: int32 or int64 [R] or 0-d, or an int: the step of the first token that a code draws.
+        config: Records from `pack` or `pack_group`, int32 [R, 16] (any number of records with `slot`); a
+            sequence of R configs; or one config beside a step for each row.
+        slot: int32 [R], the record of each row.
+
+    Returns:
+        int64 [R] on the device of the records: 64 bits, as unsigned.
+
+    Raises:
+        ImportError: torch or the operators are missing.
+        TypeError: An argument of none of the types above; a DTensor.
+        ValueError: `step` is an int beyond 64 bits; one config with `slot`, or with one step for all rows.
+        RuntimeError: A tensor of a wrong type, shape or device.
+    """
+    _require_plain("first_code", step=step, config=config, slot=slot)
+    if isinstance(step, torch.SymInt) and isinstance(config, torch.Tensor):
+        step = _step_tensor(step, config)
+    code: Tensor = torch.ops.fire.first_code(*_ENTRY.sequences("first_code", step, config, slot))
+    return code
+
+
 def process_logits(logits: Tensor, step: Tensor | int, config: Config, slot: Tensor | None = None) -> Tensor:
     """float32 [R, V]: x / T where kept, -inf elsewhere; its softmax is the distribution that `sample` draws
     from.
@@ -118,7 +221,7 @@ def log_prob(
     Differentiable in `logits`, once, the kept set taken as constant. Arguments and errors are those of
     `sample`.
     """
-    logits, steps, records, slot = _arguments("log_prob", logits, step, config, slot, token)
+    logits, steps, records, slot = _arguments("log_prob", logits, step, config, slot, token=token)
     _ENTRY.require_array("log_prob", "token", token)
     value: Tensor = torch.ops.fire.log_prob(logits, token, steps, records, slot)
     return value
@@ -130,16 +233,20 @@ def _arguments(
     step: Tensor | int,
     config: Config,
     slot: Tensor | None,
-    token: Tensor | None = None,
+    **others: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    if _unavailable is not None:
-        raise ImportError(f"fire_sampling.{name}: {_unavailable}") from _unavailable
-    if (tensor := sys.modules.get("torch.distributed.tensor")) is not None:
-        named = {"logits": logits, "step": step, "config": config, "slot": slot, "token": token}
-        _refuse_sharded(name, tensor.DTensor, named)
+    _require_plain(name, logits=logits, step=step, config=config, slot=slot, **others)
     if isinstance(step, torch.SymInt):  # an integer that a trace leaves open
         step = _step_tensor(step, logits)
     return _ENTRY.arguments(name, logits, step, config, slot)
+
+
+def _require_plain(name: str, **arguments: Any) -> None:
+    """Raises where the operators are missing, or where an argument is spread over processes."""
+    if _unavailable is not None:
+        raise ImportError(f"fire_sampling.{name}: {_unavailable}") from _unavailable
+    if (tensor := sys.modules.get("torch.distributed.tensor")) is not None:
+        _refuse_sharded(name, tensor.DTensor, arguments)
 
 
 def _refuse_sharded(name: str, kind: type[Any], arguments: dict[str, Any]) -> None:
@@ -152,14 +259,14 @@ def _refuse_sharded(name: str, kind: type[Any], arguments: dict[str, Any]) -> No
             )
 
 
-def _step_tensor(step: int | torch.SymInt, logits: Tensor) -> Tensor:
-    return torch.full((), step, dtype=torch.int64, device=logits.device)  # type: ignore[arg-type]
+def _step_tensor(step: int | torch.SymInt, beside: Tensor) -> Tensor:
+    return torch.full((), step, dtype=torch.int64, device=beside.device)  # type: ignore[arg-type]
 
 
 def _pack_beside(
-    config: SamplingConfig | Sequence[SamplingConfig], rows: int | None, logits: Tensor
+    config: SamplingConfig | Sequence[SamplingConfig], rows: int | None, beside: Tensor | None
 ) -> Tensor:
-    return pack(config, rows=rows, device=logits.device)
+    return pack(config, rows=rows, device=None if beside is None else beside.device)
 
 
 if _unavailable is None:

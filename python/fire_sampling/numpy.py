@@ -20,7 +20,7 @@ import numpy.typing as npt
 from fire_sampling import _native
 from fire_sampling._call import Entry
 from fire_sampling._messages import came, integer
-from fire_sampling._outputs import ArraysWithLogprobs
+from fire_sampling._outputs import ArraysWithLogprobs, CodedArrays
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import DrawSeeds, pack_group_records, pack_records
 
@@ -29,7 +29,9 @@ Step: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.int32] | np.integer[Any
 Records: TypeAlias = npt.NDArray[np.uint32] | npt.NDArray[np.int32]
 Config: TypeAlias = SamplingConfig | Sequence[SamplingConfig] | Records
 Slot: TypeAlias = npt.NDArray[np.int32] | None
+Code: TypeAlias = npt.NDArray[np.uint64] | npt.NDArray[np.int64] | np.integer[Any] | int
 SampleWithLogprobs: TypeAlias = ArraysWithLogprobs
+CodedSample: TypeAlias = CodedArrays
 
 
 def pack(
@@ -111,6 +113,48 @@ def sample_with_logprobs(
     return SampleWithLogprobs(*_native.sample_with_logprobs(*arguments, reference=reference))
 
 
+def sample_group(
+    logits: Logits, step: Step, config: Config, slot: Slot = None, *, size: int
+) -> npt.NDArray[np.int64]:
+    """int64 [R, size], or [size]: `fire_sampling.sample_group`, with the arguments of `sample`."""
+    arguments = _ENTRY.arguments("sample_group", logits, step, config, slot)
+    return _native.sample_group(*arguments, size=_ENTRY.group_size("sample_group", size))
+
+
+def sample_group_with_logprobs(
+    logits: Logits, step: Step, config: Config, slot: Slot = None, *, size: int, reference: bool = True
+) -> SampleWithLogprobs:
+    """`sample_group`, and what is known about each token: `fire_sampling.sample_group_with_logprobs`."""
+    name = "sample_group_with_logprobs"
+    arguments = _ENTRY.arguments(name, logits, step, config, slot)
+    size = _ENTRY.group_size(name, size)
+    return SampleWithLogprobs(*_native.sample_group_with_logprobs(*arguments, size=size, reference=reference))
+
+
+def sample_coded(logits: Logits, code: Code, step: Step, config: Config, slot: Slot = None) -> CodedSample:
+    """`fire_sampling.sample_coded`, with the arguments of `sample`.
+
+    Args:
+        code: uint64 [R], or int64 with the same bits, as torch has it. For logits [V] an integer.
+
+    Returns:
+        The tokens, int64 [R], and the codes of the next step, uint64 [R]; for logits [V] an int64 and a
+        uint64.
+    """
+    logits, step_array, records, slot = _ENTRY.arguments("sample_coded", logits, step, config, slot)
+    codes: Any = code
+    if logits.ndim == 1 and not isinstance(code, np.ndarray):
+        expected = "an integer from 0 to 2^64 - 1, the code of the row"
+        name = "fire_sampling.numpy.sample_coded"
+        codes = np.array(integer(name, "code", code, 0, 2**64 - 1, expected), dtype=np.uint64)
+    return CodedSample(*_native.sample_coded(logits, codes, step_array, records, slot))
+
+
+def first_code(step: Step, config: Config, slot: Slot = None) -> npt.NDArray[np.uint64]:
+    """uint64 [R]: the codes that sequences begin with, as `fire_sampling.first_code` says."""
+    return _native.first_code(*_ENTRY.sequences("first_code", step, config, slot))
+
+
 def process_logits(logits: Logits, step: Step, config: Config, slot: Slot = None) -> npt.NDArray[np.float32]:
     """float32 [R, V], or [V]: what `fire_sampling.process_logits` returns, with the arguments of `sample`."""
     return _native.process_logits(*_ENTRY.arguments("process_logits", logits, step, config, slot))
@@ -133,6 +177,6 @@ def log_prob(
 _ENTRY = Entry(
     "fire_sampling.numpy",
     (np.ndarray, "a NumPy array"),
-    scalar=lambda step, logits: np.array(step, dtype=np.int64),
-    pack=lambda config, rows, logits: pack(config, rows),
+    scalar=lambda step, beside: np.array(step, dtype=np.int64),
+    pack=lambda config, rows, beside: pack(config, rows),
 )

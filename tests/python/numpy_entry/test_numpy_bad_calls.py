@@ -147,7 +147,18 @@ def bad_calls() -> list[tuple[str, dict[str, Any], type[Exception], str]]:
     ]
 
 
-@pytest.mark.parametrize("function", ["sample", "sample_with_logprobs", "process_logits", "log_prob"])
+FUNCTIONS = (
+    "sample",
+    "sample_with_logprobs",
+    "process_logits",
+    "log_prob",
+    "sample_group",
+    "sample_group_with_logprobs",
+    "sample_coded",
+)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize(("argument", "change", "error", "message"), bad_calls())
 def test_a_bad_call_names_the_function_the_argument_what_came_and_what_was_expected(
     function: str, argument: str, change: dict[str, Any], error: type[Exception], message: str
@@ -155,6 +166,10 @@ def test_a_bad_call_names_the_function_the_argument_what_came_and_what_was_expec
     arguments: dict[str, Any] = dict(logits=make_logits(), step=STEPS, config=RECORDS) | change
     if function == "log_prob":
         arguments["token"] = np.zeros(ROWS, np.int64)
+    if function == "sample_coded":
+        arguments["code"] = np.zeros(ROWS, np.uint64)
+    if function.startswith("sample_group"):
+        arguments["size"] = 2
     with pytest.raises(error) as raised:
         getattr(fire, function)(**arguments)
     assert str(raised.value).startswith(f"fire_sampling.numpy.{function}: {argument} {message}")

@@ -180,6 +180,9 @@ calls = {
     "sample_with_logprobs": lambda: fire.sample_with_logprobs(logits, 1, records),
     "process_logits": lambda: fire.process_logits(logits, 1, records),
     "log_prob": lambda: fire.log_prob(logits, token, 1, records),
+    "sample_group": lambda: fire.sample_group(logits, 1, records, size=64),
+    "sample_coded": lambda: fire.sample_coded(logits, token, 1, records),
+    "first_code": lambda: fire.first_code(1, np.tile(records, (1000, 1))),
 }
 call = calls[sys.argv[1]]
 begun = threading.Event()
@@ -195,7 +198,18 @@ time.sleep(0.05)
 """
 
 
-@pytest.mark.parametrize("function", ["sample", "sample_with_logprobs", "process_logits", "log_prob"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        "sample",
+        "sample_with_logprobs",
+        "process_logits",
+        "log_prob",
+        "sample_group",
+        "sample_coded",
+        "first_code",
+    ],
+)
 def test_a_daemon_thread_still_sampling_does_not_abort_the_process_at_its_end(
     run_python: RunPython, function: str
 ) -> None:

@@ -9,16 +9,17 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from backends import DEVICE
-from operator_inputs import OPERATORS, operator
-from torch import Tensor
+from operator_inputs import KEYWORDS, OPERATORS, WITH_LOGITS, operator
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 pytestmark = pytest.mark.every_backend
 
 ROWS, VOCABULARY = 4, 50
 
-Arguments = dict[str, Tensor]
+Arguments = dict[str, Any]
 ARGUMENT_ORDER = {
+    "sample_coded": ("logits", "code", "step", "cfg"),
+    "first_code": ("step", "cfg"),
     "log_prob": ("logits", "token", "step", "cfg"),
     "log_prob_backward": ("grad", "logits", "token", "step", "cfg"),
 }
@@ -135,17 +136,20 @@ BAD_CALLS = {
         "step",
         lambda a: a["step"][:3],
         "has shape [3], expected [4], one a row of logits, or [], one for all",
+        only=WITH_LOGITS,
     ),
     "one step in a dimension of its own": BadCall(
         "step",
         lambda a: a["step"][:1],
         "has shape [1], expected [4], one a row of logits, or [], one for all",
+        only=WITH_LOGITS,
     ),
     "a column of steps": BadCall(
         "step",
         lambda a: a["step"][:, None],
         "has shape [4, 1], expected [4], one a row of logits, or [], one for all",
         static=True,
+        only=WITH_LOGITS,
     ),
     "float records": BadCall(
         "cfg",
@@ -186,6 +190,7 @@ BAD_CALLS = {
         "has S = 1 for R = 4 rows of logits, expected a record for each row "
         "(fire_sampling.pack(config, rows=4) makes them, each with a seed of its own) "
         "or a slot that names each row's record",
+        only=WITH_LOGITS,
     ),
     "more records than rows without slot": BadCall(
         "cfg",
@@ -193,6 +198,7 @@ BAD_CALLS = {
         "has S = 8 for R = 4 rows of logits, expected a record for each row "
         "(fire_sampling.pack(config, rows=4) makes them, each with a seed of its own) "
         "or a slot that names each row's record",
+        only=WITH_LOGITS,
     ),
     "no records to choose from": BadCall(
         "cfg",
@@ -213,9 +219,75 @@ BAD_CALLS = {
         "has shape [], expected [4], one a row of logits",
         with_slot=True,
         static=True,
+        only=WITH_LOGITS,
     ),
     "too few slots": BadCall(
-        "slot", lambda a: a["slot"][:3], "has shape [3], expected [4], one a row of logits", with_slot=True
+        "slot",
+        lambda a: a["slot"][:3],
+        "has shape [3], expected [4], one a row of logits",
+        with_slot=True,
+        only=WITH_LOGITS,
+    ),
+    "fewer steps than records": BadCall(
+        "step",
+        lambda a: a["step"][:3],
+        "has shape [3], expected [4], one a record, or [], one for all",
+        only=("first_code",),
+    ),
+    "fewer steps than slots": BadCall(
+        "step",
+        lambda a: a["step"][:3],
+        "has shape [3], expected [4], one a slot, or [], one for all",
+        with_slot=True,
+        only=("first_code",),
+    ),
+    "steps of two dimensions beside records": BadCall(
+        "step",
+        lambda a: a["step"][:, None],
+        "has shape [4, 1], expected [4], one a record, or [], one for all",
+        only=("first_code",),
+        static=True,
+    ),
+    "a 0-d slot without logits": BadCall(
+        "slot",
+        lambda a: a["slot"][0],
+        "has shape [], expected [R], one a sequence",
+        with_slot=True,
+        only=("first_code",),
+        static=True,
+    ),
+    "32-bit codes": BadCall(
+        "code",
+        lambda a: a["code"].int(),
+        "has dtype int32, expected int64",
+        static=True,
+    ),
+    "floating codes": BadCall(
+        "code",
+        lambda a: a["code"].double(),
+        "has dtype float64, expected int64",
+        static=True,
+    ),
+    "a 0-d code": BadCall(
+        "code",
+        lambda a: a["code"][0],
+        "has shape [], expected [4], one a row of logits",
+        static=True,
+    ),
+    "a column of codes": BadCall(
+        "code",
+        lambda a: a["code"][:, None],
+        "has shape [4, 1], expected [4], one a row of logits",
+        static=True,
+    ),
+    "too few codes": BadCall(
+        "code", lambda a: a["code"][:3], "has shape [3], expected [4], one a row of logits"
+    ),
+    "a group of none": BadCall("size", lambda a: 0, "is 0, expected 1 to 65536", static=True),
+    "a group of less than none": BadCall("size", lambda a: -1, "is -1, expected 1 to 65536", static=True),
+    "too large a group": BadCall("size", lambda a: 65537, "is 65537, expected 1 to 65536", static=True),
+    "a group whose size has 33 bits": BadCall(
+        "size", lambda a: 2**32 + 1, "is 4294967297, expected 1 to 65536", static=True
     ),
     "32-bit tokens": BadCall(
         "token",
@@ -254,6 +326,8 @@ def good_arguments(device: str) -> Arguments:
         "cfg": torch.zeros(ROWS, 16, dtype=torch.int32, device=device),
         "slot": torch.zeros(ROWS, dtype=torch.int32, device=device),
         "token": torch.zeros(ROWS, dtype=torch.int64, device=device),
+        "code": torch.zeros(ROWS, dtype=torch.int64, device=device),
+        "size": 2,
         "grad": torch.zeros(ROWS, device=device),
     }
 
@@ -261,14 +335,15 @@ def good_arguments(device: str) -> Arguments:
 def call(name: str, arguments: Arguments, with_slot: bool) -> object:
     order = ARGUMENT_ORDER.get(name, ("logits", "step", "cfg"))
     positional = [arguments[argument] for argument in order]
-    return operator(name)(*positional, slot=arguments["slot"] if with_slot else None)
+    keywords = {keyword: arguments[keyword] for keyword in KEYWORDS.get(name, {})}
+    return operator(name)(*positional, slot=arguments["slot"] if with_slot else None, **keywords)
 
 
 def cases() -> list[Any]:
     found = []
     for title, bad in BAD_CALLS.items():
         for name in OPERATORS:
-            takes = (*ARGUMENT_ORDER.get(name, ("logits", "step", "cfg")), "slot")
+            takes = (*ARGUMENT_ORDER.get(name, ("logits", "step", "cfg")), "slot", *KEYWORDS.get(name, {}))
             if name in bad.only and bad.argument in takes:
                 found.append(pytest.param(name, bad, id=f"{name}: {title}"))
     return found
@@ -291,19 +366,26 @@ def test_a_bad_call_is_refused_in_these_words_by_a_fake_where_no_size_decides(
     assert str(caught.value) == f"fire::{name}: {bad.argument} {bad.message}"
 
 
-@pytest.mark.parametrize("moved", ["step", "cfg", "slot", "token", "grad"])
+@pytest.mark.parametrize(
+    ("name", "moved"),
+    [("log_prob_backward", argument) for argument in ("step", "cfg", "slot", "token", "grad")]
+    + [("sample_coded", "code"), ("first_code", "step"), ("first_code", "slot")],
+)
 @pytest.mark.parametrize(
     ("where", "other"), [("real", "meta"), ("meta", DEVICE), ("fake", "meta"), ("fake", "cuda:1")]
 )
-def test_an_argument_on_another_device_is_refused_by_name(moved: str, where: str, other: str) -> None:
+def test_an_argument_on_another_device_is_refused_by_name(
+    name: str, moved: str, where: str, other: str
+) -> None:
     device = "meta" if where == "meta" else DEVICE
     with FakeTensorMode() if where == "fake" else contextlib.nullcontext():
         arguments = good_arguments(device)
         arguments[moved] = torch.empty_like(arguments[moved], device=other)
         with pytest.raises(RuntimeError) as caught:
-            call("log_prob_backward", arguments, with_slot=True)
+            call(name, arguments, with_slot=True)
+    beside = "cfg" if name == "first_code" else "logits"
     assert str(caught.value) == (
-        f"fire::log_prob_backward: {moved} is on {other}, expected {device}, the device of logits"
+        f"fire::{name}: {moved} is on {other}, expected {device}, the device of {beside}"
     )
 
 

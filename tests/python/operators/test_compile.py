@@ -33,12 +33,16 @@ def everything(
     logits: Tensor, token: Tensor, step: Tensor, cfg: Tensor, slot: Tensor | None
 ) -> tuple[Tensor, ...]:
     """All operators in one graph, with work of torch before and after them."""
+    code = torch.ops.fire.first_code(step, cfg, slot)
     heated = logits.float() + 0.5
     torch.ops.fire.heat_logits_(heated, step, cfg, slot)
     return (
         torch.ops.fire.sample(logits, step, cfg, slot),
         *torch.ops.fire.sample_with_logprobs(logits, step, cfg, slot),
         *torch.ops.fire.sample_with_logprobs(logits, step, cfg, slot, reference=False),
+        torch.ops.fire.sample_group(logits, step, cfg, slot, size=5),
+        *torch.ops.fire.sample_group_with_logprobs(logits, step, cfg, slot, size=2),
+        *torch.ops.fire.sample_coded(logits, code + 1, step, cfg, slot),
         torch.ops.fire.process_logits(logits, step, cfg, slot),
         heated * 2,
         torch.ops.fire.log_prob(logits, token, step, cfg, slot),

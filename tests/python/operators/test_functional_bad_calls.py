@@ -20,7 +20,16 @@ pytestmark = pytest.mark.every_backend
 
 ROWS = 3
 CONFIG = fire.SamplingConfig(seed=1)
-FUNCTIONS = ("sample", "sample_with_logprobs", "process_logits", "heat_logits_", "log_prob")
+FUNCTIONS = (
+    "sample",
+    "sample_with_logprobs",
+    "process_logits",
+    "heat_logits_",
+    "log_prob",
+    "sample_group",
+    "sample_group_with_logprobs",
+    "sample_coded",
+)
 A_STEP = "expected a torch.Tensor of integers, or an integer of 64 bits"
 A_CONFIG = "expected a SamplingConfig, a sequence of them, or records made by fire_sampling.pack"
 OTHER_RECORDS = "records of the other entry; use fire_sampling.pack, which makes a torch.Tensor"
@@ -65,6 +74,12 @@ def call(function: str, **change: Any) -> Any:
     )
     if function == "log_prob":
         arguments["token"] = torch.zeros(ROWS, dtype=torch.int64)
+    if function == "sample_coded":
+        arguments["code"] = torch.zeros(ROWS, dtype=torch.int64)
+    if function.startswith("sample_group"):
+        arguments["size"] = 2
+    if function == "first_code":
+        del arguments["logits"]
     return getattr(fire, function)(**arguments | change)
 
 
@@ -86,6 +101,70 @@ def test_a_token_that_is_no_tensor_is_refused_by_name(token: Any, came: str) -> 
     with pytest.raises(TypeError) as raised:
         call("log_prob", token=token)
     assert str(raised.value) == f"fire_sampling.log_prob: token {came}, expected a torch.Tensor"
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"), [case for case in BAD_CALLS if "logits" not in case[0]]
+)
+def test_a_first_code_of_what_is_no_tensor_is_refused_by_name_too(
+    change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error) as raised:
+        call("first_code", **change)
+    assert str(raised.value) == f"fire_sampling.first_code: {message}"
+
+
+@pytest.mark.parametrize("step", [0, torch.tensor(0)])
+def test_one_config_beside_one_step_for_all_leaves_open_how_many_codes_there_are(step: Any) -> None:
+    with pytest.raises(ValueError, match="config is a single SamplingConfig beside one step") as raised:
+        call("first_code", config=CONFIG, step=step)
+    assert str(raised.value) == (
+        "fire_sampling.first_code: config is a single SamplingConfig beside one step for all, expected the "
+        "records that fire_sampling.pack makes for as many rows as there are, or a step for each row"
+    )
+
+
+@pytest.mark.parametrize(("code", "came"), [([0, 0, 0], "is of type list"), (0, "is 0")])
+def test_a_code_that_is_no_tensor_is_refused_by_name(code: Any, came: str) -> None:
+    with pytest.raises(TypeError) as raised:
+        call("sample_coded", code=code)
+    assert str(raised.value) == f"fire_sampling.sample_coded: code {came}, expected a torch.Tensor"
+
+
+@pytest.mark.parametrize("function", ["sample_group", "sample_group_with_logprobs"])
+@pytest.mark.parametrize(
+    ("size", "error", "came"),
+    [
+        (0, ValueError, "is 0"),
+        (-3, ValueError, "is -3"),
+        (65537, ValueError, "is 65537"),
+        (2**64, ValueError, "is 18446744073709551616"),
+        (True, TypeError, "is True"),
+        (2.0, TypeError, "is 2.0"),
+        (None, TypeError, "is None"),
+        (torch.tensor(2), TypeError, "is of type Tensor"),
+    ],
+)
+def test_a_size_out_of_range_is_refused_by_name(
+    function: str, size: Any, error: type[Exception], came: str
+) -> None:
+    with pytest.raises(error) as raised:
+        call(function, size=size)
+    assert str(raised.value) == f"fire_sampling.{function}: size {came}, expected an integer from 1 to 65536"
+
+
+def test_a_group_and_codes_compile_through_the_functions() -> None:
+    logits, records = torch.randn(ROWS, 400), pack(CONFIG, rows=ROWS)
+
+    def draw(logits: torch.Tensor, step: int) -> tuple[torch.Tensor, ...]:
+        group = fire.sample_group_with_logprobs(logits, step, records, size=4)
+        coded = fire.sample_coded(logits, fire.first_code(step, records), step, records)
+        return (*group, fire.sample_group(logits, step, records, size=2), *coded)
+
+    compiled = torch.compile(draw, fullgraph=True)
+    for step in range(4):
+        for ours, eager in zip(compiled(logits, step), draw(logits, step), strict=True):
+            assert torch.equal(ours, eager)
 
 
 @pytest.mark.parametrize("step", [-(2**63), -1, 0, 5, 2**63 - 1])

@@ -8,13 +8,16 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
-from backends import DEVICE, pack
+from backends import DEVICE, on_device, pack
 from operator_inputs import (
     CONFIGS,
     DTYPES,
+    GROUP,
     OPERATORS,
+    READING,
     Inputs,
     arguments_of,
     assert_as_on_the_cpu,
@@ -41,9 +44,13 @@ RESULT_DTYPES = {
         torch.int32,
     ),
     "process_logits": (torch.float32,),
+    "sample_group": (torch.int64,),
     "heat_logits_": (torch.float32,),
     "log_prob": (torch.float32,),
+    "sample_coded": (torch.int64, torch.int64),
+    "first_code": (torch.int64,),
 }
+RESULT_DTYPES["sample_group_with_logprobs"] = RESULT_DTYPES["sample_with_logprobs"]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -52,8 +59,12 @@ def test_results_have_the_documented_shapes_and_dtypes(name: str, dtype: torch.d
     inputs = make_inputs(rows=5, vocabulary=40, dtype=dtype)
     results = results_of(name, arguments_of(name, inputs))
     assert tuple(result.dtype for result in results) == RESULT_DTYPES.get(name, (dtype,))
-    whole_rows = name in ("process_logits", "heat_logits_", "log_prob_backward")
-    assert {result.shape for result in results} == {(5, 40) if whole_rows else (5,)}
+    shapes = {
+        **{whole: [(5, 40)] for whole in ("process_logits", "heat_logits_", "log_prob_backward")},
+        "sample_group": [(5, GROUP)],
+        "sample_group_with_logprobs": [(5, GROUP)] * 4 + [(5,)] * 2,
+    }
+    assert [result.shape for result in results] == shapes.get(name, [(5,)] * len(results))
 
 
 @pytest.mark.parametrize("dtype", DTYPES[::2])
@@ -64,15 +75,34 @@ def test_the_operators_equal_the_numpy_entry_bit_for_bit(dtype: torch.dtype) -> 
         results_of("sample_with_logprobs", inputs),
         tuple(map(torch.from_numpy, fire_numpy.sample_with_logprobs(*arrays))),
     )
+    assert_as_on_the_cpu(
+        results_of("sample_group_with_logprobs", inputs),
+        tuple(map(torch.from_numpy, fire_numpy.sample_group_with_logprobs(*arrays, size=GROUP))),
+    )
     for name in ("sample", "process_logits"):
         expected = getattr(fire_numpy, name)(*arrays)
         assert_as_on_the_cpu(results_of(name, inputs), (torch.from_numpy(expected),))
+    grouped = fire_numpy.sample_group(*arrays, size=GROUP)
+    assert_same_bits(results_of("sample_group", inputs), on_device(torch.from_numpy(grouped)))
+    codes = [
+        fire_numpy.first_code(*arrays[1:]),
+        *fire_numpy.sample_coded(*(a.numpy(force=True) for a in arguments_of("sample_coded", inputs))),
+    ]
+    assert_same_bits(
+        (
+            *results_of("first_code", inputs[1:]),
+            *results_of("sample_coded", arguments_of("sample_coded", inputs)),
+        ),
+        on_device(*(torch.from_numpy(code.view(np.int64)) for code in codes)),
+    )
     arguments = arguments_of("log_prob", inputs)
     expected = fire_numpy.log_prob(*(argument.numpy(force=True) for argument in arguments))
     assert_as_on_the_cpu(results_of("log_prob", arguments), (torch.from_numpy(expected),))
 
 
-@pytest.mark.parametrize("name", ["sample", "sample_with_logprobs"])
+@pytest.mark.parametrize(
+    "name", ["sample", "sample_with_logprobs", "sample_group", "sample_group_with_logprobs"]
+)
 @pytest.mark.parametrize("dtype", DTYPES[1:])
 def test_a_16_bit_row_gives_the_token_of_its_float32_copy(name: str, dtype: torch.dtype) -> None:
     inputs = make_inputs(rows=40, vocabulary=300, dtype=dtype)
@@ -134,7 +164,7 @@ def test_heat_logits_leaves_the_padding_between_rows_alone() -> None:
     assert torch.isposinf(store[:, 62:]).all()
 
 
-@pytest.mark.parametrize("name", ["sample", "sample_with_logprobs", "process_logits", "log_prob"])
+@pytest.mark.parametrize("name", [*READING, "log_prob", "sample_coded"])
 def test_one_row_expanded_is_read_as_many_rows(name: str) -> None:
     logits, step, cfg = make_inputs()
     expanded = logits[:1].expand(9, -1)
@@ -207,12 +237,11 @@ def test_a_slot_out_of_range_is_clamped_and_reported() -> None:
     assert ((status ^ plain) == torch.tensor([SLOT_OUT_OF_RANGE] * 3 + [0])).all()
 
 
-def test_without_reference_only_ref_logprob_and_rank_are_missing() -> None:
+@pytest.mark.parametrize("name", ["sample_with_logprobs", "sample_group_with_logprobs"])
+def test_without_reference_only_ref_logprob_and_rank_are_missing(name: str) -> None:
     inputs = make_inputs()
-    full = results_of("sample_with_logprobs", inputs)
-    token, logprob, ref_logprob, rank, kept, status = results_of(
-        "sample_with_logprobs", inputs, reference=False
-    )
+    full = results_of(name, inputs)
+    token, logprob, ref_logprob, rank, kept, status = results_of(name, inputs, reference=False)
     assert_same_bits((token, logprob, kept, status), (full[0], full[1], full[4], full[5]))
     assert ref_logprob.isnan().all()
     assert (rank == -1).all()

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 from backends import DEVICE, pack
-from operator_inputs import OPERATORS, READING, Inputs, arguments_of, make_inputs, operator, results_of
+from operator_inputs import (
+    KEYWORDS,
+    OPERATORS,
+    READING,
+    Inputs,
+    arguments_of,
+    make_inputs,
+    operator,
+    results_of,
+)
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import fire_sampling as fire
@@ -39,24 +48,23 @@ def test_opcheck_passes(name: str, with_slot: bool) -> None:
         arguments = arguments_of(name, sample)
         if name not in ("heat_logits_", "log_prob_backward"):  # the ones that are not differentiable at all
             arguments = tuple(a.requires_grad_() if a.is_floating_point() else a for a in arguments)
-        torch.library.opcheck(operator(name), arguments, keywords)
+        torch.library.opcheck(operator(name), arguments, KEYWORDS.get(name, {}) | keywords)
 
 
 # ---- outputs are not differentiable ----
 
 
-@pytest.mark.parametrize("name", READING)
+@pytest.mark.parametrize("name", [*READING, "sample_coded"])
 def test_outputs_of_logits_that_require_grad_do_not(name: str) -> None:
-    inputs = grad_inputs()
-    for result in results_of(name, inputs):
+    for result in results_of(name, arguments_of(name, grad_inputs())):
         assert not result.requires_grad
         assert result.grad_fn is None
 
 
-@pytest.mark.parametrize("name", READING)
+@pytest.mark.parametrize("name", [*READING, "sample_coded"])
 def test_outputs_do_not_require_grad_in_a_compiled_function_either(name: str) -> None:
     compiled = torch.compile(lambda *inputs: (results_of(name, inputs), inputs[0] * 2), fullgraph=True)
-    results, doubled = compiled(*grad_inputs())
+    results, doubled = compiled(*arguments_of(name, grad_inputs()))
     assert doubled.requires_grad
     assert not any(result.requires_grad for result in results)
 
@@ -145,33 +153,36 @@ def test_one_argument_on_meta_is_refused_instead_of_returning_uninitialised_memo
     name: str, moved: int | str
 ) -> None:
     arguments = list(arguments_of(name, make_inputs()))
-    floats = [
-        i for i, argument in enumerate(arguments) if argument.dim() == 2 and argument.is_floating_point()
-    ]
+    others = "cfg" if name == "first_code" else "logits"  # must be on the device of this one
+    beside = next(i for i, argument in enumerate(arguments) if argument.dim() == 2)
     slot = torch.zeros(9, dtype=torch.int32)
     if isinstance(moved, int):
         arguments[moved] = arguments[moved].to("meta")
     else:
         slot = slot.to("meta")
-    expected = f"is on {DEVICE}, expected meta" if moved in floats else f"is on meta, expected {DEVICE}"
-    with pytest.raises(RuntimeError, match=rf"^fire::{name}: \w+ {expected}, the device of logits$"):
-        operator(name)(*arguments, slot=slot)
+    expected = f"is on {DEVICE}, expected meta" if moved == beside else f"is on meta, expected {DEVICE}"
+    with pytest.raises(RuntimeError, match=rf"^fire::{name}: \w+ {expected}, the device of {others}$"):
+        results_of(name, tuple(arguments), slot=slot)
 
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_fake_arguments_on_different_devices_are_refused(name: str) -> None:
     other = "cuda:0" if DEVICE == "cpu" else "cpu"
-    words = rf"^fire::{name}: cfg is on {other}, expected {DEVICE}, the device"
+    words = rf"cfg is on {other}, expected {DEVICE}, the device of logits"
+    if name == "first_code":
+        words = rf"step is on {DEVICE}, expected {other}, the device of cfg"
     with FakeTensorMode(allow_non_fake_inputs=True):
         *arguments, cfg = arguments_of(name, make_inputs())
-        with pytest.raises(RuntimeError, match=words):
-            operator(name)(*arguments, torch.empty_like(cfg, device=other))
+        with pytest.raises(RuntimeError, match=rf"^fire::{name}: {words}"):
+            results_of(name, (*arguments, torch.empty_like(cfg, device=other)))
 
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_a_fake_called_with_real_tensors_raises(name: str) -> None:
-    with pytest.raises(RuntimeError, match=rf"^fire::{name}: logits holds data on {DEVICE}, expected a fake"):
-        _ops._FAKES[name](*arguments_of(name, make_inputs()))
+    argument = "cfg" if name == "first_code" else "logits"
+    words = rf"^fire::{name}: {argument} holds data on {DEVICE}, expected a fake"
+    with pytest.raises(RuntimeError, match=words):
+        _ops._FAKES[name](*arguments_of(name, make_inputs()), **KEYWORDS.get(name, {}))
 
 
 # ---- loading ----

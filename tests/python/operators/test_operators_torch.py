@@ -94,7 +94,7 @@ def test_packing_in_a_graph_is_refused_while_it_is_traced() -> None:
         compiled(torch.zeros(2, 9))
 
 
-@pytest.mark.parametrize("name", ["heat_logits_", "log_prob"])
+@pytest.mark.parametrize("name", ["heat_logits_", "log_prob", "sample_coded"])
 def test_what_writes_and_what_has_a_gradient_can_be_exported_too(name: str) -> None:
     class Step(torch.nn.Module):
         def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
@@ -154,9 +154,18 @@ for name in ("sample", "sample_with_logprobs", "process_logits", "heat_logits_")
         getattr(fire, name)(sharded, 0, records)
     except TypeError as error:
         print(error)
-for arguments in ((sharded, token), (logits, distribute_tensor(token, mesh, [Shard(0)]))):
+shards = distribute_tensor(token, mesh, [Shard(0)])
+for call in (
+    lambda: fire.log_prob(sharded, token, 0, records),
+    lambda: fire.log_prob(logits, shards, 0, records),
+    lambda: fire.sample_group(sharded, 0, records, size=2),
+    lambda: fire.sample_group_with_logprobs(sharded, 0, records, size=2),
+    lambda: fire.sample_coded(sharded, token, 0, records),
+    lambda: fire.sample_coded(logits, shards, 0, records),
+    lambda: fire.first_code(shards, records),
+):
     try:
-        fire.log_prob(*arguments, 0, records)
+        call()
     except TypeError as error:
         print(error)
 print(torch.equal(fire.sample(sharded.full_tensor(), 0, records), fire.sample(logits, 0, records)))
@@ -175,6 +184,10 @@ def test_sharded_logits_are_refused_in_words_that_say_what_to_call() -> None:
     expected = "{0} is a DTensor, expected a plain tensor (call {0}.full_tensor() first, or {0}.to_local() "
     starts = [f"fire_sampling.{name}: {expected.format('logits')}" for name in names]
     starts.append(f"fire_sampling.log_prob: {expected.format('token')}")
+    named = ("sample_group", "sample_group_with_logprobs", "sample_coded")
+    starts += [f"fire_sampling.{name}: {expected.format('logits')}" for name in named]
+    starts.append(f"fire_sampling.sample_coded: {expected.format('code')}")
+    starts.append(f"fire_sampling.first_code: {expected.format('step')}")
     assert len(refused) == len(starts)
     assert all(line.startswith(start) for line, start in zip(refused, starts, strict=True)), refused
     assert last == "True"

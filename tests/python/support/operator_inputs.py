@@ -9,16 +9,25 @@ from backends import DEVICE, IS_CPU, on_device, pack
 from torch import Tensor
 
 import fire_sampling as fire
+from fire_sampling import _native
 
 OPERATORS = (
     "sample",
     "sample_with_logprobs",
     "process_logits",
+    "sample_group",
+    "sample_group_with_logprobs",
     "heat_logits_",
     "log_prob",
     "log_prob_backward",
+    "sample_coded",
+    "first_code",
 )
-READING = OPERATORS[:3]  # take the same arguments and write nothing
+READING = OPERATORS[:5]  # take the same arguments and write nothing
+WITH_LOGITS = OPERATORS[:-1]
+
+GROUP = 3
+KEYWORDS = {"sample_group": {"size": GROUP}, "sample_group_with_logprobs": {"size": GROUP}}
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -43,12 +52,25 @@ class Inputs(NamedTuple):
 def make_inputs(
     rows: int = 9, vocabulary: int = 61, dtype: torch.dtype = torch.float32, seed: int = 0
 ) -> Inputs:
-    """Rows of which the last, if there are several, is all -inf; configs and steps cycle through them."""
+    """Rows of which the last, if there are several, is all -inf; configs, steps and designs cycle through
+    them.
+    """
     logits = (random_normal(rows, vocabulary, seed=seed) * 3).to(dtype)
     if rows > 1:
         logits[-1] = -torch.inf
     step = torch.arange(rows) % 4
-    return Inputs(logits, step, pack([CONFIGS[row % len(CONFIGS)] for row in range(rows)]))
+    return Inputs(logits, step, designed(pack([CONFIGS[row % len(CONFIGS)] for row in range(rows)])))
+
+
+def designed(records: Tensor) -> Tensor:
+    """The records with every design in turn, each as a member of a group of its own size."""
+    names = _native.RECORD.names
+    assert names is not None
+    rows = torch.arange(records.shape[0], dtype=torch.int32)
+    records = records.clone()
+    records[:, names.index("flags")] |= rows % 5 << 5
+    records[:, names.index("group")] = rows * 3 % 16 | rows * 5 << 16
+    return records
 
 
 def random_normal(*shape: int, seed: int) -> Tensor:
@@ -67,6 +89,11 @@ def arguments_of(name: str, inputs: Inputs) -> tuple[Tensor, ...]:
         return logits, token, step, cfg
     if name == "log_prob_backward":
         return torch.linspace(-1, 1, logits.shape[0]), logits, token, step, cfg
+    if name == "sample_coded":
+        code = token * 0x5851F42D4C957F2D + 0x14057B7EF767814F  # any bits at all
+        return logits, code, step, cfg
+    if name == "first_code":
+        return step, cfg
     return logits, step, cfg
 
 
@@ -76,7 +103,7 @@ def operator(name: str) -> torch._ops.OpOverload:
 
 def results_of(name: str, arguments: tuple[Tensor, ...], **keywords: object) -> tuple[Tensor, ...]:
     """Calls an operator; one that writes in place gives what it left in its first argument."""
-    result = operator(name)(*arguments, **keywords)
+    result = operator(name)(*arguments, **KEYWORDS.get(name, {}) | keywords)
     if result is None:
         return (arguments[0],)
     return result if isinstance(result, tuple) else (result,)
@@ -90,10 +117,12 @@ def assert_same_bits(results: tuple[Tensor, ...], expected: tuple[Tensor, ...]) 
 
 
 def assert_as_on_the_cpu(results: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> None:
-    """The CPU's results: every bit, but log-probabilities, one float a row, within 1e-6 · max(1, |value|)."""
+    """The CPU's results: every bit, but log-probabilities, one float a row or a member of its group, within
+    1e-6 · max(1, |value|).
+    """
     assert len(results) == len(expected)
     for result, wanted in zip(results, on_device(*expected), strict=True):
-        is_logprob = result.dim() == 1 and result.is_floating_point()
+        is_logprob = result.is_floating_point() and (result.dim() == 1 or result.shape[1] == GROUP)
         if IS_CPU or not is_logprob:
             assert_same_bits((result,), (wanted,))
             continue
