@@ -2,7 +2,7 @@
 """A group of tokens from one row beside what it replaces, in one interleaved run (see bench/README.md).
 
 python bench/groups.py            measures, within two minutes, and prints the table of docs/benchmarks.md
-python bench/groups.py --show     prints the table of the committed results
+python bench/groups.py --show     prints the table of the committed results, and puts it on that page
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from harness.summary import Summary
 from torch import Tensor
 from views.text import markdown_table, microseconds, ratio
 
-RESULTS = Path(__file__).resolve().parent / "results" / "groups" / "cpu.json"
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "bench" / "results" / "groups" / "cpu.json"
+DOCUMENT, EDGES = ROOT / "docs" / "benchmarks.md", ("<!-- groups -->\n", "<!-- end of groups -->")
 SIZE = 16
 DESIGN = 2  # stratified: it takes the most random numbers
 MEASURED = ("k=50 p=0.9", "hot T=30 k=16", "no filter")
@@ -74,7 +76,10 @@ def tokens(result: Any) -> Tensor:
 
 
 def measure_cell(case: Case, cache_bytes: int, rounds: int, size: int = SIZE) -> Results:
-    """Times the calls in random order, each on the next row of a rotation, and checks the group's tokens."""
+    """Times the calls in random order, each on the next row of a rotation, and checks the group's tokens.
+
+    Time is the thread's own on its processor, which no other process lengthens by taking turns.
+    """
     rotation, calls, order = (
         Rotation(case, make_pool([case], cache_bytes)),
         calls_of(case, size),
@@ -85,10 +90,10 @@ def measure_cell(case: Case, cache_bytes: int, rounds: int, size: int = SIZE) ->
     for turn in range(rounds + 3):
         for name in order.sample(list(calls), len(calls)):
             batch = rotation.take()
-            begin = time.perf_counter_ns()
+            begin = time.thread_time_ns()
             result = calls[name](rotation.batches[batch])
             if turn >= 3:  # the first find their code cold
-                times[name].append(time.perf_counter_ns() - begin)
+                times[name].append(time.thread_time_ns() - begin)
             if name == "group":
                 drawn.append((batch, result))
     wrong = sum(
@@ -123,15 +128,15 @@ def measure(rounds: int) -> Results:
     return {
         "machine": machine.describe(),
         "instruction_set": _native.build_info()["instruction_set"],
-        "load": os_load(),
+        "load": _load(),
         "stolen_percent": stolen.percent(),
         "settings": {name: str(SETTINGS[name]) for name in MEASURED},
         "cells": cells,
     }
 
 
-def os_load() -> str:
-    """Processes that wanted to run in the last minute, beside ours: the reader's measure of trust."""
+def _load() -> str:
+    """Processes that wanted to run in the last minute, ours among them: the reader's measure of trust."""
     return Path("/proc/loadavg").read_text().split()[0]
 
 
@@ -170,6 +175,16 @@ def table(run: Results) -> str:
     return markdown_table((*header, "group ÷ one", "goal", "samples ÷ group"), lines)
 
 
+def page_part(run: Results) -> str:
+    """The table, and what it was measured on."""
+    measured_on, calls = run["machine"], run["cells"][0]["results"]["group"]["calls"]
+    return (
+        f"{table(run)}\n\n{measured_on['name']}, {run['instruction_set']}; {measured_on['date']}. Medians of "
+        f"{calls} calls on a machine that others used: a load of {run['load']} on "
+        f"{measured_on['facts']['cores']} cores."
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -179,7 +194,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=RESULTS, help="default: bench/results/groups/cpu.json")
     options = parser.parse_args()
     if options.show:
-        print(table(json.loads(options.out.read_text())))
+        run = json.loads(options.out.read_text())
+        print(page_part(run))
+        if options.out == RESULTS:
+            before, _, rest = DOCUMENT.read_text().partition(EDGES[0])
+            after = rest.partition(EDGES[1])[2]
+            DOCUMENT.write_text(f"{before}{EDGES[0]}{page_part(run)}\n{EDGES[1]}{after}")
         return 0
     run = measure(options.rounds)
     results_file.write(options.out, run)
