@@ -87,13 +87,13 @@ def completions(rows: Rows, config: fire.SamplingConfig, size: int, coded: bool)
     """`DRAWN` completions of one prompt, in groups of `size`."""
     records = fire.pack_group(config, 1, size, blocks=DRAWN // size)
     found: list[Prefix] = [()] * DRAWN
-    code = torch.ops.fire.first_code(torch.tensor(0), records) if coded else None
+    code = fire.first_code(0, records) if coded else None
     for step in range(TOKENS):
         logits = rows.at(found)
         if code is None:
             token = fire.sample(logits, step, records)
         else:
-            token, code = torch.ops.fire.sample_coded(logits, code, torch.tensor(step), records)
+            token, code = fire.sample_coded(logits, code, step, records)
         found = [(*prefix, new) for prefix, new in zip(found, token.tolist(), strict=True)]
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fire_sampling import _native
 from fire_sampling._messages import came, integer
-from fire_sampling.config import SamplingConfig
+from fire_sampling.config import SPREADING, SamplingConfig
 from fire_sampling.packing import require_configs
 
 # The functions whose result depends on a seed.
@@ -21,6 +21,8 @@ _DRAWING = (
     "first_code",
     "heat_logits_",
 )
+# Those of them that take the size of a group as an argument, whatever a config says.
+_SIZED = ("sample_group", "sample_group_with_logprobs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +119,8 @@ class Entry:
                     f"{name}: slot comes with a single SamplingConfig, expected a sequence of them or the "
                     f"records that {self.module}.pack makes to choose from"
                 )
+            if function in _DRAWING and function not in _SIZED:
+                self._require_group(name, [config])
             return self.pack(config, rows, beside)
         if hasattr(config, "dtype"):
             raise TypeError(
@@ -125,7 +129,19 @@ class Entry:
             )
         expected = f"a SamplingConfig, a sequence of them, or records made by {self.module}.pack"
         require_configs(name, config, expected)
+        if function in _DRAWING and function not in _SIZED:
+            self._require_group(name, config)
         return self.pack(config, None, beside)
+
+    def _require_group(self, name: str, configs: Sequence[SamplingConfig]) -> None:
+        """Refuses a design of nobody but the row itself, which the caller takes for a group."""
+        for config in configs:
+            if config.design in SPREADING and config.group_size is None:
+                raise ValueError(
+                    f"{name}: config has design {config.design!r} and no group_size, expected the records "
+                    f"that {self.module}.pack_group makes, or group_size and member: a row alone has nothing "
+                    "to spread"
+                )
 
 
 def _with_any_seed(config: Any) -> Any:

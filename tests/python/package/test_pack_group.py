@@ -143,3 +143,25 @@ def test_a_torch_that_cannot_be_imported_is_named_by_pack_group(monkeypatch: pyt
     expected = r"^fire_sampling\.pack_group: torch is not installed; fire_sampling\.numpy\.pack_group needs"
     with pytest.raises(ImportError, match=expected):
         fire.pack_group(LATTICE, 1, 2)
+
+
+@pytest.mark.parametrize("function", ["sample", "sample_with_logprobs", "sample_coded", "heat_logits_"])
+@pytest.mark.parametrize("as_list", [False, True])
+def test_a_design_of_rows_that_are_no_group_is_refused_instead_of_spreading_nothing(
+    function: str, as_list: bool
+) -> None:
+    logits, code = torch.zeros(4, 9), torch.zeros(4, dtype=torch.int64)
+    arguments = (logits, code, 0) if function == "sample_coded" else (logits, 0)
+    expected = rf"^fire_sampling.{function}: config has design 'lattice' and no group_size, expected the rec"
+    with pytest.raises(ValueError, match=expected):
+        getattr(fire, function)(*arguments, [LATTICE] * 4 if as_list else LATTICE)
+    named = LATTICE.replace(group_size=4, member=1)
+    getattr(fire, function)(*arguments, [named] * 4 if as_list else named)
+
+
+def test_the_numpy_entry_refuses_it_too_and_a_group_of_named_size_needs_none() -> None:
+    with pytest.raises(
+        ValueError, match=r"^fire_sampling\.numpy\.sample: config has design 'lattice' and no"
+    ):
+        fire_numpy.sample(np.zeros((4, 9), np.float32), 0, LATTICE)
+    assert fire.sample_group(torch.zeros(2, 9), 0, LATTICE, size=4).shape == (2, 4)

@@ -15,7 +15,7 @@ from transformers import LogitsProcessorList, StoppingCriteria
 from transformers.generation.logits_process import LogitNormalization, LogitsProcessor
 
 from fire_sampling.config import HOT_FIELDS, SamplingConfig
-from fire_sampling.functional import process_logits, sample
+from fire_sampling.functional import first_code, process_logits, sample, sample_coded
 from fire_sampling.integrations.transformers.windows import Windows
 
 _LARGEST_HOT_TOP_K = 100  # beyond it a hot token is mostly noise
@@ -83,11 +83,9 @@ class Draw(LogitsProcessor):
     def _draw(self, logits: torch.Tensor, records: torch.Tensor) -> torch.Tensor:
         if not self._coded or self._step < self._hot.start:
             return sample(logits, self._step, records)
-        step = torch.tensor(self._step, device=logits.device)
         if self._code is None:
-            self._code = torch.ops.fire.first_code(step, records)
-        token: torch.Tensor
-        token, self._code = torch.ops.fire.sample_coded(logits, self._code, step, records)
+            self._code = first_code(self._step, records)
+        token, self._code = sample_coded(logits, self._code, self._step, records)
         return token
 
     def write_scores(self) -> None:
