@@ -7,6 +7,8 @@ SURVIVORS: dict[str, str] = {
     "and a part has room for a multiple of 32.",
     "min-p-pivot-rounded-up": "does no harm. The bound rounded up is the least float that reaches the exact "
     "bound: so does every logit that passes.",
+    "parts-of-places-not-kept-back": "does no harm. The next member's descent makes the blocks meet before "
+    "its parts are pushed.",
     "interval-one-too-wide": "does no harm. The measure passes in the first part of the wider interval too, "
     "and the search ends once a bin is one ordinal.",
 }

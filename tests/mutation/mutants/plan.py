@@ -12,16 +12,20 @@ MUTATIONS: list[Mutation] = [
             "plan.shared_bytes = StorageBytes(1) +",
         ),
         (
-            "plan-forgets-groups",
-            "a group gets no shared memory for its members",
-            "(task == Task::kSampleGroup ? sizeof(GroupStorage) : 0)",
-            "0",
-        ),
-        (
             "plan-ignores-misalignment",
             "an unaligned row is one vector longer than its resident memory",
             "(vocabulary + 2 * elements - 2) / elements",
             "(vocabulary + elements - 1) / elements",
         ),
+    ),
+    *in_file(
+        "kernels/plan.cpp",
+        (
+            "plan-forgets-groups",
+            "a group gets no shared memory for its members",
+            "(task == Task::kSampleGroup ? sizeof(GroupStorage) : 0)",
+            "0",
+        ),
+        tests="CudaGroups.*",
     ),
 ]

@@ -18,12 +18,6 @@ MUTATIONS: list[Mutation] = [
             "  if (false) return Draws::kForTeam;",
         ),
         (
-            "code-stride-ignored",
-            "spaced codes",
-            "work_.code[row_ * work_.code_stride]",
-            "work_.code[row_]",
-        ),
-        (
             "min-p-of-one-decides",
             "tokens equal to the maximum when min-p is 1",
             "min_weight > weight_of_maximum) {",
@@ -53,5 +47,15 @@ MUTATIONS: list[Mutation] = [
             "if (count < enough && lanes * 4 <= kMostDelegates)",
             "if (count < enough)",
         ),
+    ),
+    *in_file(
+        "kernels/device/settings.cuh",
+        (
+            "code-stride-ignored",
+            "spaced codes",
+            "work_.code[row_ * work_.code_stride]",
+            "work_.code[row_]",
+        ),
+        tests="*Codes*/float32*",
     ),
 ]
