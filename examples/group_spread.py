@@ -24,6 +24,7 @@ from examples.demo.model import load
 from examples.demo.tasks import make_prompts
 from examples.page import fill
 from examples.pictures import same_bytes
+from fire_sampling.evaluate.summary import write
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "bench" / "results" / "groups" / "smollm2_135m.json"
@@ -207,13 +208,7 @@ def main() -> None:
     parser.add_argument("--redraw", action="store_true", help="from the committed results alone")
     arguments = parser.parse_args()
     if not arguments.redraw:
-        result = measure(arguments.prompts, arguments.seed)
-        means = ",\n  ".join(json.dumps(line) for line in result["means"])
-        RESULT.parent.mkdir(parents=True, exist_ok=True)
-        RESULT.write_text(
-            f'{{\n "settings": {json.dumps(result["settings"])},\n "means": [\n  {means}\n ]\n}}\n',
-            encoding="utf-8",
-        )
+        write(RESULT, measure(arguments.prompts, arguments.seed))
     result = json.loads(RESULT.read_text(encoding="utf-8"))
     draw(result, PICTURE)
     fill(PAGE, WRITER, table(result))

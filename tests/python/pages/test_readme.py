@@ -35,6 +35,13 @@ def test_the_claims_of_a_hot_first_token_are_those_of_the_demo() -> None:
         assert f"pass@{k} {rates[1]} and {rates[2]}" in claim
 
 
+def test_the_claim_of_groups_is_the_measured_one() -> None:
+    means = json.loads((ROOT / "bench/results/groups/smollm2_135m.json").read_text())["means"]
+    different = {one["way"]: one["first tokens"] for one in means if one["first"] == "hot" and one["n"] == 16}
+    claim = f"{different['lattice']:.1f} differ on a lattice, {different['iid']:.1f} drawn independently"
+    assert claim in " ".join(README.split())
+
+
 @pytest.mark.parametrize(
     ("package", "row"),
     [
