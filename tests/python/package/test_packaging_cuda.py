@@ -93,13 +93,18 @@ def test_a_call_for_the_gpu_without_cuda_kernels_says_why_there_are_none(name: s
     cuda = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
     operator = getattr(torch.ops.fire, name).default
     logits, token = torch.zeros(1, 9), torch.zeros(1, dtype=torch.int64)
+    records = fire.pack([fire.SamplingConfig()])
     arguments = {
-        "log_prob": (logits, token, token, fire.pack([fire.SamplingConfig()])),
-        "log_prob_backward": (logits[0, :1], logits, token, token, fire.pack([fire.SamplingConfig()])),
-    }.get(name, (logits, token, fire.pack([fire.SamplingConfig()])))
+        "log_prob": (logits, token, token, records),
+        "log_prob_backward": (logits[0, :1], logits, token, token, records),
+        "sample_coded": (logits, token, token, records),
+        "first_code": (token, records),
+    }.get(name, (logits, token, records))
+    options = {"size": 2} if name.startswith("sample_group") else {}
     with pytest.raises(NotImplementedError) as caught:
-        operator.redispatch(cuda, *arguments)
-    assert str(caught.value) == f"fire::{name}: logits is on a GPU, but {_ops.cuda_unavailable}"
+        operator.redispatch(cuda, *arguments, **options)
+    told = "cfg" if name == "first_code" else "logits"
+    assert str(caught.value) == f"fire::{name}: {told} is on a GPU, but {_ops.cuda_unavailable}"
 
 
 PROJECT = """
