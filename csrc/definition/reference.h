@@ -74,6 +74,36 @@ class ReferenceRow {
     return out;
   }
 
+  struct Support {
+    std::vector<int32_t> token;  // `width` of them, −1 behind the last
+    std::vector<float> logprob;  // −inf there
+    int32_t status;              // the row's, and kStatusSupportCut
+  };
+
+  // The tokens that Sample() draws from, as far as there are places for them.
+  Support SupportOf(size_t width) const {
+    std::vector<uint32_t> ids = kept_;
+    if (ids.size() > width) {
+      std::sort(ids.begin(), ids.end(), [this](uint32_t a, uint32_t b) { return EntryAt(a) > EntryAt(b); });
+      const uint32_t drawn = static_cast<uint32_t>(Token());
+      const bool holds_drawn = EntryAt(drawn) >= EntryAt(ids[width - 1]);
+      ids.resize(width);
+      if (!holds_drawn) ids.back() = drawn;
+      std::sort(ids.begin(), ids.end());
+    }
+    Support out = {std::vector<int32_t>(width, -1), std::vector<float>(width, -std::numeric_limits<float>::infinity()),
+                   status_ | (kept_.size() > width ? kStatusSupportCut : 0)};
+    for (size_t i = 0; i < ids.size(); ++i) {
+      out.token[i] = static_cast<int32_t>(ids[i]);
+      if (decided_) {
+        out.logprob[i] = 0.0f;
+      } else if (WeightAt(ids[i]) > 0) {
+        out.logprob[i] = LogRatio(WeightAt(ids[i]), mass_);
+      }
+    }
+    return out;
+  }
+
   struct Coded {
     int64_t token;
     uint64_t code;  // for the sequence's next step

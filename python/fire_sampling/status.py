@@ -15,3 +15,5 @@ class Status(enum.IntFlag):
     INFINITY = 1 << 4
     SLOT_OUT_OF_RANGE = 1 << 5
     DECIDED = 1 << 6
+    SUPPORT_CUT = 1 << 7
+    REFUSED = 1 << 8

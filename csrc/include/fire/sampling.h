@@ -51,6 +51,47 @@ struct SampleOutputs {
   bool reference = true;         // false: ref_logprob becomes NaN and rank −1, and their reading of the row is saved
 };
 
+// Where to put a row's support, the tokens that could have been drawn: row r's begin at r · width.
+struct SupportOutputs {
+  int64_t width = 0;         // places a row, 1 … kMaxVocabulary
+  int32_t* token = nullptr;  // ids, ascending; −1 behind them
+  float* logprob = nullptr;  // ln of the probability that each is drawn with; −inf behind them. Null: not wanted
+};
+
+// Rows of logits, a token of each, and the set that it was drawn from. Strides count elements.
+struct SupportBatch {
+  const void* logits = nullptr;  // as in Batch
+  LogitsType logits_type = LogitsType::kFloat32;
+  int64_t rows = 0;
+  int64_t vocabulary = 0;
+  int64_t row_stride = kContiguous;
+
+  const int64_t* token = nullptr;
+  int64_t token_stride = 1;
+  const int32_t* support =
+      nullptr;        // row r's begins at r · support_stride: ids, ascending, then −1; −1 alone: every id
+  int64_t width = 0;  // of each
+  int64_t support_stride = kContiguous;
+  const float* temperature = nullptr;
+  int64_t temperature_stride = 1;  // 0: one for every row
+};
+
+// What the gradient needs of a row, besides its logits.
+struct SupportMasses {
+  uint64_t mass;       // of the support, by weights below its own maximum
+  uint64_t full_mass;  // of the row, by weights below the row's
+  float maximum;       // of the support
+  float full_maximum;  // of the row
+};
+
+// Where to put the results, each `rows` long. Null: not wanted.
+struct SupportLogProbOutputs {
+  float* logprob = nullptr;       // ln softmax(x / T) of the token over its support
+  float* full_logprob = nullptr;  // the same over the whole row
+  int32_t* status = nullptr;      // kStatus… bits
+  SupportMasses* masses = nullptr;
+};
+
 // Runs body(begin, end) over disjoint ranges that cover [0, count); the caller's way to use its own threads.
 // An empty ParallelFor uses a small pool of the library's.
 using ParallelForBody = std::function<void(int64_t begin, int64_t end)>;
@@ -59,6 +100,10 @@ using ParallelFor = std::function<void(int64_t count, const ParallelForBody& bod
 // All below throw std::invalid_argument, naming the field, for a batch that names too few records, no memory or a
 // vocabulary out of range, and std::runtime_error where FIRE_CPU names an instruction set that does not run here.
 void SampleCpu(const Batch& batch, const SampleOutputs& outputs, const ParallelFor& parallel_for = {});
+
+// SampleCpu, and the support that each token was drawn from.
+void SampleWithSupportCpu(const Batch& batch, const SupportOutputs& support, const SampleOutputs& outputs,
+                          const ParallelFor& parallel_for = {});
 
 // A group of `size` members, 1 to kMaxGroupSize, of each row, read once: member g of row r has what SampleCpu gives the
 // row for its record with that size and member (Record::group; without a design they are independent). token, logprob,
@@ -90,6 +135,18 @@ void LogProbCpu(const Batch& batch, const int64_t* token, int64_t token_stride, 
 void LogProbBackwardCpu(const Batch& batch, const int64_t* token, int64_t token_stride, const float* grad,
                         int64_t grad_stride, void* grad_logits, int64_t grad_logits_stride,
                         const ParallelFor& parallel_for = {});
+
+// ln of the probability of each token, over the support given and over the whole row, at a temperature. Throws also for
+// a support that is not ascending or leaves the vocabulary, and for a temperature that is not positive and finite: of
+// those it names the first row, before anything is written.
+void SupportLogProbCpu(const SupportBatch& batch, const SupportLogProbOutputs& outputs,
+                       const ParallelFor& parallel_for = {});
+
+// grad_logits[r, i] = grad[r] · ∂ logprob[r] / ∂ logits[r, i] + full_grad[r] · ∂ full_logprob[r] / ∂ logits[r, i], in
+// the logits' own type. `masses` is what SupportLogProbCpu gave. Gradients have stride 1; a null one is 0.
+void SupportLogProbBackwardCpu(const SupportBatch& batch, const SupportMasses* masses, const float* grad,
+                               const float* full_grad, void* grad_logits, int64_t grad_logits_stride,
+                               const ParallelFor& parallel_for = {});
 
 // The record of sequence `index` when one configuration is spread over many sequences: its seed differs. Pack of
 // fire/sampling_config.h makes a batch's.

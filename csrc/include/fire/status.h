@@ -12,5 +12,7 @@ inline constexpr int32_t kStatusNoFiniteLogit = 1 << 3;   // every logit is −i
 inline constexpr int32_t kStatusInfinity = 1 << 4;        // a +inf logit was taken
 inline constexpr int32_t kStatusSlotOutOfRange = 1 << 5;  // the slot index was clamped
 inline constexpr int32_t kStatusDecided = 1 << 6;         // nothing was drawn: one token was certain
+inline constexpr int32_t kStatusSupportCut = 1 << 7;      // more tokens were kept than the support has places for
+inline constexpr int32_t kStatusRefused = 1 << 8;         // SupportLogProb: no valid support or temperature
 
 }  // namespace fire
