@@ -39,4 +39,14 @@ void LogProbCuda(const Batch& batch, const int64_t* token, int64_t token_stride,
 void LogProbBackwardCuda(const Batch& batch, const int64_t* token, int64_t token_stride, const float* grad,
                          int64_t grad_stride, void* grad_logits, int64_t grad_logits_stride, CudaStream stream);
 
+// ln of the probability of each token, over the support given and over the whole row, at a temperature. Nothing is
+// refused here: a row without a valid support and temperature has kStatusRefused, log-probabilities NaN and no
+// gradient.
+void SupportLogProbCuda(const SupportBatch& batch, const SupportLogProbOutputs& outputs, CudaStream stream);
+
+// As SupportLogProbBackwardCpu.
+void SupportLogProbBackwardCuda(const SupportBatch& batch, const SupportMasses* masses, const float* grad,
+                                const float* full_grad, void* grad_logits, int64_t grad_logits_stride,
+                                CudaStream stream);
+
 }  // namespace fire
