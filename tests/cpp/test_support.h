@@ -84,6 +84,8 @@ struct ChosenDraw {
 };
 inline constexpr ChosenDraw kDrawOfTheHalf = {0x0123456789ABCDEF, 0x68102F5B74F0474B, 0x06FE74F8};
 inline constexpr ChosenDraw kDrawBelowTheHalf = {0x0123456789ABCDEF, 0x319B51D3AA646D05, 0x83DD304E};
+// Of member 4 of an independent group: 2^63.
+inline constexpr ChosenDraw kFifthMembersDrawOfTheHalf = {0x0123456789ABCDEF, 0x369390006C3F5572, 0xAE1573C5};
 
 // Record::group of one member, which may be beyond the size.
 inline uint32_t GroupWord(uint64_t size, uint32_t member) { return static_cast<uint32_t>(size - 1) | member << 16; }

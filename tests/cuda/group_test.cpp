@@ -139,6 +139,42 @@ TEST(CudaGroups, MoreMembersThanThreadsAreDrawnInTurns) {
   }
 }
 
+// The same mass at both ends of a row and none between: the fifth member's point is where its second half begins, and
+// so where every run of a warp before that ends. Of an unfiltered row, and of one filtered without a list.
+TEST(CudaGroups, APointAtTheEndOfAWarpsRunIsOfALaterRun) {
+  constexpr uint32_t kVocabulary = 5000, kTokens = 30;
+  Random random(Seed());
+  std::vector<RowCase> cases;
+  for (const int32_t k : {0, 4000}) {
+    RowCase row;
+    row.logits.assign(kVocabulary, -kInfinity);
+    for (uint32_t id = 0; id < kTokens; ++id)
+      row.logits[id] = row.logits[kVocabulary - 1 - id] = static_cast<float>(random.Bell());
+    row.record = PlainRecord(kFifthMembersDrawOfTheHalf.seed);
+    row.record.stream = kFifthMembersDrawOfTheHalf.stream, row.record.top_k = k;
+    row.step = kFifthMembersDrawOfTheHalf.step;
+    const definition::ReferenceSample fifth =
+        ReferenceRow(row.logits.data(), kVocabulary, MemberRecord(row.record, 8, 4), row.step).Sample();
+    ASSERT_EQ(fifth.token, kVocabulary - kTokens);
+    cases.push_back(row);
+  }
+  for (const Plan& plan : PlansHere(Task::kSampleGroup, kVocabulary, LogitsType::kFloat32))
+    ASSERT_NO_FATAL_FAILURE(ExpectMembersAreSingleDraws(cases, LogitsType::kFloat32, {}, 8, plan, {}));
+}
+
+ReferenceRow ReferenceOf(const DeviceBatch& rows, const std::vector<RowCase>& cases, size_t row) {
+  const TypedRow& typed = rows.rows()[row];
+  return {typed.values().data(), typed.size(), cases[row].record, cases[row].step};
+}
+
+// The largest code that draws the same token as `code`, where fresh bits may carry beyond its share.
+uint64_t LastCodeOfItsToken(const ReferenceRow& row, uint64_t code) {
+  const int64_t token = row.SampleCoded(code).token;
+  for (uint64_t step = uint64_t{1} << 63; step != 0; step /= 2)
+    if (code <= ~step && row.SampleCoded(code + step).token == token) code += step;
+  return code;
+}
+
 class Codes : public testing::TestWithParam<Shape> {};
 
 TEST_P(Codes, TokensAndTheNextCodesAreTheReferences) {
@@ -150,9 +186,13 @@ TEST_P(Codes, TokensAndTheNextCodesAreTheReferences) {
     const DeviceBatch rows(cases, type, RandomLayout(random, type, cases));
     const size_t stride = 1 + random.Below(2);
     std::vector<uint64_t> code(cases.size() * stride);
-    for (uint64_t& bits : code) {
+    for (size_t row = 0; row < cases.size(); ++row) {
+      const uint64_t any = random.Bits();
       const uint64_t ends[] = {0, ~uint64_t{0}, uint64_t{1} << 63, (uint64_t{1} << 63) - 1};
-      bits = random.Below(4) == 0 ? random.Pick(ends) : random.Bits();
+      const uint32_t choice = random.Below(4);
+      code[row * stride] = choice == 0   ? random.Pick(ends)
+                           : choice == 1 ? LastCodeOfItsToken(ReferenceOf(rows, cases, row), any)
+                                         : any;
     }
     const DeviceArray<uint64_t> given(code);
     DeviceArray<int64_t> token(cases.size());
@@ -164,9 +204,7 @@ TEST_P(Codes, TokensAndTheNextCodesAreTheReferences) {
     const std::vector<int64_t> tokens = token.Read();
     const std::vector<uint64_t> codes = next.Read();
     for (size_t row = 0; row < cases.size(); ++row) {
-      const TypedRow& typed = rows.rows()[row];
-      const auto want = ReferenceRow(typed.values().data(), typed.size(), cases[row].record, cases[row].step)
-                            .SampleCoded(code[row * stride]);
+      const ReferenceRow::Coded want = ReferenceOf(rows, cases, row).SampleCoded(code[row * stride]);
       ASSERT_EQ(tokens[row], want.token) << Where(rows, plan) << "\n  " << Describe(cases[row]);
       ASSERT_EQ(codes[row], want.code) << "from code " << code[row * stride] << Where(rows, plan) << "\n  "
                                        << Describe(cases[row]);
