@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from fire_sampling import _compiled as _compiled
+from fire_sampling._support_mask import support_mask
 from fire_sampling.config import SamplingConfig
 from fire_sampling.functional import (
     CodedSample,
@@ -54,6 +55,7 @@ __all__ = [
     "sample_group",
     "sample_group_with_logprobs",
     "sample_with_logprobs",
+    "support_mask",
 ]
 
 

@@ -21,6 +21,7 @@ from fire_sampling import _native
 from fire_sampling._call import Entry
 from fire_sampling._messages import came, integer
 from fire_sampling._outputs import ArraysWithLogprobs, CodedArrays
+from fire_sampling._support_mask import mask_of_array
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import DrawSeeds, pack_group_records, pack_records
 
@@ -172,6 +173,16 @@ def log_prob(
         name = "fire_sampling.numpy.log_prob"
         token = np.array(integer(name, "token", token, -(2**63), 2**63 - 1, expected))
     return _native.log_prob(logits, token, step_array, records, slot)
+
+
+def support_mask(support: npt.NDArray[np.int32], vocabulary: int) -> npt.NDArray[np.uint8]:
+    """uint8 [..., ceil(vocabulary / 8)]: int32 supports [..., width] as bits, `fire_sampling.support_mask`.
+
+    Raises:
+        TypeError: `support` is no array, `vocabulary` no integer.
+        ValueError: As for `fire_sampling.support_mask`.
+    """
+    return mask_of_array("fire_sampling.numpy.support_mask", support, vocabulary)
 
 
 _ENTRY = Entry(
