@@ -53,6 +53,15 @@ inline void CheckSample(const Batch& batch, const SampleOutputs& outputs) {
   if (batch.rows > 0) RequireMemory(outputs.token, "SampleOutputs::token");
 }
 
+inline constexpr bool IsSupportWidth(int64_t width) { return width >= 1 && width <= kMaxVocabulary; }
+
+inline void CheckSampleWithSupport(const Batch& batch, const SupportOutputs& support, const SampleOutputs& outputs) {
+  Require(IsSupportWidth(support.width), "SupportOutputs::width", support.width,
+          "1 to " + std::to_string(kMaxVocabulary));
+  CheckSample(batch, outputs);
+  if (batch.rows > 0) RequireMemory(support.token, "SupportOutputs::token");
+}
+
 inline void CheckSampleGroup(const Batch& batch, int64_t size, const SampleOutputs& outputs) {
   Require(size >= 1 && size <= kMaxGroupSize, "size", size, "1 to " + std::to_string(kMaxGroupSize));
   CheckSample(batch, outputs);

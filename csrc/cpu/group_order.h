@@ -6,36 +6,19 @@
 
 namespace fire::cpu::FIRE_ISA {
 
-// The entry of the kept token before which `place` others stand, of a kept set that is a rule over the row. Writes the
-// candidate list.
-template <typename T>
-uint64_t EntryAtPlace(const KeptRow<T>& kept, uint32_t place, Workspace& workspace) {
-  const uint64_t target = uint64_t{place} + 1;
-  Threshold at;
-  ThresholdInRow<Measure::kCount>(kept.row(), kept.maximum(), target, kept.kept_set().rule.min_weight, kept.scale(),
-                                  kept.vector_scale(), workspace, &at);
-  return NthEqual(kept.row(), workspace, at.threshold, TiesNeeded(at, target));
-}
-
 // The entries of `rule` from place `first` on, into `entries`; `before` is the entry in front of them.
 template <typename T>
 uint32_t GatherEntries(const KeptRow<T>& kept, const KeptRule& rule, bool has_before, uint64_t before,
                        uint64_t* entries, const Workspace& workspace) {
-  const RuleMasks masks(rule, kept.vector_scale());
   const RuleMasks masks_before({.last = before, .min_weight = rule.min_weight}, kept.vector_scale());
-  const Floats least = Broadcast(ThresholdOf(rule));
   uint32_t count = 0;
-  for (uint32_t strip = 0; strip < kept.row().strips; ++strip) {
-    if (Bits(AtLeast(Load(workspace.lane_maxima + strip * kLanes), least)) == 0) continue;
-    kept.row().ForGroups(strip, [&](uint32_t id, Floats x) {
-      uint32_t bits = Bits(masks.Kept(id, x));
-      if (bits != 0 && has_before) bits &= ~Bits(masks_before.Kept(id, x));
-      for (; bits != 0; bits &= bits - 1) {
-        const uint32_t token = id + static_cast<uint32_t>(__builtin_ctz(bits));
-        entries[count++] = definition::Entry(Key(ValueAt(kept.row().logits, token)), token);
-      }
-    });
-  }
+  ForKept(kept.row(), rule, kept.vector_scale(), workspace, [&](uint32_t id, Floats x, uint32_t bits) {
+    if (has_before) bits &= ~Bits(masks_before.Kept(id, x));
+    for (; bits != 0; bits &= bits - 1) {
+      const uint32_t token = id + static_cast<uint32_t>(__builtin_ctz(bits));
+      entries[count++] = definition::Entry(Key(ValueAt(kept.row().logits, token)), token);
+    }
+  });
   return count;
 }
 
@@ -54,7 +37,7 @@ void WriteByOrder(const KeptRow<T>& kept, uint32_t count, uint32_t size, int64_t
     // As many at once as the list has room for.
     for (uint64_t before = 0; done < places;) {
       const uint32_t end = places - done < kMaxCandidates ? places : done + kMaxCandidates;
-      const uint64_t last = EntryAtPlace(kept, end - 1, workspace);
+      const uint64_t last = kept.EntryAt(end - 1);
       const KeptRule rule = {.last = last, .min_weight = kept.kept_set().rule.min_weight};
       const uint32_t gathered = GatherEntries(kept, rule, done != 0, before, entries, workspace);
       ForLargest(entries, gathered, gathered, write);

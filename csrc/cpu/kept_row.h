@@ -57,6 +57,9 @@ class KeptRow {
   // Of a row that is not decided.
   const KeptSet& kept_set() const { return kept_set_; }
   KeptRule Rule() const { return finder_->Rule(kept_set_); }
+  // The entry of the kept token before which `place` others stand. Where the kept set is not listed, the candidate list
+  // holds other tokens afterwards.
+  uint64_t EntryAt(uint32_t place) const { return finder_->EntryAt(kept_set_, place); }
   const WeightScale& scale() const { return finder_->scale(); }
   const VectorScale& vector_scale() const { return finder_->vector_scale(); }
 
@@ -72,7 +75,7 @@ class KeptRow {
   // Decides the row by the member's place. Not inline: it is rare, and what is not must stay as fast.
   [[gnu::noinline, gnu::cold]] void TakePlace(const Record& record, Workspace& workspace) {
     count_ = Count(workspace);
-    only_ = finder_->TokenAt(kept_set_, definition::PlaceOf(record, count_));
+    only_ = definition::IdOf(EntryAt(definition::PlaceOf(record, count_)));
     kept_set_.decided = true;
   }
 

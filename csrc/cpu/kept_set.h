@@ -60,21 +60,22 @@ class KeptSetFinder {
     return out;
   }
 
-  // The kept token before which `place` others stand in the order. The candidate list holds other tokens afterwards
-  // where the kept set is not listed.
-  uint32_t TokenAt(const KeptSet& found, uint32_t place) {
+  // The entry of the kept token before which `place` others stand in the order. The candidate list holds other tokens
+  // afterwards where the kept set is not listed.
+  uint64_t EntryAt(const KeptSet& found, uint32_t place) const {
     const uint64_t target = uint64_t{place} + 1;
     if (found.listed) {
       const Threshold at =
           ThresholdInList<Measure::kCount>(kLowestFinite, maximum_, found.count, 0, target, scale_, workspace_);
       uint64_t rest = TiesNeeded(at, target);
       for (uint32_t i = 0;; ++i)
-        if (workspace_.candidate_logit[i] == at.threshold && --rest == 0) return workspace_.candidate_id[i];
+        if (workspace_.candidate_logit[i] == at.threshold && --rest == 0)
+          return definition::Entry(Key(at.threshold), workspace_.candidate_id[i]);
     }
     Threshold at;
     ThresholdInRow<Measure::kCount>(row_, maximum_, target, found.rule.min_weight, scale_, vector_scale_, workspace_,
                                     &at);
-    return definition::IdOf(NthEqual(row_, workspace_, at.threshold, TiesNeeded(at, target)));
+    return NthEqual(row_, workspace_, at.threshold, TiesNeeded(at, target));
   }
 
   // The kept set as a rule over the row, whichever way it was found.

@@ -108,6 +108,21 @@ struct RuleMasks {
   Floats up_to_tie, beyond_tie;
 };
 
+// Calls visit(first id, sixteen logits, which of them the rule keeps as bits) where it keeps any, in id order.
+template <typename T, typename Visit>
+inline void ForKept(const Row<T>& row, const KeptRule& rule, const VectorScale& scale, const Workspace& workspace,
+                    const Visit& visit) {
+  const RuleMasks masks(rule, scale);
+  const Floats least = Broadcast(ThresholdOf(rule));
+  for (uint32_t strip = 0; strip < row.strips; ++strip) {
+    if (Bits(AtLeast(Load(workspace.lane_maxima + strip * kLanes), least)) == 0) continue;
+    row.ForGroups(strip, [&](uint32_t id, Floats x) {
+      const uint32_t bits = Bits(masks.Kept(id, x));
+      if (bits != 0) visit(id, x, bits);
+    });
+  }
+}
+
 // The mass of one strip, all its tokens.
 template <typename T>
 inline uint64_t MassOfStrip(const Row<T>& row, uint32_t strip, const VectorScale& scale) {

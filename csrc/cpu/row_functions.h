@@ -3,6 +3,7 @@
 
 #include "cpu/group.h"
 #include "cpu/row_outputs.h"
+#include "cpu/support.h"
 
 namespace fire::cpu::FIRE_ISA {
 
@@ -27,6 +28,11 @@ constexpr RowFunctions MakeRowFunctions(const char* name) {
           [](const RowTask& task, const SampleRequest& request, Workspace& workspace) {
             return WithType(task.logits_type,
                             [&](auto* t) { return Sample<decltype(TypeOf(t))>(task, request, workspace); });
+          },
+          [](const RowTask& task, const SampleRequest& request, const SupportOutputs& support, Workspace& workspace) {
+            return WithType(task.logits_type, [&](auto* t) {
+              return SampleWithSupport<decltype(TypeOf(t))>(task, request, support, workspace);
+            });
           },
           [](const RowTask& task, const GroupRequest& request, const SampleOutputs& outputs, Workspace& workspace) {
             WithType(task.logits_type,

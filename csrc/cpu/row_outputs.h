@@ -84,21 +84,16 @@ void LogProbBackward(const RowTask& task, int64_t token, float grad, T* grad_log
   const Phase phase = definition::PhaseOf(task.record, task.step, task.vocabulary);
   const KeptRow<T> kept(task, phase, {.has_nan = false, .mass = true}, workspace);
   if (kept.decided() || !kept.Holds(token)) return;
-  const RuleMasks masks(kept.Rule(), kept.vector_scale());
-  for (uint32_t strip = 0; strip < kept.row().strips; ++strip) {
-    kept.row().ForGroups(strip, [&](uint32_t id, Floats x) {
-      uint32_t bits = Bits(masks.Kept(id, x));
-      if (bits == 0) return;
-      alignas(64) uint64_t weight[kLanes];
-      StoreWeights(weight, WeightsOf(x, kept.vector_scale()));
-      for (; bits != 0; bits &= bits - 1) {
-        const uint32_t lane = static_cast<uint32_t>(__builtin_ctz(bits));
-        const float slope =
-            definition::LogProbSlope(weight[lane], kept.kept_set().mass, id + lane == token, phase.temperature);
-        Narrow(slope * grad, grad_logits + id + lane);
-      }
-    });
-  }
+  const uint64_t mass = kept.kept_set().mass;
+  ForKept(kept.row(), kept.Rule(), kept.vector_scale(), workspace, [&](uint32_t id, Floats x, uint32_t bits) {
+    alignas(64) uint64_t weight[kLanes];
+    StoreWeights(weight, WeightsOf(x, kept.vector_scale()));
+    for (; bits != 0; bits &= bits - 1) {
+      const uint32_t lane = static_cast<uint32_t>(__builtin_ctz(bits));
+      const float slope = definition::LogProbSlope(weight[lane], mass, id + lane == token, phase.temperature);
+      Narrow(slope * grad, grad_logits + id + lane);
+    }
+  });
 }
 
 }  // namespace fire::cpu::FIRE_ISA

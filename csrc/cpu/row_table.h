@@ -47,6 +47,9 @@ struct CodedSample {
 struct RowFunctions {
   const char* name;
   RowSample (*sample)(const RowTask& task, const SampleRequest& request, Workspace& workspace);
+  // `support` is the row's, and logprob_or_counts requested.
+  RowSample (*sample_with_support)(const RowTask& task, const SampleRequest& request, const SupportOutputs& support,
+                                   Workspace& workspace);
   // `outputs` are the row's: an entry a member of those that have it.
   void (*sample_group)(const RowTask& task, const GroupRequest& request, const SampleOutputs& outputs,
                        Workspace& workspace);

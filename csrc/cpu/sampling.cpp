@@ -66,6 +66,22 @@ void ForEachRow(const Batch& batch, const ParallelFor& parallel_for, const Visit
   }
 }
 
+// Writes each row's sample(row, task, workspace).
+template <typename Sample>
+void SampleRows(const Batch& batch, const SampleOutputs& outputs, const ParallelFor& parallel_for,
+                const Sample& sample) {
+  ForEachRow(batch, parallel_for,
+             [&](int64_t row, const cpu::RowTask& task, bool slot_out_of_range, cpu::Workspace& workspace) {
+               RowSample out = sample(row, task, workspace);
+               if (!outputs.reference) {
+                 out.ref_logprob = definition::kNoRefLogprob;
+                 out.rank = definition::kNoRank;
+               }
+               if (slot_out_of_range) out.status |= kStatusSlotOutOfRange;
+               Write(out, row, outputs);
+             });
+}
+
 // Those of one row, of `size` members.
 SampleOutputs OutputsOfRow(const SampleOutputs& outputs, int64_t row, int64_t size) {
   SampleOutputs out = outputs;
@@ -86,16 +102,22 @@ void SampleCpu(const Batch& batch, const SampleOutputs& outputs, const ParallelF
   others.rank = nullptr;
   const cpu::SampleRequest request = {.reference = definition::WantsReference(outputs),
                                       .logprob_or_counts = WantsAny(others)};
-  ForEachRow(batch, parallel_for,
-             [&](int64_t row, const cpu::RowTask& task, bool slot_out_of_range, cpu::Workspace& workspace) {
-               RowSample sample = functions.sample(task, request, workspace);
-               if (!outputs.reference) {
-                 sample.ref_logprob = definition::kNoRefLogprob;
-                 sample.rank = definition::kNoRank;
-               }
-               if (slot_out_of_range) sample.status |= kStatusSlotOutOfRange;
-               Write(sample, row, outputs);
-             });
+  SampleRows(batch, outputs, parallel_for, [&](int64_t, const cpu::RowTask& task, cpu::Workspace& workspace) {
+    return functions.sample(task, request, workspace);
+  });
+}
+
+void SampleWithSupportCpu(const Batch& batch, const SupportOutputs& support, const SampleOutputs& outputs,
+                          const ParallelFor& parallel_for) {
+  CheckSampleWithSupport(batch, support, outputs);
+  const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
+  const cpu::SampleRequest request = {.reference = definition::WantsReference(outputs), .logprob_or_counts = true};
+  SampleRows(batch, outputs, parallel_for, [&](int64_t row, const cpu::RowTask& task, cpu::Workspace& workspace) {
+    SupportOutputs of_row = support;
+    of_row.token += row * support.width;
+    if (of_row.logprob != nullptr) of_row.logprob += row * support.width;
+    return functions.sample_with_support(task, request, of_row, workspace);
+  });
 }
 
 void SampleGroupCpu(const Batch& batch, int64_t size, const SampleOutputs& outputs, const ParallelFor& parallel_for) {

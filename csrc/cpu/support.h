@@ -1,0 +1,103 @@
+// Sampling a row, and its support: the tokens of the kept set that the draw was from, by ascending id.
+#pragma once
+
+#include "cpu/sample.h"
+
+namespace fire::cpu::FIRE_ISA {
+
+// The places for one row's support, filled from the first on.
+class SupportPlaces {
+ public:
+  SupportPlaces(const SupportOutputs& out, uint64_t mass) : out_(out), mass_(mass) {}
+
+  void Add(uint32_t id, uint64_t weight) {
+    out_.token[count_] = static_cast<int32_t>(id);
+    if (out_.logprob != nullptr) out_.logprob[count_] = weight == 0 ? kMasked : definition::LogRatio(weight, mass_);
+    ++count_;
+  }
+
+  // Adds a token where its id belongs.
+  void Insert(uint32_t id, uint64_t weight) {
+    Add(id, weight);
+    for (int64_t at = count_ - 1; at > 0 && out_.token[at - 1] > out_.token[at]; --at) {
+      Swap(out_.token + at);
+      if (out_.logprob != nullptr) Swap(out_.logprob + at);
+    }
+  }
+
+  // Fills the places behind the last.
+  void Finish() {
+    for (int64_t i = count_; i < out_.width; ++i) out_.token[i] = -1;
+    if (out_.logprob == nullptr) return;
+    for (int64_t i = count_; i < out_.width; ++i) out_.logprob[i] = kMasked;
+  }
+
+ private:
+  // Of a value and the one before it.
+  template <typename Value>
+  static void Swap(Value* at) {
+    const Value value = at[0];
+    at[0] = at[-1];
+    at[-1] = value;
+  }
+
+  const SupportOutputs& out_;
+  uint64_t mass_;
+  int64_t count_ = 0;
+};
+
+// Adds the kept tokens of the order up to `last`, an Entry.
+template <typename T>
+void AddKept(const KeptRow<T>& kept, uint64_t last, const Workspace& workspace, SupportPlaces* places) {
+  const KeptSet& kept_set = kept.kept_set();
+  if (kept_set.listed) {
+    for (uint32_t i = 0; i < kept_set.count; ++i)
+      if (definition::Entry(Key(workspace.candidate_logit[i]), workspace.candidate_id[i]) >= last)
+        places->Add(workspace.candidate_id[i], workspace.candidate_weight[i]);
+    return;
+  }
+  const KeptRule rule = {.last = last, .min_weight = kept_set.rule.min_weight};
+  ForKept(kept.row(), rule, kept.vector_scale(), workspace, [&](uint32_t id, Floats x, uint32_t bits) {
+    alignas(64) uint64_t weight[kLanes];
+    StoreWeights(weight, WeightsOf(x, kept.vector_scale()));
+    for (; bits != 0; bits &= bits - 1) {
+      const uint32_t lane = static_cast<uint32_t>(__builtin_ctz(bits));
+      places->Add(id + lane, weight[lane]);
+    }
+  });
+}
+
+// Writes the support of a row that `sample` was drawn from, its kept set counted. Returns whether it was cut. Writes
+// the candidate list.
+template <typename T>
+bool WriteSupport(const KeptRow<T>& kept, const RowSample& sample, const SupportOutputs& out, Workspace& workspace) {
+  const uint32_t token = static_cast<uint32_t>(sample.token);
+  const bool cut = !kept.decided() && sample.kept > out.width;
+  SupportPlaces places(out, kept.decided() ? 1 : kept.kept_set().mass);
+  if (kept.decided()) {
+    places.Add(token, 1);
+  } else if (!cut) {
+    AddKept(kept, kept.kept_set().rule.last, workspace, &places);
+  } else {
+    const uint64_t last = kept.EntryAt(static_cast<uint32_t>(out.width) - 1);
+    const float logit = ValueAt(kept.row().logits, token);
+    const bool has_drawn = definition::Entry(Key(logit), token) >= last;
+    AddKept(kept, has_drawn ? last : last + 1, workspace, &places);
+    if (!has_drawn) places.Insert(token, definition::Weight(logit, kept.scale()));
+  }
+  places.Finish();
+  return cut;
+}
+
+// `support` is the row's. The request must be for counts.
+template <typename T>
+RowSample SampleWithSupport(const RowTask& task, const SampleRequest& request, const SupportOutputs& support,
+                            Workspace& workspace) {
+  const Phase phase = definition::PhaseOf(task.record, task.step, task.vocabulary);
+  const KeptRow<T> kept(task, phase, {.has_nan = true, .mass = true}, workspace);
+  RowSample out = SampleFrom(task, request, kept, workspace);
+  if (WriteSupport(kept, out, support, workspace)) out.status |= kStatusSupportCut;
+  return out;
+}
+
+}  // namespace fire::cpu::FIRE_ISA

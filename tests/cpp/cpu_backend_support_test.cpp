@@ -1,0 +1,212 @@
+// The support written beside a sample is the reference's, on every instruction set that runs here.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+
+#include "cpu_backend_rows.h"
+#include "definition/reference.h"
+
+namespace fire::test {
+namespace {
+
+using cpu::RowFunctions;
+using cpu::RowTask;
+using definition::ReferenceRow;
+using definition::ReferenceSample;
+
+constexpr LogitsType kTypes[] = {LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16};
+
+// Two NaNs of the same bits are equal here.
+bool SameFloat(float a, float b) { return a == b || BitsOf(a) == BitsOf(b); }
+
+// Places for one row's support amid memory that is none of its business.
+class GuardedPlaces {
+ public:
+  explicit GuardedPlaces(size_t width)
+      : width_(width), token_(width + 2 * kGuard, kTokenGuard), logprob_(width + 2 * kGuard, kLogprobGuard) {}
+
+  SupportOutputs Outputs() { return {static_cast<int64_t>(width_), token_.data() + kGuard, logprob_.data() + kGuard}; }
+  int32_t token(size_t place) const { return token_[kGuard + place]; }
+  float logprob(size_t place) const { return logprob_[kGuard + place]; }
+  bool NoLogprobIsWritten() const {
+    for (const float value : logprob_)
+      if (value != kLogprobGuard) return false;
+    return true;
+  }
+  bool GuardsStand() const {
+    for (size_t i = 0; i < kGuard; ++i) {
+      const size_t behind = kGuard + width_ + i;
+      if (token_[i] != kTokenGuard || token_[behind] != kTokenGuard) return false;
+      if (logprob_[i] != kLogprobGuard || logprob_[behind] != kLogprobGuard) return false;
+    }
+    return true;
+  }
+
+ private:
+  static constexpr size_t kGuard = 64;
+  static constexpr int32_t kTokenGuard = -77;
+  static constexpr float kLogprobGuard = 77.0f;
+
+  size_t width_;
+  std::vector<int32_t> token_;
+  std::vector<float> logprob_;
+};
+
+// The first output other than the status that differs from a sample without a support; empty where none does.
+std::string Difference(const RowSample& ours, const RowSample& wanted) {
+  if (ours.token != wanted.token) return "token";
+  if (!SameFloat(ours.logprob, wanted.logprob)) return "logprob";
+  if (!SameFloat(ours.ref_logprob, wanted.ref_logprob)) return "ref_logprob";
+  if (ours.rank != wanted.rank) return "rank";
+  if (ours.kept != wanted.kept) return "kept";
+  return "";
+}
+
+std::string Difference(const GuardedPlaces& places, const ReferenceRow::Support& wanted) {
+  for (size_t i = 0; i < wanted.token.size(); ++i) {
+    if (places.token(i) != wanted.token[i])
+      return "place " + std::to_string(i) + " holds " + std::to_string(places.token(i)) + ", not " +
+             std::to_string(wanted.token[i]);
+    if (!SameFloat(places.logprob(i), wanted.logprob[i])) return "logprob of place " + std::to_string(i);
+  }
+  return places.GuardsStand() ? "" : "memory beside the places";
+}
+
+std::string DifferenceAt(size_t width, const RowFunctions& functions, const RowTask& task,
+                         const ReferenceSample& sample, const ReferenceRow::Support& wanted,
+                         cpu::Workspace& workspace) {
+  GuardedPlaces places(width);
+  const RowSample ours = functions.sample_with_support(task, {true, true}, places.Outputs(), workspace);
+  std::string difference = Difference(ours, sample);
+  if (!difference.empty()) return difference;
+  if (ours.status != wanted.status) return "status";
+  difference = Difference(places, wanted);
+  if (!difference.empty()) return difference;
+  // Without log-probabilities, of the support or of the row, the tokens are the same.
+  GuardedPlaces lean(width);
+  SupportOutputs outputs = lean.Outputs();
+  outputs.logprob = nullptr;
+  const RowSample leaner = functions.sample_with_support(task, {false, true}, outputs, workspace);
+  if (leaner.token != ours.token || leaner.status != ours.status) return "sample without a reference";
+  if (!lean.NoLogprobIsWritten()) return "log-probabilities that nobody asked for";
+  for (size_t i = 0; i < width; ++i)
+    if (lean.token(i) != wanted.token[i]) return "tokens without log-probabilities";
+  return "";
+}
+
+// Around the ends of the kept set and of the row.
+std::vector<size_t> TellingWidths(size_t kept, size_t vocabulary) {
+  std::vector<size_t> out = {1, 2, kept, kept + 1, vocabulary, vocabulary + 3};
+  if (kept > 1) out.push_back(kept - 1);
+  if (kept > 3) out.push_back(kept / 2);
+  return out;
+}
+
+void CompareRows(uint64_t seed, int rows, uint32_t largest_vocabulary) {
+  Random random(seed);
+  const auto workspace = std::make_unique<cpu::Workspace>();
+  for (int i = 0; i < rows; ++i) {
+    const uint32_t vocabulary = 1 + random.Below(random.Below(3) == 0 ? 40 : largest_vocabulary);
+    const TypedRow row(TroublesomeRow(random, vocabulary), random.Pick(kTypes));
+    const Record record = TroublesomeRecord(random, vocabulary);
+    const int64_t step = random.Below(10) != 0 ? random.Below(4) : static_cast<int64_t>(random.Bits());
+    const RowTask task = {row.data(), row.type(), row.size(), step, record};
+    const ReferenceRow reference(row.values().data(), vocabulary, record, step);
+    const ReferenceSample sample = reference.Sample();
+    for (const size_t width : TellingWidths(static_cast<size_t>(sample.kept), vocabulary)) {
+      const ReferenceRow::Support wanted = reference.SupportOf(width);
+      for (const RowFunctions* functions : cpu::RunnableRowFunctions())
+        ASSERT_EQ(DifferenceAt(width, *functions, task, sample, wanted, *workspace), "")
+            << functions->name << ", row " << i << " of " << vocabulary << " logits of type "
+            << static_cast<int>(row.type()) << ", " << sample.kept << " kept, width " << width << ", step " << step
+            << ", " << Describe(record);
+    }
+  }
+}
+
+TEST(CpuBackendSupport, EqualsTheReferenceOnTwentyThousandSmallRows) { CompareRows(1, 20000, 400); }
+TEST(CpuBackendSupport, EqualsTheReferenceOnRowsBeyondTheCandidateList) { CompareRows(2, 200, 50000); }
+TEST(CpuBackendSupport, EqualsTheReferenceOnRowsOfALargeVocabulary) { CompareRows(3, 12, 300000); }
+
+// Compares one row's supports of many widths. Returns in how many of them the drawn token took another's place.
+int CompareWidths(const TypedRow& row, const Record& record, const std::vector<size_t>& widths) {
+  const auto workspace = std::make_unique<cpu::Workspace>();
+  const ReferenceRow reference(row.values().data(), row.size(), record, 0);
+  const ReferenceSample sample = reference.Sample();
+  const RowTask task = {row.data(), row.type(), row.size(), 0, record};
+  int outside = 0;
+  for (const size_t width : widths) {
+    const ReferenceRow::Support wanted = reference.SupportOf(width);
+    outside += width > 1 && sample.rank > static_cast<int32_t>(width);
+    for (const RowFunctions* functions : cpu::RunnableRowFunctions())
+      EXPECT_EQ(DifferenceAt(width, *functions, task, sample, wanted, *workspace), "")
+          << functions->name << ", width " << width << ", " << Describe(record);
+  }
+  return outside;
+}
+
+size_t KeptOf(const TypedRow& row, const Record& record) {
+  return ReferenceRow(row.values().data(), row.size(), record, 0).Sample().kept_ids.size();
+}
+
+// Of a kept set that is no list: ties reach across strips, and the drawn token is often beyond the cut.
+TEST(CpuBackendSupport, CutsAKeptSetBeyondTheCandidateListAmidTies) {
+  Random random(4);
+  int outside = 0;
+  for (const double steps : {1.0, 30.0, 1e6}) {
+    std::vector<float> logits(30000);
+    for (float& x : logits) x = static_cast<float>(static_cast<int>(steps * random.Bell()) / steps);
+    const TypedRow row(logits, LogitsType::kFloat32);
+    for (const float min_p : {0.0f, 0.001f}) {
+      Record record = PlainRecord(random.Bits());
+      record.min_p = min_p;
+      const size_t kept = KeptOf(row, record);
+      ASSERT_GT(kept, cpu::kMaxCandidates);
+      outside += CompareWidths(row, record, {1, 64, 1000, 8192, 8193, kept - 1, kept});
+    }
+  }
+  EXPECT_GT(outside, 0);
+}
+
+// Two neighbouring logits of which the smaller weighs more, and a min-p between their weights, below a maximum of 0.
+struct Inversion {
+  float heavier, lighter;
+  float min_p;
+};
+
+Inversion FindInversion(uint32_t vocabulary) {
+  const definition::WeightScale scale = definition::MakeWeightScale(0.0f, 1.0f, vocabulary);
+  const uint64_t whole = definition::WeightOfMaximum(vocabulary);
+  for (float logit = -0.3f; logit < -0.1f; logit = std::nextafter(logit, 0.0f)) {
+    const float next = std::nextafter(logit, 0.0f);
+    const uint64_t weight = definition::Weight(logit, scale), next_weight = definition::Weight(next, scale);
+    if (weight <= next_weight) continue;
+    float min_p = static_cast<float>(static_cast<double>(next_weight) / static_cast<double>(whole));
+    while (definition::MinPThreshold(min_p, whole) <= next_weight) min_p = std::nextafter(min_p, 1.0f);
+    if (definition::MinPThreshold(min_p, whole) <= weight) return {logit, next, min_p};
+  }
+  return {};
+}
+
+TEST(CpuBackendSupport, HasTheHolesThatMinPLeavesInTheOrder) {
+  constexpr uint32_t kVocabulary = 20000;
+  const Inversion inversion = FindInversion(kVocabulary);
+  ASSERT_LT(inversion.heavier, inversion.lighter);
+  for (const uint32_t heavier : {40u, 9000u}) {  // a list, and none
+    std::vector<float> logits(kVocabulary, -50.0f);
+    for (uint32_t id = 0; id < 2 * heavier; ++id) logits[id] = id % 2 == 0 ? inversion.heavier : inversion.lighter;
+    logits[kVocabulary - 1] = 0.0f;
+    for (uint32_t order = 0; order < 3; ++order) {
+      Record record = PlainRecord(order);
+      record.min_p = inversion.min_p;
+      record.flags = Flags(order, 0);
+      const TypedRow row(logits, LogitsType::kFloat32);
+      ASSERT_EQ(KeptOf(row, record), heavier + 1);
+      CompareWidths(row, record, {1, 2, heavier / 2, heavier - 1, heavier, heavier + 1, heavier + 2});
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fire::test

@@ -1,0 +1,164 @@
+// The C++ API's supports: where each row's goes, and what is refused.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <thread>
+#include <vector>
+
+#include "batch_support.h"
+#include "fire/sampling.h"
+
+namespace fire::test {
+namespace {
+
+constexpr int64_t kVocabulary = 50;
+constexpr int64_t kRows = 12;
+
+// All outputs of a call, which begin at −7, and room behind the last row's support.
+struct SupportArrays {
+  SupportArrays(int64_t rows, int64_t width_in)
+      : width(width_in),
+        token(static_cast<size_t>(rows), -7),
+        rank(token.size(), -7),
+        kept(token.size(), -7),
+        status(token.size(), -7),
+        logprob(token.size(), -7.0f),
+        ref_logprob(token.size(), -7.0f),
+        support(static_cast<size_t>(rows * width + 1), -7),
+        support_logprob(support.size(), -7.0f) {}
+
+  SampleOutputs ToOutputs() {
+    SampleOutputs out;
+    out.token = token.data();
+    out.logprob = logprob.data();
+    out.ref_logprob = ref_logprob.data();
+    out.rank = rank.data();
+    out.kept = kept.data();
+    out.status = status.data();
+    return out;
+  }
+  SupportOutputs ToSupport() { return {width, support.data(), support_logprob.data()}; }
+
+  int64_t width;
+  std::vector<int64_t> token;
+  std::vector<int32_t> rank, kept, status;
+  std::vector<float> logprob, ref_logprob;
+  std::vector<int32_t> support;
+  std::vector<float> support_logprob;
+};
+
+void ExpectTheReference(const SupportArrays& out, const BatchRows& rows) {
+  for (int64_t row = 0; row < rows.rows; ++row) {
+    const definition::ReferenceSample sample = rows.Reference(row).Sample();
+    const auto wanted = rows.Reference(row).SupportOf(static_cast<size_t>(out.width));
+    const auto at = static_cast<size_t>(row);
+    ASSERT_EQ(out.token[at], sample.token) << row;
+    ASSERT_EQ(out.logprob[at], sample.logprob) << row;
+    ASSERT_EQ(out.ref_logprob[at], sample.ref_logprob) << row;
+    ASSERT_EQ(out.rank[at], sample.rank) << row;
+    ASSERT_EQ(out.kept[at], sample.kept) << row;
+    ASSERT_EQ(out.status[at], wanted.status) << row;
+    const auto first = static_cast<std::ptrdiff_t>(row * out.width);
+    ASSERT_TRUE(std::equal(wanted.token.begin(), wanted.token.end(), out.support.begin() + first)) << row;
+    ASSERT_TRUE(std::equal(wanted.logprob.begin(), wanted.logprob.end(), out.support_logprob.begin() + first)) << row;
+  }
+  EXPECT_EQ(out.support.back(), -7);
+  EXPECT_EQ(out.support_logprob.back(), -7.0f);
+}
+
+TEST(SamplingSupportApi, EachRowsSupportLiesBehindTheOneBefore) {
+  const BatchRows rows(kRows, kVocabulary);
+  for (const int64_t width : {1, 3, 16, 50, 64}) {
+    SupportArrays out(kRows, width);
+    SampleWithSupportCpu(rows.ToBatch(), out.ToSupport(), out.ToOutputs());
+    ExpectTheReference(out, rows);
+  }
+}
+
+TEST(SamplingSupportApi, RowsAreSpreadOverTheThreadsOfTheCaller) {
+  const BatchRows rows(kRows, 4000);
+  SupportArrays out(kRows, 20);
+  int calls = 0;
+  SampleWithSupportCpu(rows.ToBatch(), out.ToSupport(), out.ToOutputs(),
+                       [&](int64_t count, const ParallelForBody& body) {
+                         ++calls;
+                         std::thread first([&] { body(0, count / 2); });
+                         body(count / 2, count);
+                         first.join();
+                       });
+  EXPECT_EQ(calls, 1);
+  ExpectTheReference(out, rows);
+}
+
+TEST(SamplingSupportApi, WhatIsNotAskedForChangesNothingElse) {
+  const BatchRows rows(kRows, kVocabulary);
+  SupportArrays full(kRows, 8), lean(kRows, 8);
+  SampleWithSupportCpu(rows.ToBatch(), full.ToSupport(), full.ToOutputs());
+  SampleOutputs token_only;
+  token_only.token = lean.token.data();
+  SupportOutputs ids_only = lean.ToSupport();
+  ids_only.logprob = nullptr;
+  SampleWithSupportCpu(rows.ToBatch(), ids_only, token_only);
+  EXPECT_EQ(lean.token, full.token);
+  EXPECT_EQ(lean.support, full.support);
+  for (const float value : lean.support_logprob) EXPECT_EQ(value, -7.0f);
+
+  SampleOutputs without_reference = lean.ToOutputs();
+  without_reference.reference = false;
+  SampleWithSupportCpu(rows.ToBatch(), lean.ToSupport(), without_reference);
+  EXPECT_EQ(lean.support_logprob, full.support_logprob);
+  EXPECT_EQ(lean.kept, full.kept);
+  EXPECT_EQ(lean.status, full.status);
+  for (const float value : lean.ref_logprob) EXPECT_TRUE(value != value);
+  for (const int32_t rank : lean.rank) EXPECT_EQ(rank, -1);
+}
+
+TEST(SamplingSupportApi, ASlotOutOfRangeIsReportedBesideACutSupport) {
+  const BatchRows rows(3, kVocabulary);
+  const int32_t slots[] = {7, 1, -1};
+  Batch batch = rows.ToBatch();
+  batch.slot = slots;
+  SupportArrays out(3, 2);
+  SampleWithSupportCpu(batch, out.ToSupport(), out.ToOutputs());
+  BatchRows chosen = rows;
+  for (const size_t row : {size_t{0}, size_t{2}}) {
+    chosen.records[row] = rows.records[2 - row];
+    EXPECT_NE(out.status[row] & kStatusSlotOutOfRange, 0);
+    EXPECT_NE(out.status[row] & kStatusSupportCut, 0);
+    out.status[row] &= ~kStatusSlotOutOfRange;
+  }
+  ExpectTheReference(out, chosen);
+}
+
+std::string MessageOf(const Batch& batch, const SupportOutputs& support, const SampleOutputs& outputs) {
+  try {
+    SampleWithSupportCpu(batch, support, outputs);
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(SamplingSupportApi, WidthsOutOfRangeAndMissingMemoryAreRefusedByName) {
+  const BatchRows rows(2, kVocabulary);
+  SupportArrays out(2, 4);
+  SupportOutputs support = out.ToSupport();
+  for (const int64_t width : {int64_t{0}, int64_t{-1}, kMaxVocabulary + 1}) {
+    support.width = width;
+    EXPECT_EQ(MessageOf(rows.ToBatch(), support, out.ToOutputs()),
+              "SupportOutputs::width is " + std::to_string(width) + ", expected 1 to 2097152");
+  }
+  support = out.ToSupport();
+  support.token = nullptr;
+  EXPECT_EQ(MessageOf(rows.ToBatch(), support, out.ToOutputs()), "SupportOutputs::token is 0, expected memory");
+  EXPECT_EQ(MessageOf(rows.ToBatch(), out.ToSupport(), SampleOutputs{}), "SampleOutputs::token is 0, expected memory");
+  Batch without_records = rows.ToBatch();
+  without_records.records = nullptr;
+  EXPECT_EQ(MessageOf(without_records, out.ToSupport(), out.ToOutputs()), "Batch::records is 0, expected memory");
+  EXPECT_EQ(out.support[0], -7);
+}
+
+TEST(SamplingSupportApi, NoRowsTouchNothing) { SampleWithSupportCpu(Batch{}, {.width = 4}, SampleOutputs{}); }
+
+}  // namespace
+}  // namespace fire::test
