@@ -115,4 +115,34 @@ inline void CheckLogProbBackward(const Batch& batch, const int64_t* token, const
     Require(grad_logits_stride >= batch.vocabulary, "grad_logits_stride", grad_logits_stride, "the vocabulary or more");
 }
 
+inline int64_t RowStride(const SupportBatch& batch) {
+  return batch.row_stride == kContiguous ? batch.vocabulary : batch.row_stride;
+}
+
+inline int64_t SupportStride(const SupportBatch& batch) {
+  return batch.support_stride == kContiguous ? batch.width : batch.support_stride;
+}
+
+inline void CheckSupportLogProb(const SupportBatch& batch) {
+  Require(batch.rows >= 0, "SupportBatch::rows", batch.rows, "0 or more");
+  if (batch.rows == 0) return;
+  Require(IsVocabulary(batch.vocabulary), "SupportBatch::vocabulary", batch.vocabulary,
+          "1 to " + std::to_string(kMaxVocabulary));
+  Require(IsSupportWidth(batch.width), "SupportBatch::width", batch.width, "1 to " + std::to_string(kMaxVocabulary));
+  RequireMemory(batch.logits, "SupportBatch::logits");
+  RequireMemory(batch.token, "SupportBatch::token");
+  RequireMemory(batch.support, "SupportBatch::support");
+  RequireMemory(batch.temperature, "SupportBatch::temperature");
+}
+
+inline void CheckSupportLogProbBackward(const SupportBatch& batch, const SupportMasses* masses, const void* grad_logits,
+                                        int64_t grad_logits_stride) {
+  CheckSupportLogProb(batch);
+  if (batch.rows == 0) return;
+  RequireMemory(masses, "masses");
+  RequireMemory(grad_logits, "grad_logits");
+  if (batch.rows > 1)
+    Require(grad_logits_stride >= batch.vocabulary, "grad_logits_stride", grad_logits_stride, "the vocabulary or more");
+}
+
 }  // namespace fire

@@ -30,6 +30,11 @@ inline float ValueAt(const T* row, uint32_t index) {
   }
 }
 
+// Rounds to the type of a row: to nearest, even where two are.
+inline void Narrow(float value, float* out) { *out = value; }
+inline void Narrow(float value, BFloat16* out) { out->bits = definition::FloatToBFloat16(value); }
+inline void Narrow(float value, Float16* out) { out->bits = definition::FloatToFloat16(value); }
+
 // Fewer than sixteen logits, the missing lanes −inf: never kept, weight 0.
 template <typename T>
 inline Floats LoadPartial(const T* p, uint32_t count) {

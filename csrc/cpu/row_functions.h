@@ -4,6 +4,7 @@
 #include "cpu/group.h"
 #include "cpu/row_outputs.h"
 #include "cpu/support.h"
+#include "cpu/support_log_prob.h"
 
 namespace fire::cpu::FIRE_ISA {
 
@@ -54,6 +55,16 @@ constexpr RowFunctions MakeRowFunctions(const char* name) {
             WithType(task.logits_type, [&](auto* t) {
               using T = decltype(TypeOf(t));
               LogProbBackward<T>(task, token, grad, static_cast<T*>(grad_logits), workspace);
+            });
+          },
+          [](const SupportTask& task, const SupportRequest& request, Workspace& workspace) {
+            return WithType(task.logits_type,
+                            [&](auto* t) { return SupportLogProb<decltype(TypeOf(t))>(task, request, workspace); });
+          },
+          [](const SupportTask& task, const SupportMasses& masses, float grad, float full_grad, void* grad_logits) {
+            WithType(task.logits_type, [&](auto* t) {
+              using T = decltype(TypeOf(t));
+              SupportLogProbBackward<T>(task, masses, grad, full_grad, static_cast<T*>(grad_logits));
             });
           }};
 }

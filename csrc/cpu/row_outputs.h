@@ -74,10 +74,6 @@ float LogProb(const RowTask& task, int64_t token, Workspace& workspace) {
                                 kept.kept_set().mass);
 }
 
-inline void Narrow(float value, float* out) { *out = value; }
-inline void Narrow(float value, BFloat16* out) { out->bits = definition::FloatToBFloat16(value); }
-inline void Narrow(float value, Float16* out) { out->bits = definition::FloatToFloat16(value); }
-
 template <typename T>
 void LogProbBackward(const RowTask& task, int64_t token, float grad, T* grad_logits, Workspace& workspace) {
   memset(static_cast<void*>(grad_logits), 0, task.vocabulary * sizeof(T));

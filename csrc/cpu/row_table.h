@@ -44,6 +44,29 @@ struct CodedSample {
   uint64_t code;  // for the sequence's next step
 };
 
+// One row of a SupportBatch.
+struct SupportTask {
+  const void* logits;
+  LogitsType logits_type;
+  uint32_t vocabulary;
+  int64_t token;
+  const int32_t* support;
+  uint32_t count;  // of its ids; 0: every id
+  float temperature;
+};
+
+struct SupportRequest {
+  bool has_nan;  // of the status
+  bool full;     // what needs the whole row
+};
+
+struct SupportValues {
+  float logprob;
+  float full_logprob;
+  int32_t status;
+  SupportMasses masses;
+};
+
 struct RowFunctions {
   const char* name;
   RowSample (*sample)(const RowTask& task, const SampleRequest& request, Workspace& workspace);
@@ -59,6 +82,9 @@ struct RowFunctions {
   float (*log_prob)(const RowTask& task, int64_t token, Workspace& workspace);
   // `grad_logits` is of the task's own type.
   void (*log_prob_backward)(const RowTask& task, int64_t token, float grad, void* grad_logits, Workspace& workspace);
+  SupportValues (*support_log_prob)(const SupportTask& task, const SupportRequest& request, Workspace& workspace);
+  void (*support_log_prob_backward)(const SupportTask& task, const SupportMasses& masses, float grad, float full_grad,
+                                    void* grad_logits);
 };
 
 extern const RowFunctions kBaselineRowFunctions;

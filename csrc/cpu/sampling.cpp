@@ -3,13 +3,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
 
 #include "batch_checks.h"
-#include "cpu/float_environment.h"
+#include "cpu/for_rows.h"
 #include "cpu/group_memory.h"
 #include "cpu/row_table.h"
-#include "cpu/thread_pool.h"
 #include "definition/batch.h"
 #include "definition/code.h"
 #include "definition/philox.h"
@@ -17,8 +15,6 @@
 namespace fire {
 namespace {
 
-// Below so many logits waking a second thread costs more than it saves.
-constexpr int64_t kLogitsWorthAThread = 1 << 15;
 // What one more member of a group costs.
 constexpr int64_t kLogitsAMember = 512;
 
@@ -39,31 +35,14 @@ cpu::RowTask TaskOf(const Batch& batch, int64_t row, int64_t record_index) {
   return task;
 }
 
-// One a thread, kept between calls: a row needs about 200 KB of it at most, and fresh pages are dear.
-cpu::Workspace& ThreadWorkspace() {
-  static thread_local const std::unique_ptr<cpu::Workspace> workspace(new cpu::Workspace);
-  return *workspace;
-}
-
 // Calls visit(row, task, slot_out_of_range, workspace) for every row; its work is that of so many logits more.
 template <typename Visit>
 void ForEachRow(const Batch& batch, const ParallelFor& parallel_for, const Visit& visit, int64_t more_logits = 0) {
-  const ParallelForBody body = [&](int64_t begin, int64_t end) {
-    const cpu::DefaultFloatEnvironment environment;
-    cpu::Workspace& workspace = ThreadWorkspace();
-    for (int64_t row = begin; row < end; ++row) {
-      const definition::Slot slot = definition::SlotOf(batch, row);
-      visit(row, TaskOf(batch, row, slot.index), slot.out_of_range, workspace);
-    }
+  const auto visit_row = [&](int64_t row, cpu::Workspace& workspace) {
+    const definition::Slot slot = definition::SlotOf(batch, row);
+    visit(row, TaskOf(batch, row, slot.index), slot.out_of_range, workspace);
   };
-  if (batch.rows == 0) return;
-  if (batch.rows == 1 || batch.rows * (batch.vocabulary + more_logits) < kLogitsWorthAThread) {
-    body(0, batch.rows);
-  } else if (parallel_for) {
-    parallel_for(batch.rows, body);
-  } else {
-    cpu::DefaultThreadPool().ParallelFor(batch.rows, body);
-  }
+  cpu::ForRows(batch.rows, batch.vocabulary + more_logits, parallel_for, visit_row);
 }
 
 // Writes each row's sample(row, task, workspace).

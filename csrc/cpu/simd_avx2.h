@@ -43,6 +43,24 @@ inline void Store(float* p, Floats x) {
   _mm256_storeu_ps(p, x.a);
   _mm256_storeu_ps(p + 8, x.b);
 }
+inline void StoreRounded(float* p, Floats x) { Store(p, x); }
+inline __m256i RoundedToBFloat16(__m256 x) {
+  const __m256i bits = _mm256_castps_si256(x);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
+  const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+  const __m256 half =
+      _mm256_blendv_ps(_mm256_castsi256_ps(rounded), _mm256_castsi256_ps(quiet), _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+  return _mm256_srli_epi32(_mm256_castps_si256(half), 16);
+}
+inline void StoreRounded(BFloat16* p, Floats x) {
+  const __m256i packed = _mm256_packus_epi32(RoundedToBFloat16(x.a), RoundedToBFloat16(x.b));  // quarters 0 2 1 3
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xD8));
+}
+inline void StoreRounded(Float16* p, Floats x) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT));
+}
 inline Floats Broadcast(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 
 inline Floats Max(Floats x, Floats other) { return {_mm256_max_ps(x.a, other.a), _mm256_max_ps(x.b, other.b)}; }
@@ -147,6 +165,39 @@ inline Weights WeightsOf(Floats x, const VectorScale& scale) { return {WeightsOf
 template <int kGroups>
 inline void WeightsOf(const Floats (&x)[kGroups], const VectorScale& scale, Weights (&out)[kGroups]) {
   for (int i = 0; i < kGroups; ++i) out[i] = WeightsOf(x[i], scale);
+}
+
+struct FloatScale {
+  explicit FloatScale(const definition::WeightScale& scale)
+      : maximum(_mm256_set1_ps(scale.maximum)),
+        slope(_mm256_set1_ps(scale.slope)),
+        least(_mm256_set1_ps(definition::kRoundingShift - static_cast<float>(scale.bits + 3))) {
+    // Scaled by 2^S, Horner's sum is the weight before its power of two; both scalings are exact.
+    const float power = definition::BitsToFloat(static_cast<uint32_t>(127 + scale.bits) << 23);
+    for (int i = 0; i < 6; ++i) polynomial[i] = _mm256_set1_ps(definition::kPolynomial[i] * power);
+  }
+  __m256 maximum, slope;
+  __m256 least;  // no z below has a weight, and n is small enough from here on to be added to an exponent
+  __m256 polynomial[6];
+};
+
+inline __m256 FloatWeightsOf(__m256 x, const FloatScale& scale) {
+  const __m256 rounding = _mm256_set1_ps(definition::kRoundingShift);
+  const __m256 d = _mm256_sub_ps(x, scale.maximum);
+  const __m256 z = _mm256_fmadd_ps(d, scale.slope, rounding);
+  const __m256 f = _mm256_fmsub_ps(d, scale.slope, _mm256_sub_ps(z, rounding));
+  __m256 p = scale.polynomial[5];
+  for (int power = 4; power >= 0; --power) p = _mm256_fmadd_ps(p, f, scale.polynomial[power]);
+  // The low bits of z are n: added to the exponent they scale by 2^n, and truncation is the definition's shift.
+  const __m256 weight =
+      _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_castps_si256(z), 23)));
+  // False for NaN: so NaN, like −inf, weighs 0.
+  const __m256 weighs = _mm256_cmp_ps(z, scale.least, _CMP_GE_OQ);
+  return _mm256_and_ps(_mm256_round_ps(weight, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC), weighs);
+}
+
+inline Floats FloatWeightsOf(Floats x, const FloatScale& scale) {
+  return {FloatWeightsOf(x.a, scale), FloatWeightsOf(x.b, scale)};
 }
 
 // Weights and thresholds that can be reached are below 2^46, so signed comparison serves.

@@ -28,6 +28,18 @@ inline void LoadUnordered(const T* p, Floats* x, Floats* y) {
   *y = Load(p + 16);
 }
 inline void Store(float* p, Floats x) { _mm512_storeu_ps(p, x); }
+inline void StoreRounded(float* p, Floats x) { Store(p, x); }
+inline void StoreRounded(BFloat16* p, Floats x) {
+  const __m512i bits = _mm512_castps_si512(x);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+  const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
+  const __m512i half = _mm512_mask_blend_epi32(_mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), rounded, quiet);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(half, 16)));
+}
+inline void StoreRounded(Float16* p, Floats x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
 inline Floats Broadcast(float x) { return _mm512_set1_ps(x); }
 
 inline Floats Max(Floats x, Floats other) { return _mm512_max_ps(x, other); }
@@ -74,9 +86,10 @@ struct Weights {
   __m512i low, high;  // lanes 0–7, 8–15
 };
 
-// Several groups step by step: each step's operations are independent, which hides their latency.
+// Several groups step by step: each step's operations are independent, which hides their latency. Truncated, the
+// results are the weights.
 template <int kGroups>
-inline void WeightsOf(const Floats (&x)[kGroups], const VectorScale& scale, Weights (&out)[kGroups]) {
+inline void UntruncatedWeightsOf(const Floats (&x)[kGroups], const VectorScale& scale, Floats (&out)[kGroups]) {
   const __m512 shift = _mm512_set1_ps(definition::kRoundingShift);
   const __m512 none = _mm512_set1_ps(-__builtin_inff());
   __m512 d[kGroups], z[kGroups], f[kGroups], p[kGroups];
@@ -91,13 +104,19 @@ inline void WeightsOf(const Floats (&x)[kGroups], const VectorScale& scale, Weig
   for (int i = 0; i < kGroups; ++i) p[i] = _mm512_fmadd_ps(scale.polynomial[5], f[i], scale.polynomial[4]);
   for (int power = 3; power >= 0; --power)
     for (int i = 0; i < kGroups; ++i) p[i] = _mm512_fmadd_ps(p[i], f[i], scale.polynomial[power]);
-  for (int i = 0; i < kGroups; ++i) {
-    // The low bits of z are n: added to the exponent they scale by 2^n, and truncation is the definition's shift.
-    const __m512 weight = _mm512_castsi512_ps(
+  // The low bits of z are n: added to the exponent they scale by 2^n, and truncation is the definition's shift.
+  for (int i = 0; i < kGroups; ++i)
+    out[i] = _mm512_castsi512_ps(
         _mm512_add_epi32(_mm512_castps_si512(p[i]), _mm512_slli_epi32(_mm512_castps_si512(z[i]), 23)));
-    out[i] = {_mm512_cvttps_epu64(_mm512_castps512_ps256(weight)),
-              _mm512_cvttps_epu64(_mm512_extractf32x8_ps(weight, 1))};
-  }
+}
+
+template <int kGroups>
+inline void WeightsOf(const Floats (&x)[kGroups], const VectorScale& scale, Weights (&out)[kGroups]) {
+  Floats weight[kGroups];
+  UntruncatedWeightsOf(x, scale, weight);
+  for (int i = 0; i < kGroups; ++i)
+    out[i] = {_mm512_cvttps_epu64(_mm512_castps512_ps256(weight[i])),
+              _mm512_cvttps_epu64(_mm512_extractf32x8_ps(weight[i], 1))};
 }
 
 inline Weights WeightsOf(Floats x, const VectorScale& scale) {
@@ -105,6 +124,14 @@ inline Weights WeightsOf(Floats x, const VectorScale& scale) {
   Weights out[1];
   WeightsOf(group, scale, out);
   return out[0];
+}
+
+using FloatScale = VectorScale;
+inline Floats FloatWeightsOf(Floats x, const FloatScale& scale) {
+  const Floats group[1] = {x};
+  Floats out[1];
+  UntruncatedWeightsOf(group, scale, out);
+  return _mm512_roundscale_ps(out[0], _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
 }
 
 inline Weights ZeroBelow(Weights w, uint64_t least) {

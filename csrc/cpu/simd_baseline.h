@@ -54,6 +54,15 @@ inline void LoadUnordered(const T* p, Floats* x, Floats* y) {
   *y = Load(p + 16);
 }
 inline void Store(float* p, Floats x) { memcpy(p, x.lane, sizeof x.lane); }
+
+// Rounds each lane to nearest, even where two are.
+inline void StoreRounded(float* p, Floats x) { Store(p, x); }
+inline void StoreRounded(BFloat16* p, Floats x) {
+  for (int i = 0; i < 16; ++i) p[i].bits = definition::FloatToBFloat16(x.lane[i]);
+}
+inline void StoreRounded(Float16* p, Floats x) {
+  for (int i = 0; i < 16; ++i) p[i].bits = definition::FloatToFloat16(x.lane[i]);
+}
 inline Floats Broadcast(float x) {
   return ForLanes([x](int) { return x; });
 }
@@ -132,6 +141,13 @@ template <int kGroups>
 inline void WeightsOf(const Floats (&x)[kGroups], const VectorScale& scale, Weights (&out)[kGroups]) {
   for (int i = 0; i < kGroups; ++i) out[i] = WeightsOf(x[i], scale);
 }
+
+// Weights as floats, which hold any weight. Of a scale whose slope is not 0.
+using FloatScale = VectorScale;
+inline Floats FloatWeightsOf(Floats x, const FloatScale& scale) {
+  return ForLanes([&](int i) { return static_cast<float>(definition::Weight(x.lane[i], scale.scale)); });
+}
+
 inline Weights ZeroBelow(Weights w, uint64_t least) {
   for (uint64_t& weight : w.lane) weight = weight >= least ? weight : 0;
   return w;

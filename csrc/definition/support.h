@@ -34,10 +34,11 @@ struct SetMass {
 
 FIRE_RULE bool IsFiniteLogit(float logit) { return (FloatBits(logit) & ~kSignBit) < kInfinityBits; }
 
-// Whether the token's log-probability over the set is finite, as it must be to have a slope. `holds_token`: whether the
-// token is of the set.
-FIRE_RULE bool HasSlope(const SetMass& set, bool holds_token, float logit) {
-  return holds_token && IsFiniteLogit(logit) && IsFiniteLogit(set.maximum) && set.mass != 0;
+// Whether the token's log-probability over the set has a slope: where it is finite, and depends on logits at all.
+// `holds_token`: whether the token is of the set.
+FIRE_RULE bool HasSlope(const SetMass& set, bool holds_token, float logit, float temperature) {
+  return holds_token && IsFiniteLogit(logit) && IsFiniteLogit(set.maximum) && set.mass != 0 &&
+         HeatOf(temperature) == Heat::kFinite;
 }
 
 // `logit`: the token's, where the set holds it.

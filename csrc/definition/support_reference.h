@@ -77,7 +77,7 @@ class SupportReferenceRow {
   bool Holds(const std::vector<int32_t>& ids) const { return std::binary_search(ids.begin(), ids.end(), token_); }
 
   void AddSlopes(const SetMass& set, const std::vector<int32_t>& ids, float grad, std::vector<float>* out) const {
-    if (!HasSlope(set, Holds(ids), Logit())) return;
+    if (!HasSlope(set, Holds(ids), Logit(), temperature_)) return;
     const WeightScale scale = MakeWeightScale(set.maximum, temperature_, vocabulary_);
     for (const int32_t id : ids)
       (*out)[static_cast<size_t>(id)] += SlopeOver(set, scale, LogitOf(id), id == token_, temperature_) * grad;
