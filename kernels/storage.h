@@ -123,6 +123,11 @@ struct Storage {
     uint32_t vector[kVectorCapacity];  // of those that hold a candidate: which of the row's
     float delegate[kMostDelegates];
     uint64_t running[kListCapacity];  // what the list measures up to each of its entries
+    struct {                          // the kept set of a short list, by id, or by its order where members take places
+      uint64_t running[kShortList];   // what it measures up to each
+      uint64_t entry[kShortList];
+      uint32_t rank[kShortList];  // how many tokens of the row have at least its key
+    } sorted;
     struct {
       uint64_t target[kMostThreads];  // where each member at work is: its place, or how far into a warp's run
       uint64_t drawn[kMostThreads];   // its entry

@@ -1,9 +1,10 @@
 // The kernel of a group: one row a team of blocks, its kept set found once, and from that a token for each member.
 //
-// A row that the leader has listed is sorted by id, with the mass up to each token: a member is one search of eleven
-// steps, and as many members as a block has threads are drawn at once. A row that is not keeps what each warp's run of
-// it weighs: the block that a member's point falls into goes through that run once more, while the others go on to the
-// next member. A member that takes a place of such a row descends from its maximum, like top-k.
+// The leader sorts a row that it has listed by id, with the mass up to each token: a kept set of few candidates as it
+// finds it, else the list. A member then is one search of eleven steps at most, and as many members as a block has
+// threads are drawn at once. A row that is not listed keeps what each warp's run of it weighs: the block that a
+// member's point falls into goes through that run once more, while the others go on to the next member. A member that
+// takes a place of such a row descends from its maximum, like top-k.
 #pragma once
 
 #include "kernels/device/kept_row.cuh"
@@ -27,8 +28,8 @@ class GroupSampler {
     if (row_.IsDecided()) {
       row_.Decide();
     } else {
-      row_.Find();
-      Prepare();
+      is_sorted_ = row_.template Find<false, true>();
+      if (!is_sorted_) Prepare();
     }
     WriteRow();
 #pragma unroll 1
@@ -46,7 +47,7 @@ class GroupSampler {
     return {.rule = row_.outcome().rule, .counts = TakesPlaces(), .only_key = 0};
   }
 
-  // Makes ready what every member's search needs.
+  // Makes ready what every member's search needs, unless the kept set is sorted already.
   __device__ __forceinline__ void Prepare() const {
     if (row_.IsListed()) {
       SortList();
@@ -58,8 +59,7 @@ class GroupSampler {
   // Sorts the list by id, or by the order of tokens where those have places, and sums what it measures.
   __device__ __forceinline__ void SortList() const {
     const uint32_t count = storage_.state.count;
-    uint32_t places = 1;
-    while (places < count) places *= 2;
+    const uint32_t places = PlacesFor(count);
     for (uint32_t i = count + threadIdx.x; i < places; i += blockDim.x) storage_.list[i] = 0;
     SortDescending(storage_.list, places, TakesPlaces() ? ~uint64_t{0} : uint64_t{0xFFFFFFFFu});
     const TokenMeasure measure = Measure();
@@ -92,23 +92,24 @@ class GroupSampler {
   // Draws and writes as many members as the block has threads, from `first` on.
   __device__ __forceinline__ void DrawFrom(uint32_t first) const {
     const uint32_t members = min(blockDim.x, work_.size - first);
+    const bool has_member = threadIdx.x < members, has_reference = WantsReference();
     uint64_t drawn = row_.outcome().drawn;
+    uint32_t rank = row_.outcome().rank;  // known of a row of which nothing is finite
     if (!row_.IsDecided()) {
-      const uint64_t target = TargetOf(first + threadIdx.x);
+      const uint64_t target = has_member ? TargetOf(first + threadIdx.x) : 0;
       if (row_.IsListed()) {
-        drawn = FindInList(target);
+        if (has_member) FindInList(target, &drawn, &rank);
       } else {
-        if (threadIdx.x < members) PutTarget(target);
+        if (has_member) PutTarget(target);
         __syncthreads();  // the members' targets are written; else some threads search for older ones
         FindInRow(members);
-        drawn = threadIdx.x < members ? storage_.member.drawn[threadIdx.x] : 0;
+        drawn = has_member ? storage_.member.drawn[threadIdx.x] : 0;
       }
     }
-    const bool has_reference = WantsReference();
     const uint64_t reference_mass = has_reference && row_.HasFiniteMaximum() ? RowMass(1, storage_) : 0;
-    uint32_t rank = row_.IsDecided() ? row_.outcome().rank : 0;  // known of a row of which nothing is finite
-    if (rank == 0 && has_reference && outputs_.rank != nullptr) rank = RankOf(KeyOf(drawn), members);
-    if (row_.team().IsLeader() && threadIdx.x < members) {
+    if (!is_sorted_ && row_.outcome().rank == 0 && has_reference && outputs_.rank != nullptr)
+      rank = RankOf(KeyOf(drawn), members);
+    if (row_.team().IsLeader() && has_member) {
       const int64_t at = row_.row() * work_.size + first + threadIdx.x;
       outputs_.token[at] = min(IdOf(drawn), storage_.part.vocabulary - 1);  // in it, come what may
       if (outputs_.logprob != nullptr) outputs_.logprob[at] = row_.LogProb(drawn);
@@ -129,19 +130,21 @@ class GroupSampler {
     return definition::DrawPoint(definition::DrawBits(record, step), row_.outcome().mass);
   }
 
-  // The first entry of the sorted list up to which it measures more than the target.
-  __device__ __forceinline__ uint64_t FindInList(uint64_t target) const {
-    uint32_t low = 0, high = storage_.state.count - 1;
+  // Finds the first entry up to which the sorted list measures more than the target, and its rank where that is known.
+  __device__ __forceinline__ void FindInList(uint64_t target, uint64_t* entry, uint32_t* rank) const {
+    const uint64_t* running = is_sorted_ ? storage_.sorted.running : storage_.running;
+    uint32_t low = 0, high = (is_sorted_ ? row_.outcome().kept : storage_.state.count) - 1;
 #pragma unroll 1
     while (low < high) {
       const uint32_t middle = (low + high) / 2;
-      if (storage_.running[middle] > target) {
+      if (running[middle] > target) {
         high = middle;
       } else {
         low = middle + 1;
       }
     }
-    return storage_.list[low];
+    *entry = is_sorted_ ? storage_.sorted.entry[low] : storage_.list[low];
+    if (is_sorted_) *rank = storage_.sorted.rank[low];
   }
 
   // Writes the target of this thread's member: a point is one of the run that it falls into.
@@ -186,7 +189,7 @@ class GroupSampler {
   // all members at work.
   __device__ __forceinline__ uint32_t RankOf(uint32_t key, uint32_t members) const {
     group_.member[threadIdx.x] = threadIdx.x < members ? (uint64_t{key} << 32) | threadIdx.x : 0;
-    SortDescending(group_.member, blockDim.x, ~uint64_t{0});
+    SortDescending(group_.member, PlacesFor(members), ~uint64_t{0});
     RestartBins(storage_);
     row_.TokensInQuestion().ForEach([&](uint32_t of_token, uint32_t) {
       uint32_t low = 0, high = members;  // the first of the sorted members whose key it reaches
@@ -214,6 +217,7 @@ class GroupSampler {
   Storage& storage_;
   GroupStorage& group_;
   KeptRow<Logit, false, false> row_;
+  bool is_sorted_ = false;  // storage.sorted holds the kept set
 };
 
 template <typename Logit>

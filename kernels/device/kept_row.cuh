@@ -89,8 +89,10 @@ class KeptRow {
   }
 
   // Finds the kept set and its token, for whoever has the tokens in question: storage.outcome. The counts are filled in
-  // where that costs nothing.
-  __device__ __forceinline__ void Find() const {
+  // where that costs nothing. Of few candidates the kept set also goes into storage.sorted, with kSorts: true there.
+  // Without kDraws no token of it is found.
+  template <bool kDraws = true, bool kSorts = false>
+  __device__ __forceinline__ bool Find() const {
     if (IsListed()) {
       const uint64_t row_mass = TopPCountsRow(settings()) ? RowMass(0, storage_) : 0;
       // Top-k's candidates should be few: comparing each with each costs the square of their number.
@@ -98,9 +100,13 @@ class KeptRow {
       const uint32_t listed = storage_.state.count;
       const uint32_t count = listed <= most ? listed : ShortenList(most, row_mass);
       const uint64_t* entries = listed <= most ? storage_.list : storage_.short_entry;
-      if (count != 0) return FindKeptOfShortList(entries, count, ScaleOf(storage_), row_mass, storage_);
+      if (count != 0) {
+        FindKeptOfShortList<kDraws, kSorts>(entries, count, ScaleOf(storage_), row_mass, storage_);
+        return kSorts;
+      }
     }
     FindKept(TokensInQuestion(), storage_);
+    return false;
   }
 
  private:

@@ -1,6 +1,7 @@
 // The kept set of at most kShortList candidates, and the draw from it: each candidate is compared with each, which
 // gives its rank and the mass before it at once, and with these every filter is one comparison. As many threads share a
-// candidate as there are. Costs two loops of (candidates)² / threads steps, and up to ten barriers.
+// candidate as there are. Costs two loops of (candidates)² / threads steps, and up to ten barriers. The second loop
+// also tells how many kept ones stand before a candidate, so that the kept set is sorted by writing it.
 #pragma once
 
 #include "kernels/device/kept_set.cuh"
@@ -14,7 +15,9 @@ __device__ __forceinline__ Number SumOfSharers(Number value, uint32_t sharers) {
 }
 
 // Fills storage.outcome, the counts too, from `count` entries, kShortList at most: all tokens of the row down to the
-// least of them, as far as min-p leaves any. `row_mass` is the whole row's where TopPCountsRow.
+// least of them, as far as min-p leaves any. `row_mass` is the whole row's where TopPCountsRow. With kSorts the kept
+// set goes into storage.sorted; without kDraws nothing is drawn from it.
+template <bool kDraws, bool kSorts>
 __device__ __forceinline__ void FindKeptOfShortList(const uint64_t* entries, uint32_t count, const WeightScale& scale,
                                                     uint64_t row_mass, Storage& storage) {
   const RowSettings& settings = storage.settings;
@@ -36,14 +39,16 @@ __device__ __forceinline__ void FindKeptOfShortList(const uint64_t* entries, uin
   // A thread without a candidate compares nothing.
   const uint32_t others = has_candidate ? count : 0;
   uint64_t before = 0;
-  uint32_t rank = 0;
+  uint32_t rank = 0, reaching = 0;  // its key
 #pragma unroll 1
   for (uint32_t i = sharer; i < others; i += sharers) {
     const uint64_t other = storage.short_weight[i];
     if (entries[i] > entry && other >= first_min) ++rank, before += other;
+    if (kSorts) reaching += KeyOf(entries[i]) >= KeyOf(entry);
   }
   before = SumOfSharers(before, sharers);
   rank = SumOfSharers(rank, sharers);
+  if (kSorts) reaching = SumOfSharers(reaching, sharers);
 
   bool in_prefix = passes_min_p && rank < phase.top_k;
   if (settings.top_k_on && phase.ties != Ties::kExact) {
@@ -68,19 +73,19 @@ __device__ __forceinline__ void FindKeptOfShortList(const uint64_t* entries, uin
     last = phase.ties == Ties::kKeep ? LastOfKey(KeyOf(storage.boundary_entry)) : storage.boundary_entry;
   }
 
+  // Where they are sorted, each kept one also counts as 1 in the lowest bits: one sum tells mass and place. Weights
+  // have 46 bits, so 128 of them leave room for it.
+  constexpr int kPlaceBits = kSorts ? 8 : 0;
+  static_assert(kShortList < 1 << 8);
   const bool is_kept = passes_min_p && entry >= last && weight >= settings.min_weight;
-  if (is_first_sharer) storage.short_weight[candidate] = is_kept ? weight : 0;
+  if (is_first_sharer) storage.short_weight[candidate] = is_kept ? weight << kPlaceBits | (kSorts ? 1 : 0) : 0;
   // Also: the weights of what is kept are written; else the draw counts tokens that are not.
   const uint32_t kept = __syncthreads_count(is_kept && is_first_sharer);
-  uint64_t mass = 0;
+  uint64_t mass = 0, running = rank + 1;
+  uint32_t place = rank;  // all that stand before a kept token are kept
   if (__builtin_expect(settings.is_enumerated, 0)) {
-    if (is_first_sharer) storage.short_weight[candidate] = is_kept;
-    __syncthreads();  // who is kept is written; else a place counts weights
-    rank = 0;
-#pragma unroll 1
-    for (uint32_t i = sharer; i < others; i += sharers) rank += entries[i] > entry && storage.short_weight[i] != 0;
-    rank = SumOfSharers(rank, sharers);
-    if (is_first_sharer && is_kept && rank == definition::PlaceOf(settings.record, kept)) storage.found_entry = entry;
+    if (kDraws && is_first_sharer && is_kept && rank == definition::PlaceOf(settings.record, kept))
+      storage.found_entry = entry;
   } else {
     uint64_t before_in_id_order = 0;
 #pragma unroll 1
@@ -90,21 +95,34 @@ __device__ __forceinline__ void FindKeptOfShortList(const uint64_t* entries, uin
       if (IdOf(entries[i]) < IdOf(entry)) before_in_id_order += other;
     }
     before_in_id_order = SumOfSharers(before_in_id_order, sharers);
-    mass = SumOfSharers(mass, sharers);
-    const uint64_t point = definition::DrawPoint(settings.draw_bits, mass);
-    if (is_first_sharer && is_kept && before_in_id_order <= point && point - before_in_id_order < weight)
-      storage.found_entry = entry, storage.found_rest = point - before_in_id_order;
+    mass = SumOfSharers(mass, sharers) >> kPlaceBits;
+    if (kSorts) {
+      place = static_cast<uint32_t>(before_in_id_order) & ((1u << kPlaceBits) - 1);
+      running = (before_in_id_order >> kPlaceBits) + weight;
+    }
+    if (kDraws) {
+      before_in_id_order >>= kPlaceBits;
+      const uint64_t point = definition::DrawPoint(settings.draw_bits, mass);
+      if (is_first_sharer && is_kept && before_in_id_order <= point && point - before_in_id_order < weight)
+        storage.found_entry = entry, storage.found_rest = point - before_in_id_order;
+    }
   }
-  __syncthreads();  // the drawn token is written; else an older one is returned
-  const uint64_t drawn = storage.found_entry;
-  const uint32_t rank_of_drawn = __syncthreads_count(is_first_sharer && KeyOf(entry) >= KeyOf(drawn));
+  if (kSorts && is_first_sharer && is_kept)
+    storage.sorted.entry[place] = entry, storage.sorted.running[place] = running, storage.sorted.rank[place] = reaching;
+  uint64_t drawn = 0;
+  uint32_t rank_of_drawn = 0;
+  if (kDraws) {
+    __syncthreads();  // the drawn token is written; else an older one is returned
+    drawn = storage.found_entry;
+    rank_of_drawn = __syncthreads_count(is_first_sharer && KeyOf(entry) >= KeyOf(drawn));
+  }
   if (threadIdx.x == 0)
     storage.outcome = {.rule = {.last = last, .min_weight = settings.min_weight},
                        .mass = mass,
                        .drawn = drawn,
                        .kept = kept,
                        .rank = rank_of_drawn};
-  __syncthreads();  // thread 0 has written the outcome; else others read what an earlier stage or row left
+  __syncthreads();  // outcome and sorted kept set are written; else others read what an earlier stage or row left
 }
 
 }  // namespace fire::kernels

@@ -5,6 +5,9 @@
 
 namespace fire::kernels {
 
+// The least power of two that is not below `count`.
+__device__ __forceinline__ uint32_t PlacesFor(uint32_t count) { return count > 1 ? 1u << (32 - __clz(count - 1)) : 1; }
+
 // Sorts `count` values, a power of two, by what `mask` leaves of them, the largest first. By all threads of a block.
 __device__ __forceinline__ void SortDescending(uint64_t* values, uint32_t count, uint64_t mask) {
 #pragma unroll 1

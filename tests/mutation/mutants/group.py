@@ -14,8 +14,8 @@ MUTATIONS: list[Mutation] = [
         (
             "members-of-the-first-turn",
             "members beyond a block's threads",
-            "const uint64_t target = TargetOf(first + threadIdx.x);",
-            "const uint64_t target = TargetOf(threadIdx.x);",
+            "has_member ? TargetOf(first + threadIdx.x) : 0;",
+            "has_member ? TargetOf(threadIdx.x) : 0;",
         ),
         (
             "members-of-the-records-own-size",
@@ -44,8 +44,14 @@ MUTATIONS: list[Mutation] = [
         (
             "search-reaches-its-target",
             "a point exactly where a token's share ends",
-            "if (storage_.running[middle] > target) {",
-            "if (storage_.running[middle] >= target) {",
+            "if (running[middle] > target) {",
+            "if (running[middle] >= target) {",
+        ),
+        (
+            "sorted-kept-set-as-long-as-its-list",
+            "how long a sorted kept set is",
+            "(is_sorted_ ? row_.outcome().kept : storage_.state.count) - 1",
+            "storage_.state.count - 1",
         ),
         (
             "shares-of-the-list-overlap",

@@ -43,21 +43,39 @@ MUTATIONS: list[Mutation] = [
         ),
         (
             "place-among-all-candidates",
-            "a place counts the kept tokens alone",
-            "rank += entries[i] > entry && storage.short_weight[i] != 0;",
-            "rank += entries[i] > entry;",
+            "a place goes round among the kept tokens alone",
+            "rank == definition::PlaceOf(settings.record, kept))",
+            "rank == definition::PlaceOf(settings.record, count))",
         ),
         (
-            "place-by-id",
-            "the order in which places count",
-            "rank += entries[i] > entry && storage",
-            "rank += IdOf(entries[i]) < IdOf(entry) && storage",
+            "sorted-without-weightless",
+            "a kept token that weighs nothing, in a sorted kept set",
+            "storage.short_weight[candidate] = is_kept ? weight",
+            "storage.short_weight[candidate] = is_kept && weight != 0 ? weight",
         ),
         (
-            "place-of-a-token-without-weight",
-            "a kept token that weighs nothing",
-            "storage.short_weight[candidate] = is_kept;",
-            "storage.short_weight[candidate] = is_kept && weight != 0;",
+            "sorted-places-by-order",
+            "the order in which a sorted kept set is drawn from",
+            "place = static_cast<uint32_t>(before_in_id_order) & ((1u << kPlaceBits) - 1);",
+            "place = rank;",
+        ),
+        (
+            "sorted-mass-before-each",
+            "the mass up to a token of a sorted kept set, with its own",
+            "running = (before_in_id_order >> kPlaceBits) + weight;",
+            "running = before_in_id_order >> kPlaceBits;",
+        ),
+        (
+            "sorted-ranks-without-equals",
+            "the rank of a token of a sorted kept set that has equals",
+            "reaching += KeyOf(entries[i]) >= KeyOf(entry);",
+            "reaching += KeyOf(entries[i]) > KeyOf(entry);",
+        ),
+        (
+            "sorted-mass-with-places",
+            "the mass of a sorted kept set",
+            "mass = SumOfSharers(mass, sharers) >> kPlaceBits;",
+            "mass = SumOfSharers(mass, sharers);",
         ),
         (
             "rest-of-the-whole-point",
@@ -139,14 +157,15 @@ MUTATIONS: list[Mutation] = [
             "else an older one ends the kept set\n",
         ),
         (
-            "kept-not-awaited-by-places",
-            "places are counted before it is known who is kept",
-            "    __syncthreads();  // who is kept is written; else a place counts weights\n",
-        ),
-        (
             "drawn-token-not-awaited",
             "the drawn token is read before it is there",
-            "  __syncthreads();  // the drawn token is written; else an older one is returned\n",
+            "    __syncthreads();  // the drawn token is written; else an older one is returned\n",
+        ),
+        (
+            "sorted-kept-set-not-awaited",
+            "a sorted kept set is searched before it is there",
+            "  __syncthreads();  // outcome and sorted kept set are written; "
+            "else others read what an earlier stage or row left\n",
         ),
     ),
 ]
