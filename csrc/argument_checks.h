@@ -182,4 +182,43 @@ inline void CheckOneARow(const Words& words, const View& view, const View& logit
     RefuseShape(view, "[" + std::to_string(RowsOf(logits)) + "], one a row of logits");
 }
 
+// The sets that rows of logits are asked about: ids, each row's consecutive.
+inline void CheckSupport(const Words& words, const View& support, const View& logits) {
+  CheckDevice(words, support, logits);
+  CheckDtype(support, {"int32"});
+  const bool alone = words.takes_a_single_row && logits.dim == 1;
+  const int64_t rows = RowsOf(logits);
+  const std::string expected = alone ? "[width], the places of the row"
+                                     : "[" + std::to_string(rows) + ", width], the places of each row of logits";
+  if (support.dim != (alone ? 1 : 2) || (!alone && support.sizes[0] != rows)) RefuseShape(support, expected);
+  const int64_t width = support.sizes[support.dim - 1], stride = support.strides[support.dim - 1];
+  if (!IsSupportWidth(width)) RefuseShape(support, expected + " with 1 <= width <= " + std::to_string(kMaxVocabulary));
+  if (rows > 0 && width > 1 && stride != support.unit)
+    RefuseStride(support, "stride", stride, " along its width",
+                 std::to_string(support.unit) + " (call " + support.argument + ".contiguous() first)");
+}
+
+// One temperature for each row of logits.
+inline void CheckTemperature(const Words& words, const View& temperature, const View& logits) {
+  CheckDevice(words, temperature, logits);
+  CheckDtype(temperature, {"float32"});
+  const std::string rows = std::to_string(RowsOf(logits));
+  if (temperature.dim != 0 && (temperature.dim != 1 || temperature.sizes[0] != RowsOf(logits)))
+    RefuseShape(temperature, "[" + rows + "], one a row of logits, or [], one for all");
+}
+
+// What a forward call hands its backward call, a row at a time.
+inline void CheckMasses(const Words& words, const View& masses, const View& logits) {
+  CheckDevice(words, masses, logits);
+  CheckDtype(masses, {"int64"});
+  constexpr int64_t kWords = sizeof(SupportMasses) / sizeof(int64_t);
+  const int64_t rows = RowsOf(logits);
+  if (masses.dim != 2 || masses.sizes[0] != rows || masses.sizes[1] != kWords)
+    RefuseShape(masses, "[" + std::to_string(rows) + ", " + std::to_string(kWords) + "] as the forward call gave them");
+  if (rows > 0 && (masses.strides[1] != 1 || (rows > 1 && masses.strides[0] != kWords)))
+    RefuseValue(masses,
+                "has strides [" + std::to_string(masses.strides[0]) + ", " + std::to_string(masses.strides[1]) + "]",
+                "contiguous masses, as the forward call gave them");
+}
+
 }  // namespace fire

@@ -149,14 +149,20 @@ inline Batch MakeBatch(const Tensor& step, const Tensor& records, const Optional
   return batch;
 }
 
+// The logits of a batch of either kind.
+template <typename AnyBatch>
+void SetLogits(const Tensor& logits, Access access, AnyBatch* batch) {
+  batch->logits = access == Access::kWrite ? logits.mutable_data_ptr() : logits.const_data_ptr();
+  batch->logits_type = LogitsTypeOf(logits);
+  batch->rows = logits.size(0);
+  batch->vocabulary = logits.size(1);
+  batch->row_stride = logits.stride(0);
+}
+
 inline Batch MakeBatch(const Tensor& logits, const Tensor& step, const Tensor& records, const OptionalTensor& slot,
                        Access access = Access::kRead) {
   Batch batch = MakeBatch(step, records, slot);
-  batch.logits = access == Access::kWrite ? logits.mutable_data_ptr() : logits.const_data_ptr();
-  batch.logits_type = LogitsTypeOf(logits);
-  batch.rows = logits.size(0);
-  batch.vocabulary = logits.size(1);
-  batch.row_stride = logits.stride(0);
+  SetLogits(logits, access, &batch);
   return batch;
 }
 

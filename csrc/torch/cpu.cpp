@@ -4,9 +4,12 @@
 #include <torch/csrc/stable/ops.h>
 
 #include <atomic>
+#include <stdexcept>
 #include <string>
 
+#include "refused_row.h"
 #include "torch/operators.h"
+#include "torch/support_log_prob.h"
 
 namespace fire::operators {
 namespace {
@@ -26,7 +29,7 @@ void TorchParallelFor(int64_t count, const ParallelForBody& body) {
 }
 
 struct Cpu {
-  Cpu(const char*, const Tensor&) {}
+  Cpu(const char* name_in, const Tensor&) : name(name_in) {}
 
   void Sample(const Batch& batch, const SampleOutputs& outputs) const { SampleCpu(batch, outputs, TorchParallelFor); }
 
@@ -56,6 +59,29 @@ struct Cpu {
     LogProbBackwardCpu(batch, token, token_stride, grad, grad_stride, grad_logits, grad_logits_stride,
                        TorchParallelFor);
   }
+
+  void SupportLogProb(const SupportBatch& batch, const SupportLogProbOutputs& outputs) const {
+    Named([&] { SupportLogProbCpu(batch, outputs, TorchParallelFor); });
+  }
+
+  void SupportLogProbBackward(const SupportBatch& batch, const SupportMasses* masses, const float* grad,
+                              const float* full_grad, void* grad_logits, int64_t grad_logits_stride) const {
+    Named([&] {
+      SupportLogProbBackwardCpu(batch, masses, grad, full_grad, grad_logits, grad_logits_stride, TorchParallelFor);
+    });
+  }
+
+  // Runs `call`, and names the operator where it refuses what a row holds.
+  template <typename Call>
+  void Named(const Call& call) const {
+    try {
+      call();
+    } catch (const RefusedRow& refused) {
+      throw std::runtime_error(std::string(name) + ": " + refused.argument() + " " + refused.words());
+    }
+  }
+
+  const char* name;
 };
 
 }  // namespace
@@ -86,6 +112,15 @@ STABLE_TORCH_LIBRARY(fire, library) {
   library.def(
       "log_prob_backward(Tensor grad, Tensor logits, Tensor token, Tensor step, Tensor cfg, Tensor? slot=None) -> "
       "Tensor");
+  library.def(
+      "support_log_prob(Tensor logits, Tensor token, Tensor support, Tensor temperature) -> (Tensor logprob, Tensor "
+      "full_logprob, Tensor status, Tensor masses)");
+  library.def(
+      "support_log_prob_backward(Tensor grad, Tensor full_grad, Tensor logits, Tensor token, Tensor support, Tensor "
+      "temperature, Tensor masses) -> Tensor");
 }
 
-STABLE_TORCH_LIBRARY_IMPL(fire, CPU, library) { fire::operators::Implement<fire::operators::Cpu>(library); }
+STABLE_TORCH_LIBRARY_IMPL(fire, CPU, library) {
+  fire::operators::Implement<fire::operators::Cpu>(library);
+  fire::operators::ImplementSupportLogProb<fire::operators::Cpu>(library);
+}

@@ -18,6 +18,7 @@ from fire_sampling.config import SamplingConfig
 from fire_sampling.functional import (
     CodedSample,
     SampleWithLogprobs,
+    SupportLogProb,
     first_code,
     heat_logits_,
     log_prob,
@@ -27,6 +28,7 @@ from fire_sampling.functional import (
     sample_group,
     sample_group_with_logprobs,
     sample_with_logprobs,
+    support_log_prob,
 )
 from fire_sampling.packing import pack, pack_group
 from fire_sampling.status import Status
@@ -43,6 +45,7 @@ __all__ = [
     "SampleWithLogprobs",
     "SamplingConfig",
     "Status",
+    "SupportLogProb",
     "__version__",
     "first_code",
     "heat_logits_",
@@ -55,6 +58,7 @@ __all__ = [
     "sample_group",
     "sample_group_with_logprobs",
     "sample_with_logprobs",
+    "support_log_prob",
     "support_mask",
 ]
 

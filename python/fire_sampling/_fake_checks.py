@@ -50,12 +50,7 @@ def check_arguments(
     """
     if write and logits.dtype != torch.float32:
         _refuse(op, "logits", f"has dtype {_name(logits.dtype)}, expected float32 (it is written in place)")
-    if logits.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        _refuse(op, "logits", f"has dtype {_name(logits.dtype)}, expected float32, bfloat16 or float16")
-    if logits.dim() != 2:
-        _refuse(op, "logits", f"has shape {_shape(logits)}, expected [R, V]")
-    rows = logits.shape[0]
-    one_a_row = f"[{rows}], one a row of logits"
+    one_a_row = _check_logits(op, logits)
     _check(op, "step", step, logits, _STEPS, (0, 1), f"{one_a_row}, or [], one for all")
     _check(op, "cfg", cfg, logits, (torch.int32,), (2,), _RECORDS)
     for argument, tensor, dtype in (
@@ -66,6 +61,49 @@ def check_arguments(
     ):
         if tensor is not None:
             _check(op, argument, tensor, logits, (dtype,), (1,), one_a_row)
+    _require_fake(op, "logits", logits)
+
+
+def check_support(
+    op: str,
+    logits: Tensor,
+    token: Tensor,
+    support: Tensor,
+    temperature: Tensor,
+    *,
+    grad: Tensor | None = None,
+    full_grad: Tensor | None = None,
+    masses: Tensor | None = None,
+) -> None:
+    """Checks the arguments of `support_log_prob`, and what its gradient takes besides.
+
+    Args:
+        op: The operator's name, for the message.
+        logits: float32, bfloat16 or float16, of 2 dimensions.
+        token: int64, of 1 dimension.
+        support: int32, of 2 dimensions.
+        temperature: float32, of 1 dimension or none.
+        grad: float32, of 1 dimension, of the gradient.
+        full_grad: The same.
+        masses: int64, of 2 dimensions, of the gradient.
+
+    Raises:
+        RuntimeError: Names the operator, the argument, what came and what was expected.
+    """
+    one_a_row = _check_logits(op, logits)
+    rows = logits.shape[0]
+    _check(op, "token", token, logits, (torch.int64,), (1,), one_a_row)
+    places = f"[{rows}, width], the places of each row of logits"
+    _check(op, "support", support, logits, (torch.int32,), (2,), places)
+    _check(
+        op, "temperature", temperature, logits, (torch.float32,), (0, 1), f"{one_a_row}, or [], one for all"
+    )
+    for argument, tensor in (("grad", grad), ("full_grad", full_grad)):
+        if tensor is not None:
+            _check(op, argument, tensor, logits, (torch.float32,), (1,), one_a_row)
+    if masses is not None:
+        shape = f"[{rows}, 3] as the forward call gave them"
+        _check(op, "masses", masses, logits, (torch.int64,), (2,), shape)
     _require_fake(op, "logits", logits)
 
 
@@ -98,6 +136,15 @@ def check_size(op: str, size: int) -> None:
     """
     if isinstance(size, int) and not 1 <= size <= MAX_GROUP_SIZE:
         _refuse(op, "size", f"is {size}, expected 1 to {MAX_GROUP_SIZE}")
+
+
+def _check_logits(op: str, logits: Tensor) -> str:
+    """Refuses logits of another dtype or number of dimensions; returns the shape of one value a row."""
+    if logits.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        _refuse(op, "logits", f"has dtype {_name(logits.dtype)}, expected float32, bfloat16 or float16")
+    if logits.dim() != 2:
+        _refuse(op, "logits", f"has shape {_shape(logits)}, expected [R, V]")
+    return f"[{logits.shape[0]}], one a row of logits"
 
 
 def _require_fake(op: str, argument: str, tensor: Tensor) -> None:

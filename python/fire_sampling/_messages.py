@@ -44,6 +44,21 @@ def integer(name: str, argument: str, value: object, low: int, high: int, expect
     return number
 
 
+def support_temperature(name: str, value: object, expected: str) -> float:
+    """`value` as the temperature of `support_log_prob`.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is out of range: docs/semantics.md, "The support". Both name the function.
+    """
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name}: temperature {came(value)}, expected {expected}")
+    number = float(value)
+    if not 2.0**-64 <= number <= 3.4028234663852886e38:  # float32's largest
+        raise ValueError(f"{name}: temperature {came(number)}, expected {expected}")
+    return number
+
+
 def why_no_torch(error: Exception) -> str:
     """Why `import torch` raised `error`, which a broken installation may do in any way."""
     if isinstance(error, ModuleNotFoundError) and error.name == "torch":

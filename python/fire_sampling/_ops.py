@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fire_sampling import _native
-from fire_sampling._fake_checks import check_arguments, check_sequences, check_size
+from fire_sampling._fake_checks import check_arguments, check_sequences, check_size, check_support
 
 LIBRARY = Path(__file__).with_name("libfire_sampling_torch_cpu.so")
 CUDA_LIBRARY = Path(__file__).with_name("libfire_sampling_torch_cuda.so")
@@ -146,6 +146,30 @@ def _fake_log_prob_backward(
     return logits.new_empty(logits.shape)
 
 
+def _fake_support_log_prob(
+    logits: Tensor, token: Tensor, support: Tensor, temperature: Tensor
+) -> tuple[Tensor, ...]:
+    check_support("support_log_prob", logits, token, support, temperature)
+    rows = logits.shape[0]
+    values = (logits.new_empty(rows, dtype=dtype) for dtype in (torch.float32, torch.float32, torch.int32))
+    return (*values, logits.new_empty((rows, 3), dtype=torch.int64))
+
+
+def _fake_support_log_prob_backward(
+    grad: Tensor,
+    full_grad: Tensor,
+    logits: Tensor,
+    token: Tensor,
+    support: Tensor,
+    temperature: Tensor,
+    masses: Tensor,
+) -> Tensor:
+    op = "support_log_prob_backward"
+    others = {"grad": grad, "full_grad": full_grad, "masses": masses}
+    check_support(op, logits, token, support, temperature, **others)
+    return logits.new_empty(logits.shape)
+
+
 _FAKES: dict[str, Callable[..., Any]] = {
     "sample": _fake_sample,
     "sample_with_logprobs": _fake_sample_with_logprobs,
@@ -157,6 +181,8 @@ _FAKES: dict[str, Callable[..., Any]] = {
     "heat_logits_": _fake_heat_logits_,
     "log_prob": _fake_log_prob,
     "log_prob_backward": _fake_log_prob_backward,
+    "support_log_prob": _fake_support_log_prob,
+    "support_log_prob_backward": _fake_support_log_prob_backward,
 }
 for _op, _fake in _FAKES.items():
     torch.library.register_fake(f"fire::{_op}", _fake, lib=_library)
@@ -184,7 +210,8 @@ if cuda_unavailable is not None:
 
 # A fallthrough leaves every output non-differentiable and costs nothing. Torch's own fallback, which runs
 # where nothing is registered, would have them claim to require grad.
-for _op in _FAKES.keys() - {"log_prob", "log_prob_backward"}:
+_DIFFERENTIABLE = ("log_prob", "support_log_prob")
+for _op in _FAKES.keys() - {*_DIFFERENTIABLE, *(f"{_op}_backward" for _op in _DIFFERENTIABLE)}:
     _library.impl(_op, torch.library.fallthrough_kernel, "Autograd")  # type: ignore[no-untyped-call]
 
 
@@ -224,12 +251,33 @@ def _log_prob_grad(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return _fire.log_prob_backward(grad, *ctx.saved_tensors), None, None, None, None
 
 
-def _no_second_grad(ctx: Any, grad: Tensor) -> None:
-    raise RuntimeError("fire::log_prob: its gradient cannot be differentiated again (no double backward)")
+def _save_support_log_prob(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+    if ctx.needs_input_grad[3]:
+        raise RuntimeError(
+            "fire::support_log_prob: temperature requires grad, expected one that does not (there is a "
+            "gradient in logits alone)"
+        )
+    *_, masses = output
+    ctx.save_for_backward(*inputs, masses)
 
 
-torch.library.register_autograd("fire::log_prob", _log_prob_grad, setup_context=_save_log_prob, lib=_library)
-torch.library.register_autograd("fire::log_prob_backward", _no_second_grad, lib=_library)
+def _support_log_prob_grad(ctx: Any, grad: Tensor, full_grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    return _fire.support_log_prob_backward(grad, full_grad, *ctx.saved_tensors), None, None, None
+
+
+def _no_second_grad(op: str) -> Callable[..., None]:
+    def refuse(ctx: Any, grad: Tensor) -> None:
+        raise RuntimeError(f"fire::{op}: its gradient cannot be differentiated again (no double backward)")
+
+    return refuse
+
+
+for _op, _grad, _save in (
+    ("log_prob", _log_prob_grad, _save_log_prob),
+    ("support_log_prob", _support_log_prob_grad, _save_support_log_prob),
+):
+    torch.library.register_autograd(f"fire::{_op}", _grad, setup_context=_save, lib=_library)
+    torch.library.register_autograd(f"fire::{_op}_backward", _no_second_grad(_op), lib=_library)
 
 
 # ---- torch.vmap ----

@@ -48,3 +48,19 @@ class CodedArrays(NamedTuple):
 
     token: npt.NDArray[np.int64]
     code: npt.NDArray[np.uint64]
+
+
+class SupportLogProb(NamedTuple):
+    """What `support_log_prob` returns, one value a row."""
+
+    logprob: Tensor  # float32: ln softmax(x / temperature) of the token over its support
+    full_logprob: Tensor  # float32: the same over the whole row
+    status: Tensor  # int32: bits of `fire_sampling.Status`
+
+
+class ArraysOfSupportLogProb(NamedTuple):
+    """`fire_sampling.SupportLogProb` of arrays; without the first dimension for logits [V]."""
+
+    logprob: npt.NDArray[np.float32]
+    full_logprob: npt.NDArray[np.float32]
+    status: npt.NDArray[np.int32]

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fire_sampling._call import Entry
-from fire_sampling._messages import why_no_torch
+from fire_sampling._messages import support_temperature, why_no_torch
 from fire_sampling._outputs import CodedSample as CodedSample
 from fire_sampling._outputs import SampleWithLogprobs as SampleWithLogprobs
+from fire_sampling._outputs import SupportLogProb as SupportLogProb
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import pack
 
@@ -225,6 +226,47 @@ def log_prob(
     _ENTRY.require_array("log_prob", "token", token)
     value: Tensor = torch.ops.fire.log_prob(logits, token, steps, records, slot)
     return value
+
+
+def support_log_prob(
+    logits: Tensor, token: Tensor, support: Tensor, temperature: Tensor | float
+) -> SupportLogProb:
+    """ln softmax(x / temperature) of each token, over its support and over the whole row.
+
+    The trainer's half of `sample_with_support`: the support comes from the rollout, so a token of it does not
+    leave the set because the weights have moved. Differentiable in `logits`, once, both values in one
+    backward pass, which needs memory for the gradient and nothing else of its size.
+
+    Args:
+        logits: float32, bfloat16 or float16 [R, V], rows consecutive in memory, row stride free.
+        token: int64 [R].
+        support: int32 [R, width]: the ids of the set in ascending order, then -1; a row of -1 alone is the
+            whole vocabulary, and both values are equal. A token outside its support has -inf and no gradient.
+        temperature: A finite number of at least 2^-64, or float32 [R] or 0-d.
+
+    Returns:
+        `logprob` over the support and `full_logprob` over the row, float32 [R], and `status`, int32 [R].
+
+    Raises:
+        ImportError: torch or the operators are missing.
+        TypeError: An argument of none of the types above; a DTensor.
+        ValueError: `temperature` is a number that is none.
+        RuntimeError: A tensor of a wrong type, shape or device; on the CPU, a row whose support or
+            temperature is none. On a GPU, where nothing is read before the kernel runs, such a row has NaN,
+            no gradient and `Status.REFUSED`.
+    """
+    name = "support_log_prob"
+    _require_plain(name, logits=logits, token=token, support=support, temperature=temperature)
+    for argument, value in (("logits", logits), ("token", token), ("support", support)):
+        _ENTRY.require_array(name, argument, value)
+    if not isinstance(temperature, torch.Tensor):
+        checked = temperature
+        if not isinstance(temperature, torch.SymFloat):  # a number that a trace leaves open
+            expected = "a finite number of at least 2^-64, or a torch.Tensor of float32"
+            checked = support_temperature(f"fire_sampling.{name}", temperature, expected)
+        temperature = torch.full((), checked, dtype=torch.float32, device=logits.device)
+    logprob, full_logprob, status, _ = torch.ops.fire.support_log_prob(logits, token, support, temperature)
+    return SupportLogProb(logprob, full_logprob, status)
 
 
 def _arguments(

@@ -94,11 +94,17 @@ def test_a_call_for_the_gpu_without_cuda_kernels_says_why_there_are_none(name: s
     operator = getattr(torch.ops.fire, name).default
     logits, token = torch.zeros(1, 9), torch.zeros(1, dtype=torch.int64)
     records = fire.pack([fire.SamplingConfig()])
+    support, temperature = torch.zeros(1, 1, dtype=torch.int32), torch.ones(1)
     arguments = {
         "log_prob": (logits, token, token, records),
         "log_prob_backward": (logits[0, :1], logits, token, token, records),
         "sample_coded": (logits, token, token, records),
         "first_code": (token, records),
+        "support_log_prob": (logits, token, support, temperature),
+        "support_log_prob_backward": (
+            *(temperature, temperature, logits, token, support, temperature),
+            torch.zeros(1, 3, dtype=torch.int64),
+        ),
     }.get(name, (logits, token, records))
     options = {"size": 2} if name.startswith("sample_group") else {}
     with pytest.raises(NotImplementedError) as caught:
