@@ -263,6 +263,21 @@ int64_t Oracle::Draw(uint64_t u) const {
   }
 }
 
+Oracle::Support Oracle::SupportOf(size_t width) const {
+  Support out = {std::vector<int32_t>(width, -1), std::vector<long double>(width, -INFINITY), status};
+  if (static_cast<size_t>(std::count(kept.begin(), kept.end(), true)) > width) out.status |= kStatusSupportCut;
+  const size_t drawn = static_cast<size_t>(token);
+  // One place is the drawn token's, whichever it has in the order.
+  const size_t others_end = PlaceIn(kept, drawn) < width ? width : width - 1;
+  size_t filled = 0;
+  for (size_t id = 0; id < Size(); ++id) {
+    if (!kept[id] || (id != drawn && PlaceIn(kept, id) >= others_end)) continue;
+    out.token[filled] = static_cast<int32_t>(id);
+    out.logprob[filled++] = decided ? 0 : std::log(static_cast<long double>(weights_[id]) / mass);
+  }
+  return out;
+}
+
 Oracle::Coded Oracle::SampleCoded(uint64_t code) const {
   if (decided) return {token, code};
   const int64_t drawn = Draw(code);

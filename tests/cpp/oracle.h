@@ -34,6 +34,13 @@ class Oracle {
   long double LogProb(int64_t id) const;
   std::vector<long double> LogProbGradient(int64_t id) const;
 
+  struct Support {
+    std::vector<int32_t> token;
+    std::vector<long double> logprob;
+    int32_t status;
+  };
+  Support SupportOf(size_t width) const;
+
   struct Coded {
     int64_t token;
     uint64_t code;

@@ -73,6 +73,22 @@ std::string CompareCoded(const std::vector<float>& logits, const Record& record,
   return "";
 }
 
+// Widths around the size of the kept set, and the narrowest.
+std::string CompareSupport(const std::vector<float>& logits, const Record& record, int64_t step,
+                           const ReferenceRow& reference, const Oracle& oracle) {
+  const auto kept = static_cast<size_t>(oracle.kept_count);
+  for (const size_t width : {size_t{1}, std::max<size_t>(kept, 2) - 1, kept, kept + 1}) {
+    const ReferenceRow::Support support = reference.SupportOf(width);
+    const Oracle::Support truth = oracle.SupportOf(width);
+    if (support.status != truth.status) return Explain("status of the support", logits, record, step);
+    if (support.token != truth.token) return Explain("support", logits, record, step);
+    if (support.logprob.size() != width) return Explain("support_logprob's size", logits, record, step);
+    for (size_t i = 0; i < width; ++i)
+      if (!Agrees(support.logprob[i], truth.logprob[i])) return Explain("support_logprob", logits, record, step);
+  }
+  return "";
+}
+
 std::string CompareRest(const std::vector<float>& logits, const Record& record, int64_t step,
                         const ReferenceRow& reference, const Oracle& oracle) {
   const auto explain = [&](const char* what) { return Explain(what, logits, record, step); };
@@ -93,6 +109,7 @@ std::string Compare(const std::vector<float>& logits, const Record& record, int6
   const Oracle oracle(logits, record, step);
   std::string difference = CompareSample(logits, record, step, reference, oracle);
   if (difference.empty()) difference = CompareCoded(logits, record, step, reference, oracle);
+  if (difference.empty()) difference = CompareSupport(logits, record, step, reference, oracle);
   return difference.empty() ? CompareRest(logits, record, step, reference, oracle) : difference;
 }
 
