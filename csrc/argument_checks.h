@@ -172,6 +172,13 @@ inline void CheckGroupSize(int64_t size) {
                   "is " + std::to_string(size) + ", expected 1 to " + std::to_string(kMaxGroupSize)};
 }
 
+// The places of a support, an integer of 64 bits.
+inline void CheckSupportWidth(int64_t width) {
+  if (!IsSupportWidth(width))
+    throw Refusal{Refusal::Kind::kValue, "width",
+                  "is " + std::to_string(width) + ", expected 1 to " + std::to_string(kMaxVocabulary)};
+}
+
 // An argument with one element a row of logits.
 inline void CheckOneARow(const Words& words, const View& view, const View& logits,
                          std::initializer_list<std::string_view> dtypes) {

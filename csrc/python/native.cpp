@@ -6,6 +6,7 @@
 #include <exception>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "definition/design.h"
@@ -79,6 +80,22 @@ py::tuple SampleWithLogprobs(const py::object& logits, const py::object& step, c
   outputs.reference = reference;
   const std::vector<py::array> arrays = NewArrays(arguments.batch().rows, 0, &outputs);
   WithoutGil([&] { SampleCpu(arguments.batch(), outputs); });
+  return Results(arguments, arrays);
+}
+
+// `width`: from 1 to kMaxVocabulary.
+py::tuple SampleWithSupport(const py::object& logits, const py::object& step, const py::object& records,
+                            const py::object& slot, int64_t width, bool reference) {
+  const BatchArguments arguments("sample_with_support", logits, step, records, slot);
+  SampleOutputs outputs;
+  outputs.reference = reference;
+  std::vector<py::array> arrays = NewArrays(arguments.batch().rows, 0, &outputs);
+  py::array_t<int32_t> support({arguments.batch().rows, width});
+  py::array_t<float> support_logprob({arguments.batch().rows, width});
+  const SupportOutputs places = {width, support.mutable_data(), support_logprob.mutable_data()};
+  arrays.push_back(std::move(support));
+  arrays.push_back(std::move(support_logprob));
+  WithoutGil([&] { SampleWithSupportCpu(arguments.batch(), places, outputs); });
   return Results(arguments, arrays);
 }
 
@@ -255,6 +272,8 @@ PYBIND11_MODULE(_native, module) {
   module.def("sample", &Sample, py::arg("logits"), py::arg("step"), py::arg("records"), py::arg("slot") = py::none());
   module.def("sample_with_logprobs", &SampleWithLogprobs, py::arg("logits"), py::arg("step"), py::arg("records"),
              py::arg("slot") = py::none(), py::arg("reference") = true);
+  module.def("sample_with_support", &SampleWithSupport, py::arg("logits"), py::arg("step"), py::arg("records"),
+             py::arg("slot"), py::kw_only(), py::arg("width"), py::arg("reference"));
   module.def("sample_group", &SampleGroup, py::arg("logits"), py::arg("step"), py::arg("records"), py::arg("slot"),
              py::kw_only(), py::arg("size"));
   module.def("sample_group_with_logprobs", &SampleGroupWithLogprobs, py::arg("logits"), py::arg("step"),

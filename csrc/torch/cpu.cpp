@@ -33,6 +33,10 @@ struct Cpu {
 
   void Sample(const Batch& batch, const SampleOutputs& outputs) const { SampleCpu(batch, outputs, TorchParallelFor); }
 
+  void SampleWithSupport(const Batch& batch, const SupportOutputs& support, const SampleOutputs& outputs) const {
+    SampleWithSupportCpu(batch, support, outputs, TorchParallelFor);
+  }
+
   void SampleGroup(const Batch& batch, int64_t size, const SampleOutputs& outputs) const {
     SampleGroupCpu(batch, size, outputs, TorchParallelFor);
   }
@@ -96,6 +100,11 @@ STABLE_TORCH_LIBRARY(fire, library) {
       "sample_with_logprobs(Tensor logits, Tensor step, Tensor cfg, Tensor? slot=None, *, bool reference=True) -> (" +
       outputs + ")";
   library.def(sample_with_logprobs.c_str());
+  const std::string sample_with_support =
+      "sample_with_support(Tensor logits, Tensor step, Tensor cfg, Tensor? slot=None, *, int width, bool "
+      "reference=True) -> (" +
+      outputs + ", Tensor support, Tensor support_logprob)";
+  library.def(sample_with_support.c_str());
   library.def("sample_group(Tensor logits, Tensor step, Tensor cfg, Tensor? slot=None, *, int size) -> Tensor");
   const std::string sample_group_with_logprobs =
       "sample_group_with_logprobs(Tensor logits, Tensor step, Tensor cfg, Tensor? slot=None, *, int size, bool "

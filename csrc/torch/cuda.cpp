@@ -7,6 +7,8 @@
 
 #include <torch/csrc/stable/accelerator.h>
 
+#include <stdexcept>
+
 #include "profiler_range.h"
 #include "torch/operators.h"
 
@@ -27,6 +29,10 @@ class Cuda {
       : range_(name), device_(tensor.get_device_index()), stream_(CurrentStream(tensor.get_device_index())) {}
 
   void Sample(const Batch& batch, const SampleOutputs& outputs) const { SampleCuda(batch, outputs, stream_); }
+
+  void SampleWithSupport(const Batch&, const SupportOutputs&, const SampleOutputs&) const {
+    throw std::runtime_error("fire::sample_with_support: logits is on a GPU, for which there is no kernel");
+  }
 
   void SampleGroup(const Batch& batch, int64_t size, const SampleOutputs& outputs) const {
     SampleGroupCuda(batch, size, outputs, stream_);

@@ -1,8 +1,8 @@
 // The operators' kernels, for any backend: check, allocate, let the backend work.
 //
 // A Backend is made from the operator's name and a tensor on its device once all arguments are checked, and lives as
-// long as the call. It has a member for each function of the C++ API: Sample, SampleGroup, SampleCoded, FirstCode,
-// ProcessLogits, HeatLogits, LogProb, LogProbBackward.
+// long as the call. It has a member for each function of the C++ API: Sample, SampleWithSupport, SampleGroup,
+// SampleCoded, FirstCode, ProcessLogits, HeatLogits, LogProb, LogProbBackward.
 #pragma once
 
 #include <torch/csrc/stable/library.h>
@@ -74,6 +74,25 @@ Outputs SampleWithLogprobs(const Tensor& logits, const Tensor& step, const Tenso
   Outputs tensors = NewOutputs(logits, &outputs);
   backend.Sample(MakeBatch(logits, step, records, slot), outputs);
   return tensors;
+}
+
+using OutputsWithSupport =
+    decltype(std::tuple_cat(std::declval<Outputs>(), std::declval<std::tuple<Tensor, Tensor>>()));
+
+template <typename Backend>
+OutputsWithSupport SampleWithSupport(const Tensor& logits, const Tensor& step, const Tensor& records,
+                                     const OptionalTensor& slot, int64_t width, bool reference) {
+  CheckBatch("sample_with_support", logits, step, records, slot);
+  Checked("sample_with_support", [&] { CheckSupportWidth(width); });
+  const Backend backend("fire::sample_with_support", logits);
+  SampleOutputs outputs;
+  outputs.reference = reference;
+  Outputs tensors = NewOutputs(logits, &outputs);
+  Tensor support = NewTensor(logits, {logits.size(0), width}, aoti_torch_dtype_int32());
+  Tensor support_logprob = NewTensor(logits, {logits.size(0), width}, aoti_torch_dtype_float32());
+  backend.SampleWithSupport(MakeBatch(logits, step, records, slot),
+                            {width, Data<int32_t>(support), Data<float>(support_logprob)}, outputs);
+  return std::tuple_cat(std::move(tensors), std::make_tuple(std::move(support), std::move(support_logprob)));
 }
 
 template <typename Backend>
@@ -175,6 +194,7 @@ template <typename Backend, typename Library>
 void Implement(Library& library) {
   library.impl("sample", TORCH_BOX(&Sample<Backend>));
   library.impl("sample_with_logprobs", TORCH_BOX(&SampleWithLogprobs<Backend>));
+  library.impl("sample_with_support", TORCH_BOX(&SampleWithSupport<Backend>));
   library.impl("sample_group", TORCH_BOX(&SampleGroup<Backend>));
   library.impl("sample_group_with_logprobs", TORCH_BOX(&SampleGroupWithLogprobs<Backend>));
   library.impl("sample_coded", TORCH_BOX(&SampleCoded<Backend>));

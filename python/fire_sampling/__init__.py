@@ -18,6 +18,7 @@ from fire_sampling.config import SamplingConfig
 from fire_sampling.functional import (
     CodedSample,
     SampleWithLogprobs,
+    SampleWithSupport,
     SupportLogProb,
     first_code,
     heat_logits_,
@@ -28,6 +29,7 @@ from fire_sampling.functional import (
     sample_group,
     sample_group_with_logprobs,
     sample_with_logprobs,
+    sample_with_support,
     support_log_prob,
 )
 from fire_sampling.packing import pack, pack_group
@@ -43,6 +45,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CodedSample",
     "SampleWithLogprobs",
+    "SampleWithSupport",
     "SamplingConfig",
     "Status",
     "SupportLogProb",
@@ -58,6 +61,7 @@ __all__ = [
     "sample_group",
     "sample_group_with_logprobs",
     "sample_with_logprobs",
+    "sample_with_support",
     "support_log_prob",
     "support_mask",
 ]

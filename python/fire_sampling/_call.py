@@ -15,6 +15,7 @@ from fire_sampling.packing import require_configs
 _DRAWING = (
     "sample",
     "sample_with_logprobs",
+    "sample_with_support",
     "sample_group",
     "sample_group_with_logprobs",
     "sample_coded",
@@ -89,6 +90,16 @@ class Entry:
         """
         expected = f"an integer from 1 to {_native.MAX_GROUP_SIZE}"
         return integer(f"{self.module}.{function}", "size", size, 1, _native.MAX_GROUP_SIZE, expected)
+
+    def support_width(self, function: str, width: Any) -> int:
+        """The places of a support as an int.
+
+        Raises:
+            TypeError: It is no integer.
+            ValueError: It is out of range.
+        """
+        expected = f"an integer from 1 to {_native.MAX_VOCABULARY}"
+        return integer(f"{self.module}.{function}", "width", width, 1, _native.MAX_VOCABULARY, expected)
 
     def require_array(self, function: str, argument: str, value: Any) -> None:
         """Raises a TypeError unless `value` is an array of this entry."""

@@ -134,8 +134,21 @@ def check_size(op: str, size: int) -> None:
     Raises:
         RuntimeError: Names the operator, what came and what was expected.
     """
-    if isinstance(size, int) and not 1 <= size <= MAX_GROUP_SIZE:
-        _refuse(op, "size", f"is {size}, expected 1 to {MAX_GROUP_SIZE}")
+    _check_range(op, "size", size, MAX_GROUP_SIZE)
+
+
+def check_width(op: str, width: int) -> None:
+    """Checks the places of a support, where they are no symbol.
+
+    Raises:
+        RuntimeError: Names the operator, what came and what was expected.
+    """
+    _check_range(op, "width", width, _native.MAX_VOCABULARY)
+
+
+def _check_range(op: str, argument: str, value: int, most: int) -> None:
+    if isinstance(value, int) and not 1 <= value <= most:
+        _refuse(op, argument, f"is {value}, expected 1 to {most}")
 
 
 def _check_logits(op: str, logits: Tensor) -> str:

@@ -48,6 +48,17 @@ def sample_with_logprobs(
     reference: bool = True,
 ) -> tuple[npt.NDArray[Any], ...]: ...
 
+# `width` is from 1 to MAX_VOCABULARY: who calls this checks it.
+def sample_with_support(
+    logits: npt.NDArray[np.generic],
+    step: npt.NDArray[np.signedinteger],
+    records: npt.NDArray[np.integer],
+    slot: npt.NDArray[np.int32] | None,
+    *,
+    width: int,
+    reference: bool,
+) -> tuple[npt.NDArray[Any], ...]: ...
+
 # `size` is from 1 to MAX_GROUP_SIZE: who calls these checks it.
 def sample_group(
     logits: npt.NDArray[np.generic],

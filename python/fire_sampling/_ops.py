@@ -14,7 +14,13 @@ import torch
 from torch import Tensor
 
 from fire_sampling import _native
-from fire_sampling._fake_checks import check_arguments, check_sequences, check_size, check_support
+from fire_sampling._fake_checks import (
+    check_arguments,
+    check_sequences,
+    check_size,
+    check_support,
+    check_width,
+)
 
 LIBRARY = Path(__file__).with_name("libfire_sampling_torch_cpu.so")
 CUDA_LIBRARY = Path(__file__).with_name("libfire_sampling_torch_cuda.so")
@@ -73,6 +79,15 @@ _fire = torch.ops.fire
 # ---- fakes: what a kernel returns, without its values ----
 
 
+def _new_outputs(logits: Tensor, members: tuple[int, ...] = ()) -> tuple[Tensor, ...]:
+    """The outputs of a row, or of a group with `members` behind the rows of what each member has its own."""
+    rows = (logits.shape[0],)
+    return tuple(
+        logits.new_empty(rows + members if of_member else rows, dtype=getattr(torch, dtype))
+        for _, dtype, of_member in _native.OUTPUTS
+    )
+
+
 def _fake_sample(logits: Tensor, step: Tensor, cfg: Tensor, slot: Tensor | None = None) -> Tensor:
     check_arguments("sample", logits, step, cfg, slot)
     return logits.new_empty(logits.shape[0], dtype=torch.int64)
@@ -82,8 +97,22 @@ def _fake_sample_with_logprobs(
     logits: Tensor, step: Tensor, cfg: Tensor, slot: Tensor | None = None, *, reference: bool = True
 ) -> tuple[Tensor, ...]:
     check_arguments("sample_with_logprobs", logits, step, cfg, slot)
-    dtypes = (getattr(torch, dtype) for _, dtype, _ in _native.OUTPUTS)
-    return tuple(logits.new_empty(logits.shape[0], dtype=dtype) for dtype in dtypes)
+    return _new_outputs(logits)
+
+
+def _fake_sample_with_support(
+    logits: Tensor,
+    step: Tensor,
+    cfg: Tensor,
+    slot: Tensor | None = None,
+    *,
+    width: int,
+    reference: bool = True,
+) -> tuple[Tensor, ...]:
+    check_arguments("sample_with_support", logits, step, cfg, slot)
+    check_width("sample_with_support", width)
+    support = logits.new_empty((logits.shape[0], width), dtype=torch.int32)
+    return *_new_outputs(logits), support, torch.empty_like(support, dtype=torch.float32)
 
 
 def _fake_sample_group(
@@ -105,10 +134,7 @@ def _fake_sample_group_with_logprobs(
 ) -> tuple[Tensor, ...]:
     check_arguments("sample_group_with_logprobs", logits, step, cfg, slot)
     check_size("sample_group_with_logprobs", size)
-    rows = logits.shape[0]
-    shapes = ((rows, size) if of_member else (rows,) for _, _, of_member in _native.OUTPUTS)
-    dtypes = (getattr(torch, dtype) for _, dtype, _ in _native.OUTPUTS)
-    return tuple(logits.new_empty(shape, dtype=dtype) for shape, dtype in zip(shapes, dtypes, strict=True))
+    return _new_outputs(logits, (size,))
 
 
 def _fake_sample_coded(
@@ -173,6 +199,7 @@ def _fake_support_log_prob_backward(
 _FAKES: dict[str, Callable[..., Any]] = {
     "sample": _fake_sample,
     "sample_with_logprobs": _fake_sample_with_logprobs,
+    "sample_with_support": _fake_sample_with_support,
     "sample_group": _fake_sample_group,
     "sample_group_with_logprobs": _fake_sample_group_with_logprobs,
     "sample_coded": _fake_sample_coded,

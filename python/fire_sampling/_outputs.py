@@ -1,4 +1,7 @@
-"""What `sample_with_logprobs` returns, of tensors and of arrays: those of csrc/definition/row_sample.h."""
+"""What the operators with several outputs return, of tensors and of arrays.
+
+The outputs of `sample_with_logprobs` are those of csrc/definition/row_sample.h.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,32 @@ class ArraysWithLogprobs(NamedTuple):
     rank: npt.NDArray[np.int32]
     kept: npt.NDArray[np.int32]
     status: npt.NDArray[np.int32]
+
+
+class SampleWithSupport(NamedTuple):
+    """What `sample_with_support` returns: that of `sample_with_logprobs`, and the tokens drawn from."""
+
+    token: Tensor
+    logprob: Tensor
+    ref_logprob: Tensor
+    rank: Tensor
+    kept: Tensor
+    status: Tensor
+    support: Tensor  # int32 [R, width]: ids of the kept set, ascending; -1 behind them
+    support_logprob: Tensor  # float32 [R, width]: ln of the probability of each; -inf behind them
+
+
+class ArraysWithSupport(NamedTuple):
+    """`fire_sampling.SampleWithSupport` of arrays; without the first dimension for logits [V]."""
+
+    token: npt.NDArray[np.int64]
+    logprob: npt.NDArray[np.float32]
+    ref_logprob: npt.NDArray[np.float32]
+    rank: npt.NDArray[np.int32]
+    kept: npt.NDArray[np.int32]
+    status: npt.NDArray[np.int32]
+    support: npt.NDArray[np.int32]
+    support_logprob: npt.NDArray[np.float32]
 
 
 class CodedSample(NamedTuple):

@@ -11,6 +11,7 @@ from fire_sampling._call import Entry
 from fire_sampling._messages import support_temperature, why_no_torch
 from fire_sampling._outputs import CodedSample as CodedSample
 from fire_sampling._outputs import SampleWithLogprobs as SampleWithLogprobs
+from fire_sampling._outputs import SampleWithSupport as SampleWithSupport
 from fire_sampling._outputs import SupportLogProb as SupportLogProb
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import pack
@@ -84,6 +85,47 @@ def sample_with_logprobs(
     """
     arguments = _arguments("sample_with_logprobs", logits, step, config, slot)
     return SampleWithLogprobs(*torch.ops.fire.sample_with_logprobs(*arguments, reference=reference))
+
+
+def sample_with_support(
+    logits: Tensor,
+    step: Tensor | int,
+    config: Config,
+    slot: Tensor | None = None,
+    *,
+    width: int,
+    reference: bool = True,
+) -> SampleWithSupport:
+    """`sample_with_logprobs`, and the set of tokens that each was drawn from.
+
+    A trainer that normalises over the same set needs it: what engines call a sampling mask. A kept set of
+    more than `width` tokens is cut to the first of them in order, the drawn one always among them, and has
+    `Status.SUPPORT_CUT`; `ties="exact"` bounds it by `top_k`, so that a width of `top_k` (of `hot_top_k`, if
+    that is larger) cuts none.
+
+    Args:
+        logits: As for `sample`.
+        step: As for `sample`.
+        config: As for `sample`.
+        slot: As for `sample`.
+        width: 1 to 2^21, the places a row; there may be more than tokens.
+        reference: As for `sample_with_logprobs`.
+
+    Returns:
+        What `sample_with_logprobs` does; `support`, int32 [R, width], the ids of the kept set, ascending, and
+        -1 behind them; and `support_logprob`, float32 [R, width], ln of the probability that each is drawn
+        with and -inf behind them.
+
+    Raises:
+        ImportError: torch or the operators are missing.
+        TypeError: As for `sample`; `width` is no integer.
+        ValueError: As for `sample`; `width` is out of range.
+        RuntimeError: A tensor of a wrong type, shape or device.
+    """
+    arguments = _arguments("sample_with_support", logits, step, config, slot)
+    width = _ENTRY.support_width("sample_with_support", width)
+    outputs = torch.ops.fire.sample_with_support(*arguments, width=width, reference=reference)
+    return SampleWithSupport(*outputs)
 
 
 def sample_group(

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from fire_sampling import _native
 from fire_sampling._call import Entry
 from fire_sampling._messages import came, integer
-from fire_sampling._outputs import ArraysWithLogprobs, CodedArrays
+from fire_sampling._outputs import ArraysWithLogprobs, ArraysWithSupport, CodedArrays
 from fire_sampling._support_mask import mask_of_array
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import DrawSeeds, pack_group_records, pack_records
@@ -32,6 +32,7 @@ Config: TypeAlias = SamplingConfig | Sequence[SamplingConfig] | Records
 Slot: TypeAlias = npt.NDArray[np.int32] | None
 Code: TypeAlias = npt.NDArray[np.uint64] | npt.NDArray[np.int64] | np.integer[Any] | int
 SampleWithLogprobs: TypeAlias = ArraysWithLogprobs
+SampleWithSupport: TypeAlias = ArraysWithSupport
 CodedSample: TypeAlias = CodedArrays
 
 
@@ -112,6 +113,17 @@ def sample_with_logprobs(
     """`sample`, and what is known about each token, as `fire_sampling.sample_with_logprobs` says."""
     arguments = _ENTRY.arguments("sample_with_logprobs", logits, step, config, slot)
     return SampleWithLogprobs(*_native.sample_with_logprobs(*arguments, reference=reference))
+
+
+def sample_with_support(
+    logits: Logits, step: Step, config: Config, slot: Slot = None, *, width: int, reference: bool = True
+) -> SampleWithSupport:
+    """`sample_with_logprobs`, and the set of tokens that each was drawn from, as
+    `fire_sampling.sample_with_support` says: `support` and `support_logprob` are [R, width], or [width].
+    """
+    arguments = _ENTRY.arguments("sample_with_support", logits, step, config, slot)
+    width = _ENTRY.support_width("sample_with_support", width)
+    return SampleWithSupport(*_native.sample_with_support(*arguments, width=width, reference=reference))
 
 
 def sample_group(

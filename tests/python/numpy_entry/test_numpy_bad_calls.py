@@ -150,6 +150,7 @@ def bad_calls() -> list[tuple[str, dict[str, Any], type[Exception], str]]:
 FUNCTIONS = (
     "sample",
     "sample_with_logprobs",
+    "sample_with_support",
     "process_logits",
     "log_prob",
     "sample_group",
@@ -170,6 +171,8 @@ def test_a_bad_call_names_the_function_the_argument_what_came_and_what_was_expec
         arguments["code"] = np.zeros(ROWS, np.uint64)
     if function.startswith("sample_group"):
         arguments["size"] = 2
+    if function == "sample_with_support":
+        arguments["width"] = 4
     with pytest.raises(error) as raised:
         getattr(fire, function)(**arguments)
     assert str(raised.value).startswith(f"fire_sampling.numpy.{function}: {argument} {message}")

@@ -178,6 +178,7 @@ token = np.zeros(64, np.int64)
 calls = {
     "sample": lambda: fire.sample(logits, 1, records),
     "sample_with_logprobs": lambda: fire.sample_with_logprobs(logits, 1, records),
+    "sample_with_support": lambda: fire.sample_with_support(logits, 1, records, width=64),
     "process_logits": lambda: fire.process_logits(logits, 1, records),
     "log_prob": lambda: fire.log_prob(logits, token, 1, records),
     "sample_group": lambda: fire.sample_group(logits, 1, records, size=64),
@@ -203,6 +204,7 @@ time.sleep(0.05)
     [
         "sample",
         "sample_with_logprobs",
+        "sample_with_support",
         "process_logits",
         "log_prob",
         "sample_group",

@@ -289,6 +289,16 @@ BAD_CALLS = {
     "a group whose size has 33 bits": BadCall(
         "size", lambda a: 2**32 + 1, "is 4294967297, expected 1 to 65536", static=True
     ),
+    "a support without places": BadCall("width", lambda a: 0, "is 0, expected 1 to 2097152", static=True),
+    "a support of less than no places": BadCall(
+        "width", lambda a: -1, "is -1, expected 1 to 2097152", static=True
+    ),
+    "too wide a support": BadCall(
+        "width", lambda a: 2**21 + 1, "is 2097153, expected 1 to 2097152", static=True
+    ),
+    "a support whose width has 33 bits": BadCall(
+        "width", lambda a: 2**32 + 1, "is 4294967297, expected 1 to 2097152", static=True
+    ),
     "32-bit tokens": BadCall(
         "token",
         lambda a: a["token"].int(),
@@ -328,6 +338,7 @@ def good_arguments(device: str) -> Arguments:
         "token": torch.zeros(ROWS, dtype=torch.int64, device=device),
         "code": torch.zeros(ROWS, dtype=torch.int64, device=device),
         "size": 2,
+        "width": 5,
         "grad": torch.zeros(ROWS, device=device),
     }
 

@@ -40,6 +40,7 @@ def everything(
         torch.ops.fire.sample(logits, step, cfg, slot),
         *torch.ops.fire.sample_with_logprobs(logits, step, cfg, slot),
         *torch.ops.fire.sample_with_logprobs(logits, step, cfg, slot, reference=False),
+        *torch.ops.fire.sample_with_support(logits, step, cfg, slot, width=4),
         torch.ops.fire.sample_group(logits, step, cfg, slot, size=5),
         *torch.ops.fire.sample_group_with_logprobs(logits, step, cfg, slot, size=2),
         *torch.ops.fire.sample_coded(logits, code + 1, step, cfg, slot),

@@ -23,6 +23,7 @@ CONFIG = fire.SamplingConfig(seed=1)
 FUNCTIONS = (
     "sample",
     "sample_with_logprobs",
+    "sample_with_support",
     "process_logits",
     "heat_logits_",
     "log_prob",
@@ -78,6 +79,8 @@ def call(function: str, **change: Any) -> Any:
         arguments["code"] = torch.zeros(ROWS, dtype=torch.int64)
     if function.startswith("sample_group"):
         arguments["size"] = 2
+    if function == "sample_with_support":
+        arguments["width"] = 4
     if function == "first_code":
         del arguments["logits"]
     return getattr(fire, function)(**arguments | change)
@@ -151,6 +154,26 @@ def test_a_size_out_of_range_is_refused_by_name(
     with pytest.raises(error) as raised:
         call(function, size=size)
     assert str(raised.value) == f"fire_sampling.{function}: size {came}, expected an integer from 1 to 65536"
+
+
+@pytest.mark.parametrize(
+    ("width", "error", "came"),
+    [
+        (0, ValueError, "is 0"),
+        (-3, ValueError, "is -3"),
+        (2**21 + 1, ValueError, "is 2097153"),
+        (2**64, ValueError, "is 18446744073709551616"),
+        (True, TypeError, "is True"),
+        (2.0, TypeError, "is 2.0"),
+        (None, TypeError, "is None"),
+        (torch.tensor(2), TypeError, "is of type Tensor"),
+    ],
+)
+def test_a_width_out_of_range_is_refused_by_name(width: Any, error: type[Exception], came: str) -> None:
+    with pytest.raises(error) as raised:
+        call("sample_with_support", width=width)
+    expected = "expected an integer from 1 to 2097152"
+    assert str(raised.value) == f"fire_sampling.sample_with_support: width {came}, {expected}"
 
 
 def test_a_group_and_codes_compile_through_the_functions() -> None:

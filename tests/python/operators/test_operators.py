@@ -18,6 +18,7 @@ from operator_inputs import (
     GROUP,
     OPERATORS,
     READING,
+    WIDTH,
     Inputs,
     arguments_of,
     assert_as_on_the_cpu,
@@ -51,6 +52,7 @@ RESULT_DTYPES = {
     "first_code": (torch.int64,),
 }
 RESULT_DTYPES["sample_group_with_logprobs"] = RESULT_DTYPES["sample_with_logprobs"]
+RESULT_DTYPES["sample_with_support"] = (*RESULT_DTYPES["sample_with_logprobs"], torch.int32, torch.float32)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -63,6 +65,7 @@ def test_results_have_the_documented_shapes_and_dtypes(name: str, dtype: torch.d
         **{whole: [(5, 40)] for whole in ("process_logits", "heat_logits_", "log_prob_backward")},
         "sample_group": [(5, GROUP)],
         "sample_group_with_logprobs": [(5, GROUP)] * 4 + [(5,)] * 2,
+        "sample_with_support": [(5,)] * 6 + [(5, WIDTH)] * 2,
     }
     assert [result.shape for result in results] == shapes.get(name, [(5,)] * len(results))
 
@@ -78,6 +81,10 @@ def test_the_operators_equal_the_numpy_entry_bit_for_bit(dtype: torch.dtype) -> 
     assert_as_on_the_cpu(
         results_of("sample_group_with_logprobs", inputs),
         tuple(map(torch.from_numpy, fire_numpy.sample_group_with_logprobs(*arrays, size=GROUP))),
+    )
+    assert_as_on_the_cpu(
+        results_of("sample_with_support", inputs),
+        tuple(map(torch.from_numpy, fire_numpy.sample_with_support(*arrays, width=WIDTH))),
     )
     for name in ("sample", "process_logits"):
         expected = getattr(fire_numpy, name)(*arrays)
@@ -101,7 +108,8 @@ def test_the_operators_equal_the_numpy_entry_bit_for_bit(dtype: torch.dtype) -> 
 
 
 @pytest.mark.parametrize(
-    "name", ["sample", "sample_with_logprobs", "sample_group", "sample_group_with_logprobs"]
+    "name",
+    ["sample", "sample_with_logprobs", "sample_with_support", "sample_group", "sample_group_with_logprobs"],
 )
 @pytest.mark.parametrize("dtype", DTYPES[1:])
 def test_a_16_bit_row_gives_the_token_of_its_float32_copy(name: str, dtype: torch.dtype) -> None:
@@ -237,12 +245,14 @@ def test_a_slot_out_of_range_is_clamped_and_reported() -> None:
     assert ((status ^ plain) == torch.tensor([SLOT_OUT_OF_RANGE] * 3 + [0])).all()
 
 
-@pytest.mark.parametrize("name", ["sample_with_logprobs", "sample_group_with_logprobs"])
+@pytest.mark.parametrize(
+    "name", ["sample_with_logprobs", "sample_group_with_logprobs", "sample_with_support"]
+)
 def test_without_reference_only_ref_logprob_and_rank_are_missing(name: str) -> None:
     inputs = make_inputs()
     full = results_of(name, inputs)
-    token, logprob, ref_logprob, rank, kept, status = results_of(name, inputs, reference=False)
-    assert_same_bits((token, logprob, kept, status), (full[0], full[1], full[4], full[5]))
+    token, logprob, ref_logprob, rank, *others = results_of(name, inputs, reference=False)
+    assert_same_bits((token, logprob, *others), (full[0], full[1], *full[4:]))
     assert ref_logprob.isnan().all()
     assert (rank == -1).all()
 

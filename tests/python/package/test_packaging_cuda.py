@@ -106,7 +106,9 @@ def test_a_call_for_the_gpu_without_cuda_kernels_says_why_there_are_none(name: s
             torch.zeros(1, 3, dtype=torch.int64),
         ),
     }.get(name, (logits, token, records))
-    options = {"size": 2} if name.startswith("sample_group") else {}
+    options = {"sample_with_support": {"width": 2}}.get(name, {})
+    if name.startswith("sample_group"):
+        options = {"size": 2}
     with pytest.raises(NotImplementedError) as caught:
         operator.redispatch(cuda, *arguments, **options)
     told = "cfg" if name == "first_code" else "logits"

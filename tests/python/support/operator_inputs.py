@@ -14,6 +14,7 @@ from fire_sampling import _native
 OPERATORS = (
     "sample",
     "sample_with_logprobs",
+    "sample_with_support",
     "process_logits",
     "sample_group",
     "sample_group_with_logprobs",
@@ -23,11 +24,16 @@ OPERATORS = (
     "sample_coded",
     "first_code",
 )
-READING = OPERATORS[:5]  # take the same arguments and write nothing
+READING = OPERATORS[:6]  # take the same arguments and write nothing
 WITH_LOGITS = OPERATORS[:-1]
 
 GROUP = 3
-KEYWORDS = {"sample_group": {"size": GROUP}, "sample_group_with_logprobs": {"size": GROUP}}
+WIDTH = 6  # cuts the support of some rows
+KEYWORDS = {
+    "sample_group": {"size": GROUP},
+    "sample_group_with_logprobs": {"size": GROUP},
+    "sample_with_support": {"width": WIDTH},
+}
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -117,12 +123,12 @@ def assert_same_bits(results: tuple[Tensor, ...], expected: tuple[Tensor, ...]) 
 
 
 def assert_as_on_the_cpu(results: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> None:
-    """The CPU's results: every bit, but log-probabilities, one float a row or a member of its group, within
-    1e-6 · max(1, |value|).
+    """The CPU's results: every bit, but log-probabilities, one float a row, a member of its group or a place
+    of its support, within 1e-6 · max(1, |value|).
     """
     assert len(results) == len(expected)
     for result, wanted in zip(results, on_device(*expected), strict=True):
-        is_logprob = result.is_floating_point() and (result.dim() == 1 or result.shape[1] == GROUP)
+        is_logprob = result.is_floating_point() and (result.dim() == 1 or result.shape[1] in (GROUP, WIDTH))
         if IS_CPU or not is_logprob:
             assert_same_bits((result,), (wanted,))
             continue
