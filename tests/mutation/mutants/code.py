@@ -22,12 +22,11 @@ MUTATIONS: list[Mutation] = [
     ),
     *in_file(
         "csrc/definition/bits.h",
-        ("wide-division-overflows", "the upper bit of a wide division", "if (overflows || high", "if (high"),
         (
             "wide-division-of-equals",
             "a wide division's last subtraction",
-            "high >= divisor",
-            "high > divisor",
+            "if (high >= divisor) {",
+            "if (high > divisor) {",
         ),
     ),
 ]
