@@ -16,6 +16,7 @@ from transformers.generation.logits_process import LogitNormalization, LogitsPro
 
 from fire_sampling.config import HOT_FIELDS, SamplingConfig
 from fire_sampling.functional import first_code, process_logits, sample, sample_coded
+from fire_sampling.integrations.transformers.support import Supports
 from fire_sampling.integrations.transformers.windows import Windows
 
 _LARGEST_HOT_TOP_K = 100  # beyond it a hot token is mostly noise
@@ -35,6 +36,7 @@ class Draw(LogitsProcessor):
         record_scores: whether the loop keeps the scores.
         windows: moves the hot window of `records` and `neutral` after certain tokens.
         coded: from the first hot step on, draw with a code that each row carries along.
+        supports: keeps the support of every token.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Draw(LogitsProcessor):
         record_scores: bool,
         windows: Windows | None = None,
         coded: bool = False,
+        supports: Supports | None = None,
     ) -> None:
         self._records = records
         self._neutral = neutral
@@ -58,6 +61,7 @@ class Draw(LogitsProcessor):
         self._record_scores = record_scores
         self._windows = windows
         self._coded = coded
+        self._supports = supports
         self._code: torch.Tensor | None = None
         self._step = 0  # the loop runs the processors once for each token it emits
         self._forced: torch.Tensor | None = None
@@ -81,11 +85,18 @@ class Draw(LogitsProcessor):
         return self._force(token.unsqueeze(1), scores)
 
     def _draw(self, logits: torch.Tensor, records: torch.Tensor) -> torch.Tensor:
-        if not self._coded or self._step < self._hot.start:
-            return sample(logits, self._step, records)
+        by_code = self._coded and self._step >= self._hot.start
+        if self._supports is not None:
+            draw = self._draw_by_code if by_code else None
+            return self._supports.draw(logits, self._step, records, draw)
+        if by_code:
+            return self._draw_by_code(logits, self._step, records)
+        return sample(logits, self._step, records)
+
+    def _draw_by_code(self, logits: torch.Tensor, step: int, records: torch.Tensor) -> torch.Tensor:
         if self._code is None:
-            self._code = first_code(self._step, records)
-        token, self._code = sample_coded(logits, self._code, self._step, records)
+            self._code = first_code(step, records)
+        token, self._code = sample_coded(logits, self._code, step, records)
         return token
 
     def write_scores(self) -> None:

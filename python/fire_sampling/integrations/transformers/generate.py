@@ -18,6 +18,7 @@ from fire_sampling.integrations.transformers.carry import carrying
 from fire_sampling.integrations.transformers.draw import Draw, ScoresInPlace, hot_window, warn_if_never_hot
 from fire_sampling.integrations.transformers.generation_config import reject_other_modes
 from fire_sampling.integrations.transformers.groups import size_of_groups
+from fire_sampling.integrations.transformers.support import EndsTold, supports_of
 from fire_sampling.integrations.transformers.warpers import merge, take_apart
 from fire_sampling.integrations.transformers.windows import Windows
 from fire_sampling.packing import pack, pack_group
@@ -38,6 +39,7 @@ def fire_generate(
     fire_first_row: int = 0,
     fire_after: Iterable[int] = (),
     fire_code: bool = False,
+    output_support: bool | int = False,
     fire_streamer: BaseStreamer | None = None,
     fire_synced_gpus: bool | None = None,
     fire_carried: Mapping[str, Any] = NOTHING_CARRIED,
@@ -65,13 +67,23 @@ def fire_generate(
             that the call itself emits, for as many steps as `hot_steps` says; the latest one counts.
         fire_code: with the design "stratified" or "lattice", draw every token from the first hot step on with
             a code that is carried from step to step, which spreads whole sequences.
+        output_support: with `return_dict_in_generate=True`, the output tells of every token which ones could
+            have been drawn in its place. A number: in so many places at most.
         fire_streamer, fire_synced_gpus: generate's `streamer` and `synced_gpus`, for callers that hide this
             function's signature from generate. Elsewhere they work under their own names.
         fire_carried, tokenizer: what generate set aside, filled in as it is called; see carry.py.
 
     Returns:
         What `generate` returns: int64 [R, length], or with `return_dict_in_generate` a `ModelOutput`. Its
-        `scores` are the processed logits: divided by the temperature where kept, −inf elsewhere.
+        `scores` are the processed logits: divided by the temperature where kept, −inf elsewhere. With
+        `output_support` it has, of R sequences and the T tokens that were drawn for them:
+
+        - `support`, int32 [R, T, width]: the ids that could have been drawn, ascending, −1 behind them; −1
+          alone: every id. The width is that of the widest, or the number given;
+        - `support_logprob`, float32 [R, T, width]: ln of the probability of each, −inf behind them;
+        - `logprob`, float32 [R, T]: of the token itself; `status`, int32 [R, T]: bits of `Status`.
+
+        Behind the end of a sequence these are −1, −inf, 0 and 0.
 
     Raises:
         TypeError: `fire_config` is not a `SamplingConfig`; `fire_seed` or `fire_after` is or holds something
@@ -80,7 +92,8 @@ def fire_generate(
             contradicts generate's; a decoding mode other than sampling and greedy decoding was asked for;
             `fire_seed` does not fit the number of sequences, or 64 bits; `fire_after` holds a negative
             number, or no step is hot for it to move; a design would do nothing, `fire_code` is given without
-            one, or a group would hold several prompts.
+            one, or a group would hold several prompts; `output_support` is out of range, without
+            `return_dict_in_generate=True`, or a number beside `fire_code`.
     """
 
     def first_seed(seeds: int, size: int) -> int:
@@ -100,6 +113,7 @@ def fire_generate(
         fire_carried,
         token_ids("fire_generate: fire_after", fire_after),
         fire_code,
+        output_support,
     )
     return decode(
         request,
@@ -126,6 +140,7 @@ class Request:
     carried: Mapping[str, Any]  # what generate set aside
     after: tuple[int, ...] = ()
     code: bool = False
+    output_support: bool | int = False
 
 
 def decode(
@@ -156,6 +171,8 @@ def decode(
         raise ValueError(
             "fire_generate: fire_after: got token ids, expected none: hot_steps is 0, so no window opens"
         )
+    returns_dict = bool(generation_config.return_dict_in_generate)
+    supports = supports_of(request.output_support, returns_dict, request.code)
     size = size_of_groups(config, generation_config, input_ids, request.code)
     records = _pack_rows(config, request, input_ids.shape[0], size).to(input_ids.device)
     neutral = pack(_unfiltered(config), rows=input_ids.shape[0], device=input_ids.device)
@@ -163,18 +180,22 @@ def decode(
         neutral[:, words] = records[:, words]
 
     greedy = not generation_config.do_sample
-    record_scores = bool(generation_config.return_dict_in_generate and generation_config.output_scores)
+    record_scores = returns_dict and bool(generation_config.output_scores)
     windows = Windows(request.after, records, neutral) if request.after else None
-    draw = Draw(records, neutral, hot, greedy, processors.tail, record_scores, windows, request.code)
+    draw = Draw(
+        records, neutral, hot, greedy, processors.tail, record_scores, windows, request.code, supports
+    )
     if record_scores:
         stopping_criteria = StoppingCriteriaList([ScoresInPlace(draw), *stopping_criteria])
+    if supports is not None:
+        stopping_criteria = EndsTold(stopping_criteria, supports)
     loop_config = copy.copy(generation_config)
     loop_config.do_sample = False  # argmax finds the forced token; a multinomial would cost more
     if request.streamer is not None:
         put: Callable[[torch.Tensor], None] = request.streamer.put
         put(input_ids.cpu())  # generate shows the prompt to its own streamer only
     synced_gpus = request.carried.get("synced_gpus") if request.carried else _synced_gpus(model)
-    return type(model)._sample(
+    output = type(model)._sample(
         model,
         input_ids,
         logits_processor=LogitsProcessorList([*processors.kept, draw]),
@@ -184,6 +205,9 @@ def decode(
         streamer=streamer if request.streamer is None else request.streamer,
         **model_kwargs,
     )
+    if supports is not None:
+        supports.add_to(output, output.sequences.shape[1] - input_ids.shape[1])
+    return output
 
 
 def _unfiltered(config: SamplingConfig) -> SamplingConfig:

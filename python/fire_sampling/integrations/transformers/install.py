@@ -20,9 +20,9 @@ def install(model: Any, config: SamplingConfig, code: bool = False) -> "Installa
     """Makes every `model.generate(...)` draw its tokens with `fire_sampling`, until the result's `remove()`.
 
     So does continuous batching: `generate_batch`, and every manager that the model makes. Callers go on as
-    before. A `config.seed` is spread over all sequences that the model will generate, in order: no two calls
-    share random numbers, and a new installation repeats them all. Processes that generate side by side need
-    seeds of their own.
+    before, and may ask `generate` for `output_support` as well. A `config.seed` is spread over all sequences
+    that the model will generate, in order: no two calls share random numbers, and a new installation repeats
+    them all. Processes that generate side by side need seeds of their own.
 
     Args:
         model: an object with transformers' `generate`. Only this object is changed, not its class; or, where
@@ -51,6 +51,7 @@ class Installation:
         replacements: dict[str, Callable[..., Any]] = {
             "generate": self._generate,
             "init_continuous_batching": self._init_continuous_batching,
+            "generate_batch": self._generate_batch,
         }
         owners = {name: owner_of(model, name) for name in replacements}
         if any(_installation_of(owner, name) is not None for name, owner in owners.items()):
@@ -148,11 +149,16 @@ class Installation:
             )
         return manager
 
+    def _generate_batch(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        _refuse_support(kwargs)
+        return self._original(model, "generate_batch")(*args, **kwargs)
+
     def _generate(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         original = self._original(model, "generate")
         if (
             kwargs.get("cache_implementation") == "paged"
         ):  # generate_batch in disguise, with no loop to replace
+            _refuse_support(kwargs)
             return original(*args, **kwargs)
         call = inspect.signature(getattr(type(model), "generate", None) or original).bind(
             model, *args, **kwargs
@@ -168,6 +174,7 @@ class Installation:
             model: Any,
             input_ids: torch.LongTensor,
             *,
+            output_support: bool | int = False,
             fire_carried: Mapping[str, Any] = NOTHING_CARRIED,
             tokenizer: Any = None,
             **kwargs: Any,
@@ -182,6 +189,7 @@ class Installation:
                 None,
                 fire_carried,
                 code=self._code,
+                output_support=output_support,
             )
             return decode(request, model, input_ids, **kwargs)
 
@@ -205,6 +213,15 @@ class Installation:
 
 def _installation_of(owner: Any, name: str) -> Any:
     return getattr(own_attributes(owner).get(name), "__fire_installation__", None)
+
+
+def _refuse_support(arguments: Mapping[str, Any]) -> None:
+    """Raises where continuous batching is asked for supports: it drops arguments that it does not know."""
+    if arguments.get("output_support", False) is not False:
+        raise ValueError(
+            f"generate_batch: output_support: got {arguments['output_support']!r}, expected none: what "
+            "transformers returns of a request in continuous batching has no place for supports"
+        )
 
 
 def _check_takes_a_loop(generate: Callable[..., Any], model: str) -> None:
