@@ -11,16 +11,21 @@ column t holding the token of step t.
 
 They look alike, so all but the first argument of a function are passed by name.
 
+Where filters cut, `old` and `policy` may both be taken over the rollout's support instead, the set that a
+token was drawn from (`fire_sampling.sample_with_support`, `fire_sampling.support_log_prob`). `support_ratio`
+is their ratio, `support_policy` has the log-probabilities of all tokens of a support.
+
 `mask`, bool [B, T], is true on the tokens that are trained on: generated, not padding. What the others hold,
 infinities included, changes neither a value nor a gradient.
 
-A weight multiplies a token's loss. There are five choices, and docs/training.md says when to use which:
+A weight multiplies a token's loss. There are six choices, and docs/training.md says when to use which:
 
 `unit_weights`         ignore: every token counts as if the policy had drawn it
 `hot_masked_weights`   mask: hot tokens are not trained on
 `token_weights`        truncated per-token weights
 `sequence_weights`     one weight a sequence
 `decoupled_ppo_loss`   PPO whose clip is about `old` and whose weight is about `behaviour`
+`centered_loss`        ignore, without the pull towards the sampler that no reward has a part in
 
 `other_blocks_advantage` gives completions that were drawn together a baseline that they do not depend on.
 
@@ -34,8 +39,10 @@ is checked, which would make a GPU wait: a NaN on a token of the mask stays one 
 that token, for `sequence_weights` of its sequence, and where those are normalised of the batch.
 """
 
+from fire_sampling.rl.centering import centered_loss
 from fire_sampling.rl.groups import other_blocks_advantage
 from fire_sampling.rl.losses import decoupled_ppo_loss, ppo_loss
+from fire_sampling.rl.support import support_policy, support_ratio
 from fire_sampling.rl.weights import (
     hot_masked_weights,
     hot_tokens,
@@ -45,12 +52,15 @@ from fire_sampling.rl.weights import (
 )
 
 __all__ = [
+    "centered_loss",
     "decoupled_ppo_loss",
     "hot_masked_weights",
     "hot_tokens",
     "other_blocks_advantage",
     "ppo_loss",
     "sequence_weights",
+    "support_policy",
+    "support_ratio",
     "token_weights",
     "unit_weights",
 ]

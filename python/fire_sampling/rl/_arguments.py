@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from typing import NoReturn
 
@@ -44,6 +45,43 @@ def check_floats(function: str, like: tuple[str, Tensor] | None, **tensors: obje
             _refuse(function, argument, f"is {tensor.dtype} {list(tensor.shape)}", "expected floats [B, T]")
         if like is not None:
             _check_like(function, argument, tensor, like)
+
+
+def check_support(
+    function: str, like: tuple[str, Tensor], dtype: torch.dtype | None = None, **tensors: object
+) -> None:
+    """Raises unless each is of floats, or of `dtype`, [B, T, width]: one width, the [B, T] of `like`."""
+    kind = "floats" if dtype is None else str(dtype)
+    first = next(iter(tensors))
+    for argument, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            expected = f"expected a torch.Tensor of {kind} [B, T, width]"
+            raise TypeError(f"{_called(function)}: {argument} {came(tensor)}, {expected}")
+        right = tensor.is_floating_point() if dtype is None else tensor.dtype == dtype
+        if not right or tensor.dim() != 3:
+            what = f"is {tensor.dtype} {list(tensor.shape)}"
+            _refuse(function, argument, what, f"expected {kind} [B, T, width]")
+        rows, width = list(like[1].shape[:2]), tensors[first].shape[2]  # type: ignore[attr-defined]
+        if list(tensor.shape) != [*rows, width]:
+            expected = f"expected {[*rows, width]}: the rows of {like[0]}, as wide as {first}"
+            _refuse(function, argument, f"has shape {list(tensor.shape)}", expected)
+        _check_device(function, argument, tensor, like)
+
+
+def check_logits(function: str, logits: object) -> None:
+    expected = "torch.float32, torch.bfloat16 or torch.float16 [B, T, V]"
+    if not isinstance(logits, Tensor):
+        raise TypeError(f"{_called(function)}: logits {came(logits)}, expected a torch.Tensor of {expected}")
+    if logits.dtype not in (torch.float32, torch.bfloat16, torch.float16) or logits.dim() != 3:
+        _refuse(function, "logits", f"is {logits.dtype} {list(logits.shape)}", f"expected {expected}")
+
+
+def check_temperature(function: str, temperature: object) -> None:
+    expected = "expected a finite number, at least 2^-64"
+    if not _is_number(temperature):
+        raise TypeError(f"{_called(function)}: temperature {came(temperature)}, {expected}")
+    if not 2.0**-64 <= temperature < math.inf:  # type: ignore[operator]
+        _refuse(function, "temperature", came(temperature), expected)
 
 
 def check_advantage(function: str, advantage: object, like: tuple[str, Tensor]) -> None:
@@ -95,14 +133,18 @@ def check_bool(function: str, argument: str, value: object) -> None:
         raise TypeError(f"{_called(function)}: {argument} {came(value)}, expected True or False")
 
 
-def check_gradient(function: str, policy: Tensor, old: Tensor) -> None:
+def check_gradient(
+    function: str, policy: Tensor, old: Tensor, names: tuple[str, str] = ("policy", "old")
+) -> None:
     """Raises if the two have certainly changed places."""
     if old.requires_grad and not policy.requires_grad:
+        training, constant = names
         _refuse(
             function,
-            "policy",
-            "does not require grad and old does",
-            "expected the log-probabilities in training as policy, and constants as old: are they swapped?",
+            training,
+            f"does not require grad and {constant} does",
+            f"expected the log-probabilities in training as {training}, and constants as {constant}: are "
+            "they swapped?",
         )
 
 

@@ -21,3 +21,8 @@ def float32_range(values: Tensor) -> Tensor:
 def to_float32(values: Tensor) -> Tensor:
     """Float32: the values, those beyond its range at its ends. Without a gradient."""
     return float32_range(values).float()
+
+
+def largest_slope(variable: Tensor) -> float:
+    """The largest derivative of a float32 by `variable` that its gradient, of its own type, can hold."""
+    return min(torch.finfo(variable.dtype).max, _LARGEST)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fire_sampling.rl._arguments import check_advantage, check_clip, check_floats, check_gradient, check_mask
-from fire_sampling.rl._logs import difference, float32_range, to_float32
+from fire_sampling.rl._logs import difference, float32_range, largest_slope, to_float32
 from fire_sampling.rl.weights import weights_of_tokens
 
 # Times e^300 the smallest product of two float32 that is not 0, 2^-298, is beyond the range of float32, and
@@ -98,7 +98,7 @@ def _ppo_loss(
     # As dr = r d(policy), the derivative of the loss is the loss itself, and 0 where the clip holds r. It is
     # attached to a 0, not left to autograd, for which it would be a product of factors that overflow.
     moves = trained & (clipped == log_ratio) & policy.isfinite()
-    largest = min(torch.finfo(policy.dtype).max, torch.finfo(loss.dtype).max)
+    largest = largest_slope(policy)
     slope = torch.where(moves, loss.clamp(-largest, largest), 0.0)
     moving = torch.where(moves, policy, 0.0)
     return loss + slope * (moving - moving.detach()).float().expm1()

@@ -14,8 +14,10 @@ import torch
 import fire_sampling as fire
 from fire_sampling import rl
 
-B, T = 2, 3
+B, T, WIDTH, V = 2, 3, 4, 7
 LOGS = torch.full((B, T), -1.0)
+SUPPORT_LOGS = torch.full((B, T, WIDTH), -1.5)
+SUPPORT = torch.arange(WIDTH, dtype=torch.int32).expand(B, T, WIDTH)
 MASK = torch.ones(B, T, dtype=torch.bool)
 GOOD: dict[str, dict[str, Any]] = {
     "hot_tokens": {"mask": MASK, "config": fire.SamplingConfig()},
@@ -32,8 +34,17 @@ GOOD: dict[str, dict[str, Any]] = {
         **{"cap": 2.0, "clip_low": 0.2, "clip_high": 0.2},
     },
     "other_blocks_advantage": {"reward": torch.ones(12), "size": 2, "blocks": 3},
+    "support_ratio": {"policy": LOGS, "old": LOGS, "mask": MASK},
+    "support_policy": {"logits": torch.zeros(B, T, V), "support": SUPPORT, "temperature": 0.7},
+    "centered_loss": {
+        **{"policy": LOGS, "support_policy": SUPPORT_LOGS, "support_behaviour": SUPPORT_LOGS},
+        **{"advantage": torch.ones(B), "mask": MASK},
+    },
 }
-SHAPES = {"other_blocks_advantage": (12,)}  # of what comes out, where it is not [B, T]
+SHAPES = {
+    "other_blocks_advantage": (12,),
+    "support_policy": (B, T, WIDTH),
+}  # of what comes out, where it is not [B, T]
 A_MASK = "expected torch.bool [B, T], true on the tokens that are trained on"
 A_CONFIG = "expected a fire_sampling.SamplingConfig"
 FLOATS = "expected floats [B, T]"
@@ -43,6 +54,11 @@ REWARDS = "expected numbers [B], B a multiple of 3 blocks of 2"
 A_SIZE = "expected the number of completions in a block, at least 1"
 SOME_BLOCKS = "expected the number of blocks of a prompt, at least 2"
 A_CAP = "expected a positive number, math.inf for no cap"
+SUPPORT_FLOATS = "expected floats [B, T, width]"
+A_SUPPORT_TENSOR = "expected a torch.Tensor of floats [B, T, width]"
+IDS = "expected torch.int32 [B, T, width]"
+LOGITS = "expected torch.float32, torch.bfloat16 or torch.float16 [B, T, V]"
+A_TEMPERATURE = "expected a finite number, at least 2^-64"
 
 # What came, the error, and the message behind the argument's name.
 FLOATS_BAD: list[tuple[Any, type[Exception], str]] = [
@@ -53,6 +69,19 @@ FLOATS_BAD: list[tuple[Any, type[Exception], str]] = [
     (LOGS.long(), ValueError, f"is torch.int64 [2, 3], {FLOATS}"),
     (LOGS[0], ValueError, f"is torch.float32 [3], {FLOATS}"),
     (LOGS[..., None], ValueError, f"is torch.float32 [2, 3, 1], {FLOATS}"),
+]
+SUPPORT_FLOATS_BAD: list[tuple[Any, type[Exception], str]] = [
+    (np.zeros((B, T, WIDTH)), TypeError, f"is of type ndarray, {A_SUPPORT_TENSOR}"),
+    (None, TypeError, f"is None, {A_SUPPORT_TENSOR}"),
+    (SUPPORT, ValueError, f"is torch.int32 [2, 3, 4], {SUPPORT_FLOATS}"),
+    (LOGS, ValueError, f"is torch.float32 [2, 3], {SUPPORT_FLOATS}"),
+    (SUPPORT_LOGS[0], ValueError, f"is torch.float32 [3, 4], {SUPPORT_FLOATS}"),
+    (
+        SUPPORT_LOGS[:, :2],
+        ValueError,
+        "has shape [2, 2, 4], expected [2, 3, 4]: the rows of policy, as wide as support_policy",
+    ),
+    (SUPPORT_LOGS.to("meta"), ValueError, "is on meta, expected cpu, the device of policy"),
 ]
 BAD: dict[str, list[tuple[Any, type[Exception], str]]] = {
     "mask": [
@@ -80,6 +109,45 @@ BAD: dict[str, list[tuple[Any, type[Exception], str]]] = {
         (torch.ones(B, dtype=torch.bool), ValueError, f"is torch.bool [2], {AN_ADVANTAGE}"),
         (torch.ones(B, dtype=torch.complex64), ValueError, f"is torch.complex64 [2], {AN_ADVANTAGE}"),
         (torch.ones(B, device="meta"), ValueError, "is on meta, expected cpu, the device of policy"),
+    ],
+    "support_policy": SUPPORT_FLOATS_BAD,
+    "support_behaviour": [
+        *SUPPORT_FLOATS_BAD,
+        (
+            SUPPORT_LOGS[..., :3],
+            ValueError,
+            "has shape [2, 3, 3], expected [2, 3, 4]: the rows of policy, as wide as support_policy",
+        ),
+    ],
+    "logits": [
+        (np.zeros((B, T, V)), TypeError, f"is of type ndarray, expected a torch.Tensor of {LOGITS[9:]}"),
+        (None, TypeError, f"is None, expected a torch.Tensor of {LOGITS[9:]}"),
+        (torch.zeros(B, T, V, dtype=torch.float64), ValueError, f"is torch.float64 [2, 3, 7], {LOGITS}"),
+        (torch.zeros(B, V), ValueError, f"is torch.float32 [2, 7], {LOGITS}"),
+    ],
+    "support": [
+        (
+            SUPPORT.numpy(),
+            TypeError,
+            "is of type ndarray, expected a torch.Tensor of torch.int32 [B, T, width]",
+        ),
+        (SUPPORT.long(), ValueError, f"is torch.int64 [2, 3, 4], {IDS}"),
+        (SUPPORT[0], ValueError, f"is torch.int32 [3, 4], {IDS}"),
+        (
+            SUPPORT[:1],
+            ValueError,
+            "has shape [1, 3, 4], expected [2, 3, 4]: the rows of logits, as wide as support",
+        ),
+        (SUPPORT.to("meta"), ValueError, "is on meta, expected cpu, the device of logits"),
+    ],
+    "temperature": [
+        (0.0, ValueError, f"is 0.0, {A_TEMPERATURE}"),
+        (-1, ValueError, f"is -1, {A_TEMPERATURE}"),
+        (math.inf, ValueError, f"is inf, {A_TEMPERATURE}"),
+        (math.nan, ValueError, f"is nan, {A_TEMPERATURE}"),
+        (None, TypeError, f"is None, {A_TEMPERATURE}"),
+        (True, TypeError, f"is True, {A_TEMPERATURE}"),
+        (torch.ones(B), TypeError, f"is of type Tensor, {A_TEMPERATURE}"),
     ],
     "reward": [
         (np.ones(12), TypeError, f"is of type ndarray, {REWARDS}"),
@@ -178,13 +246,21 @@ def test_a_single_advantage_in_integers_is_as_good_as_in_floats() -> None:
     assert torch.equal(whole, rl.ppo_loss(**good | {"advantage": signs.float()}))
 
 
-@pytest.mark.parametrize("function", ["ppo_loss", "decoupled_ppo_loss"])
+@pytest.mark.parametrize("function", ["ppo_loss", "decoupled_ppo_loss", "support_ratio"])
 def test_a_policy_and_an_old_that_have_changed_places_are_told_apart_by_their_gradient(function: str) -> None:
     good = GOOD[function]
     with pytest.raises(ValueError, match=r"policy does not require grad and old does.*are they swapped"):
         getattr(rl, function)(**good | {"old": LOGS.clone().requires_grad_()})
     leaf = LOGS.clone().requires_grad_()
     assert getattr(rl, function)(**good | {"policy": leaf, "old": leaf}).requires_grad
+
+
+def test_the_support_in_training_and_the_samplers_that_have_changed_places_are_told_apart_too() -> None:
+    wanted = "support_policy does not require grad and support_behaviour does.*are they swapped"
+    with pytest.raises(ValueError, match=wanted):
+        rl.centered_loss(
+            **GOOD["centered_loss"] | {"support_behaviour": SUPPORT_LOGS.clone().requires_grad_()}
+        )
 
 
 @pytest.mark.parametrize("function", GOOD)
@@ -195,4 +271,4 @@ def test_log_probabilities_that_look_alike_are_told_apart_by_name_alone(function
         for name, parameter in inspect.signature(getattr(rl, function)).parameters.items()
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY
     ]
-    assert positional in (["mask"], ["mask", "config"], ["policy"], ["reward"])
+    assert positional in (["mask"], ["mask", "config"], ["policy"], ["reward"], ["logits"])
