@@ -114,6 +114,26 @@ inline LogitsType LogitsTypeOf(const View& logits) {
   return logits.dtype == "float16" ? LogitsType::kFloat16 : LogitsType::kFloat32;
 }
 
+// Checks logits, and gives them to a batch of either kind, which borrows their memory.
+template <typename AnyBatch>
+py::array CheckedLogits(const char* function, const py::object& value, AnyBatch* batch) {
+  const Argument argument = {function, "logits"};
+  const py::array logits = RequireArray(argument, value);
+  Checked(argument, logits, [](const View& view) { CheckLogits(kWords, view, Access::kRead); });
+  const View view = ViewOf("logits", logits);
+  batch->logits = logits.data();
+  batch->logits_type = LogitsTypeOf(view);
+  batch->rows = RowsOf(view);
+  batch->vocabulary = VocabularyOf(view);
+  batch->row_stride = batch->rows > 1 ? view.strides[0] / view.unit : 0;
+  return logits;
+}
+
+// What a function returns of `result`, which has one entry a row: of a single row, that entry.
+inline py::object ResultOf(const py::array& logits, const py::array& result) {
+  return logits.ndim() == 1 ? py::object(result.attr("__getitem__")(0)) : py::object(result);
+}
+
 inline const std::initializer_list<std::string_view> kRecordDtypes = {"uint32", "int32"};
 
 // A batch's steps, records and slots. It owns what `batch` points to.
@@ -166,7 +186,8 @@ class BatchArguments : public SequenceArguments {
  public:
   BatchArguments(const char* function, const py::object& logits, const py::object& step, const py::object& records,
                  const py::object& slot) {
-    SetLogits({function, "logits"}, logits);
+    logits_ = CheckedLogits(function, logits, &batch_);
+    logits_view_ = ViewOf("logits", logits_);
     SetStep(CheckedCopy({function, "step"}, step, [&](const View& view) { CheckStep(kWords, view, logits_view_); }));
     SetRecords(CheckedCopy({function, "records"}, records, [&](const View& view) {
       CheckRecords(kWords, view, logits_view_, !slot.is_none(), kRecordDtypes);
@@ -180,23 +201,9 @@ class BatchArguments : public SequenceArguments {
     return CheckedCopy(argument, value, [&](const View& view) { CheckOneARow(kWords, view, logits_view_, dtypes); });
   }
 
-  // What a function returns of `result`, which has one entry a row: of a single row, that entry.
-  py::object Result(const py::array& result) const {
-    return logits_.ndim() == 1 ? py::object(result.attr("__getitem__")(0)) : py::object(result);
-  }
+  py::object Result(const py::array& result) const { return ResultOf(logits_, result); }
 
  private:
-  void SetLogits(const Argument& argument, const py::object& value) {
-    logits_ = RequireArray(argument, value);
-    Checked(argument, logits_, [](const View& view) { CheckLogits(kWords, view, Access::kRead); });
-    logits_view_ = ViewOf("logits", logits_);
-    batch_.logits = logits_.data();
-    batch_.logits_type = LogitsTypeOf(logits_view_);
-    batch_.rows = RowsOf(logits_view_);
-    batch_.vocabulary = VocabularyOf(logits_view_);
-    batch_.row_stride = batch_.rows > 1 ? logits_view_.strides[0] / logits_view_.unit : 0;
-  }
-
   py::array logits_;
   View logits_view_;
 };

@@ -16,6 +16,8 @@
 #include "fire/sampling.h"
 #include "python/arguments.h"
 #include "python/launch_plan.h"
+#include "python/support_arguments.h"
+#include "refused_row.h"
 
 namespace fire::python {
 namespace {
@@ -162,6 +164,24 @@ py::object LogProb(const py::object& logits, const py::object& token, const py::
   return arguments.Result(logprob);
 }
 
+py::tuple SupportLogProb(const py::object& logits, const py::object& token, const py::object& support,
+                         const py::object& temperature) {
+  constexpr const char* kFunction = "support_log_prob";
+  const SupportArguments arguments(kFunction, logits, token, support, temperature);
+  py::array_t<float> logprob(arguments.batch().rows), full_logprob(arguments.batch().rows);
+  py::array_t<int32_t> status(arguments.batch().rows);
+  SupportLogProbOutputs outputs;
+  outputs.logprob = logprob.mutable_data();
+  outputs.full_logprob = full_logprob.mutable_data();
+  outputs.status = status.mutable_data();
+  try {
+    WithoutGil([&] { SupportLogProbCpu(arguments.batch(), outputs); });
+  } catch (const RefusedRow& refused) {
+    Argument{kFunction, refused.argument()}.Refuse(refused.words());
+  }
+  return py::make_tuple(arguments.Result(logprob), arguments.Result(full_logprob), arguments.Result(status));
+}
+
 using RecordWords = py::array_t<uint32_t, py::array::c_style>;
 
 Record RecordOf(const char* function, const RecordWords& words) {
@@ -285,6 +305,8 @@ PYBIND11_MODULE(_native, module) {
              py::arg("slot") = py::none());
   module.def("log_prob", &LogProb, py::arg("logits"), py::arg("token"), py::arg("step"), py::arg("records"),
              py::arg("slot") = py::none());
+  module.def("support_log_prob", &SupportLogProb, py::arg("logits"), py::arg("token"), py::arg("support"),
+             py::arg("temperature"));
   module.def("spread_records", &SpreadRecords, py::arg("record"), py::arg("rows"), py::arg("first_row"));
   module.def("group_records", &GroupRecords, py::arg("record"), py::arg("blocks"), py::arg("first_block"),
              py::arg("size"));

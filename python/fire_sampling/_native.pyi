@@ -102,6 +102,12 @@ def log_prob(
     records: npt.NDArray[np.integer],
     slot: npt.NDArray[np.int32] | None = None,
 ) -> npt.NDArray[np.float32]: ...
+def support_log_prob(
+    logits: npt.NDArray[np.generic],
+    token: npt.NDArray[np.int64],
+    support: npt.NDArray[np.int32],
+    temperature: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int32]]: ...
 
 # Whether a temperature counts as 0.
 def is_greedy(temperature: float) -> bool: ...

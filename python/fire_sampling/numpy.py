@@ -19,8 +19,13 @@ import numpy.typing as npt
 
 from fire_sampling import _native
 from fire_sampling._call import Entry
-from fire_sampling._messages import came, integer
-from fire_sampling._outputs import ArraysWithLogprobs, ArraysWithSupport, CodedArrays
+from fire_sampling._messages import came, integer, support_temperature
+from fire_sampling._outputs import (
+    ArraysOfSupportLogProb,
+    ArraysWithLogprobs,
+    ArraysWithSupport,
+    CodedArrays,
+)
 from fire_sampling._support_mask import mask_of_array
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import DrawSeeds, pack_group_records, pack_records
@@ -34,6 +39,7 @@ Code: TypeAlias = npt.NDArray[np.uint64] | npt.NDArray[np.int64] | np.integer[An
 SampleWithLogprobs: TypeAlias = ArraysWithLogprobs
 SampleWithSupport: TypeAlias = ArraysWithSupport
 CodedSample: TypeAlias = CodedArrays
+SupportLogProb: TypeAlias = ArraysOfSupportLogProb
 
 
 def pack(
@@ -180,11 +186,41 @@ def log_prob(
     does. For logits [V] an integer, and a single float32. There is no gradient.
     """
     logits, step_array, records, slot = _ENTRY.arguments("log_prob", logits, step, config, slot)
-    if logits.ndim == 1 and not isinstance(token, np.ndarray):
-        expected = "an integer of 64 bits, the token of the row"
-        name = "fire_sampling.numpy.log_prob"
-        token = np.array(integer(name, "token", token, -(2**63), 2**63 - 1, expected))
-    return _native.log_prob(logits, token, step_array, records, slot)
+    return _native.log_prob(logits, _token("log_prob", logits, token), step_array, records, slot)
+
+
+def support_log_prob(
+    logits: Logits,
+    token: npt.NDArray[np.int64],
+    support: npt.NDArray[np.int32],
+    temperature: npt.NDArray[np.float32] | float,
+) -> SupportLogProb:
+    """`fire_sampling.support_log_prob`, without a gradient. For logits [V] the token is an integer, the
+    support [width], and each result a scalar.
+
+    Raises:
+        TypeError: An argument of none of the types of `fire_sampling.support_log_prob`.
+        ValueError: An array of a wrong shape or stride; a support or temperature that is none, by its row.
+    """
+    name = "support_log_prob"
+    _ENTRY.require_array(name, "logits", logits)
+    temperatures: Any = temperature
+    if not isinstance(temperature, np.ndarray):
+        expected = "a finite number of at least 2^-64, or a NumPy array of float32"
+        number = support_temperature(f"fire_sampling.numpy.{name}", temperature, expected)
+        temperatures = np.array(number, dtype=np.float32)
+    return SupportLogProb(
+        *_native.support_log_prob(logits, _token(name, logits, token), support, temperatures)
+    )
+
+
+def _token(function: str, logits: Logits, token: Any) -> Any:
+    """The token of logits [V], which may be an integer, as an array; that of others as it came."""
+    if logits.ndim != 1 or isinstance(token, np.ndarray):
+        return token
+    expected = "an integer of 64 bits, the token of the row"
+    name = f"fire_sampling.numpy.{function}"
+    return np.array(integer(name, "token", token, -(2**63), 2**63 - 1, expected))
 
 
 def support_mask(support: npt.NDArray[np.int32], vocabulary: int) -> npt.NDArray[np.uint8]:

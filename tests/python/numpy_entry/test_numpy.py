@@ -252,12 +252,12 @@ logits = (np.random.default_rng(0).standard_normal((6, 517)) * 3).astype(np.floa
 print(fire.sample(logits, 2, fire_sampling.SamplingConfig(seed=4)).tolist())
 for name in (
     "pack", "sample", "sample_with_logprobs", "process_logits", "heat_logits_", "log_prob", "sample_group",
-    "sample_group_with_logprobs", "sample_coded", "first_code", "sample_with_support"
+    "sample_group_with_logprobs", "sample_coded", "first_code", "sample_with_support", "support_log_prob"
 ):
     config = fire_sampling.SamplingConfig()
     arguments = {"pack": (config,), "first_code": (0, [config])}
-    arguments |= dict.fromkeys(("log_prob", "sample_coded"), (logits, 0, 2, config))
-    keywords = {"size": 2} if "group" in name else {"width": 2} if "support" in name else {}
+    arguments |= dict.fromkeys(("log_prob", "sample_coded", "support_log_prob"), (logits, 0, 2, config))
+    keywords = {"size": 2} if "group" in name else {"width": 2} if name == "sample_with_support" else {}
     try:
         getattr(fire_sampling, name)(*arguments.get(name, (logits, 2, config)), **keywords)
     except ImportError as error:
@@ -270,7 +270,7 @@ def test_without_torch_numpy_samples_and_the_rest_says_that_torch_is_missing(run
     assert child.returncode == 0, child.stderr
     tokens, *errors = child.stdout.splitlines()
     assert tokens == str(fire.sample(make_logits(), 2, SamplingConfig(seed=4)).tolist())
-    assert len(errors) == 11
+    assert len(errors) == 12
     assert all("torch" in error for error in errors)
     assert errors[0] == "fire_sampling.pack: torch is not installed; fire_sampling.numpy.pack needs none"
     assert errors[1] == "fire_sampling.sample: torch is not installed"

@@ -184,6 +184,7 @@ calls = {
     "sample_group": lambda: fire.sample_group(logits, 1, records, size=64),
     "sample_coded": lambda: fire.sample_coded(logits, token, 1, records),
     "first_code": lambda: fire.first_code(1, np.tile(records, (1000, 1))),
+    "support_log_prob": lambda: fire.support_log_prob(logits, token, token[:, None].astype(np.int32), 1.0),
 }
 call = calls[sys.argv[1]]
 begun = threading.Event()
@@ -210,6 +211,7 @@ time.sleep(0.05)
         "sample_group",
         "sample_coded",
         "first_code",
+        "support_log_prob",
     ],
 )
 def test_a_daemon_thread_still_sampling_does_not_abort_the_process_at_its_end(

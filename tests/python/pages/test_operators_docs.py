@@ -8,13 +8,14 @@ import pytest
 import torch
 from operator_inputs import OPERATORS, make_inputs, operator
 from pages import blocks
+from support_inputs import ORDER
 
 import fire_sampling as fire
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs/operators.md").read_text()
 
 
-@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("name", [*OPERATORS, *ORDER])
 def test_the_schema_on_the_page_is_the_registered_one(name: str) -> None:
     page = " ".join(PAGE.split())
     assert str(operator(name)._schema).removeprefix("fire::") in page
@@ -42,4 +43,11 @@ def test_the_message_on_the_page_is_the_one_that_comes() -> None:
     logits, step, cfg = make_inputs(rows=4)
     with pytest.raises(RuntimeError) as caught:
         torch.ops.fire.sample(logits, step, cfg[:1])
+    assert str(caught.value) in " ".join(PAGE.split())
+
+
+def test_the_refusal_of_a_support_on_the_page_is_the_one_that_comes() -> None:
+    support = torch.tensor([[1, 2], [31999, 12]], dtype=torch.int32)
+    with pytest.raises(RuntimeError) as caught:
+        fire.support_log_prob(torch.zeros(2, 32000), torch.zeros(2, dtype=torch.int64), support, 1.0)
     assert str(caught.value) in " ".join(PAGE.split())
