@@ -7,6 +7,7 @@
 #include "definition/design.h"
 #include "definition/phase.h"
 #include "fire/sampling.h"
+#include "group_records.h"
 
 namespace fire {
 namespace {
@@ -110,10 +111,8 @@ std::vector<Record> PackGroup(const SamplingConfig& config, int64_t prompts, int
   const uint64_t first = static_cast<uint64_t>(first_prompt) * static_cast<uint64_t>(blocks);
   std::vector<Record> records;
   records.reserve(static_cast<size_t>(prompts * blocks * size));
-  for (uint64_t block = 0; block < static_cast<uint64_t>(prompts * blocks); ++block)
-    for (uint32_t member = 0; member < static_cast<uint32_t>(size); ++member)
-      records.push_back(
-          definition::MemberRecord(SpreadRecord(record, first + block), static_cast<uint32_t>(size), member));
+  ForEachGroupRecord(record, first, static_cast<uint64_t>(prompts * blocks), static_cast<uint32_t>(size),
+                     [&](const Record& one) { records.push_back(one); });
   return records;
 }
 

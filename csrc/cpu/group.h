@@ -33,16 +33,7 @@ class Draws {
  private:
   // The first sum above `point`, as the last one is.
   uint32_t FirstAbove(uint64_t point) const {
-    uint32_t low = 0, high = count_ - 1;
-    while (low < high) {
-      const uint32_t middle = low + (high - low) / 2;
-      if (sums_[middle] > point) {
-        high = middle;
-      } else {
-        low = middle + 1;
-      }
-    }
-    return low;
+    return FirstWhere(0, count_ - 1, [&](uint32_t i) { return sums_[i] > point; });
   }
 
   const KeptRow<T>& kept_;

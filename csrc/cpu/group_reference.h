@@ -34,16 +34,8 @@ uint64_t RanksAndMass(const Row<T>& row, const float* thresholds, uint32_t thres
     row.ForGroups(strip, [&](uint32_t id, Floats x) {
       for (uint32_t bits = Bits(AtLeast(x, lowest)); bits != 0; bits &= bits - 1) {
         const float logit = ValueAt(row.logits, id + static_cast<uint32_t>(__builtin_ctz(bits)));
-        uint32_t low = 0, high = thresholds_count - 1;  // the first threshold that it reaches
-        while (low < high) {
-          const uint32_t middle = low + (high - low) / 2;
-          if (thresholds[middle] <= logit) {
-            high = middle;
-          } else {
-            low = middle + 1;
-          }
-        }
-        ++ranks[low];
+        // The first threshold that it reaches.
+        ++ranks[FirstWhere(0, thresholds_count - 1, [&](uint32_t i) { return thresholds[i] <= logit; })];
       }
     });
   }

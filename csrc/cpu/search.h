@@ -24,6 +24,20 @@ inline float BisectKeys(float low, float high, const Reaches& reaches) {
   return KeyToFloat(low_key);
 }
 
+// The first number of [first, last] for which `holds`, which does at `last`, and once it does for all behind.
+template <typename Holds>
+inline uint32_t FirstWhere(uint32_t first, uint32_t last, const Holds& holds) {
+  while (first < last) {
+    const uint32_t middle = first + (last - first) / 2;
+    if (holds(middle)) {
+      last = middle;
+    } else {
+      first = middle + 1;
+    }
+  }
+  return first;
+}
+
 // Where the target is reached: at `threshold`, with `above` reached by larger logits and `each` by each equal one.
 struct Threshold {
   float threshold;
@@ -70,16 +84,7 @@ class Bins {
   // The smallest key of a bin or a higher one, one beyond the largest where there is none. The bin is monotone in the
   // logit, so bisection finds it.
   uint32_t FirstKeyOf(uint32_t bin) const {
-    uint32_t low = low_key_, high = high_key_ + 1;
-    while (low < high) {
-      const uint32_t middle = low + (high - low) / 2;
-      if (Of(KeyToFloat(middle)) >= bin) {
-        high = middle;
-      } else {
-        low = middle + 1;
-      }
-    }
-    return low;
+    return FirstWhere(low_key_, high_key_ + 1, [&](uint32_t key) { return Of(KeyToFloat(key)) >= bin; });
   }
 
  private:

@@ -14,6 +14,7 @@
 #include "definition/row_sample.h"
 #include "fire/config.h"
 #include "fire/sampling.h"
+#include "group_records.h"
 #include "python/arguments.h"
 #include "python/launch_plan.h"
 #include "python/support_arguments.h"
@@ -210,13 +211,10 @@ py::array_t<uint32_t> GroupRecords(const RecordWords& record, int64_t blocks, ui
   const Record source = RecordOf("group_records", record);
   py::array_t<uint32_t> records({blocks * size, int64_t{kRecordWords}});
   uint32_t* out = records.mutable_data();
-  for (int64_t block = 0; block < blocks; ++block) {
-    const Record spread = SpreadRecord(source, first_block + static_cast<uint64_t>(block));
-    for (uint32_t member = 0; member < size; ++member, out += kRecordWords) {
-      const Record one = definition::MemberRecord(spread, size, member);
-      std::memcpy(out, &one, sizeof one);
-    }
-  }
+  ForEachGroupRecord(source, first_block, static_cast<uint64_t>(blocks), size, [&out](const Record& one) {
+    std::memcpy(out, &one, sizeof one);
+    out += kRecordWords;
+  });
   return records;
 }
 

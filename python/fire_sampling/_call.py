@@ -130,8 +130,7 @@ class Entry:
                     f"{name}: slot comes with a single SamplingConfig, expected a sequence of them or the "
                     f"records that {self.module}.pack makes to choose from"
                 )
-            if function in _DRAWING and function not in _SIZED:
-                self._require_group(name, [config])
+            self._require_group(function, [config])
             return self.pack(config, rows, beside)
         if hasattr(config, "dtype"):
             raise TypeError(
@@ -140,12 +139,14 @@ class Entry:
             )
         expected = f"a SamplingConfig, a sequence of them, or records made by {self.module}.pack"
         require_configs(name, config, expected)
-        if function in _DRAWING and function not in _SIZED:
-            self._require_group(name, config)
+        self._require_group(function, config)
         return self.pack(config, None, beside)
 
-    def _require_group(self, name: str, configs: Sequence[SamplingConfig]) -> None:
-        """Refuses a design of nobody but the row itself, which the caller takes for a group."""
+    def _require_group(self, function: str, configs: Sequence[SamplingConfig]) -> None:
+        """Refuses a design of nobody but the row itself, where `function` draws one token a row."""
+        if function not in _DRAWING or function in _SIZED:
+            return
+        name = f"{self.module}.{function}"
         for config in configs:
             if config.design in SPREADING and config.group_size is None:
                 raise ValueError(

@@ -106,7 +106,7 @@ class SamplingConfig:
             if value is not None:
                 object.__setattr__(self, name, rule.check(name, value))
         size, member = self.group_size or 1, self.member or 0
-        if size > 1 and self.design in (None, "none"):
+        if size > 1 and not self.has_design:
             raise ValueError(f"group_size: got {size} with design {self.design!r}, expected 1, or a design")
         if member >= size:
             raise ValueError(f"member: got {member}, expected less than group_size, which is {size}")
@@ -139,6 +139,11 @@ class SamplingConfig:
         """The steps that are hot, hot_begin ≤ t < hot_begin + hot_steps; empty for none."""
         full = self.resolve()
         return range(full.hot_begin, full.hot_begin + full.hot_steps)
+
+    @property
+    def has_design(self) -> bool:
+        """Whether the config is of a group's member, if of the only one."""
+        return self.design not in (None, "none")
 
     @functools.cached_property
     def _record_without_seed(self) -> bytes:

@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fire_sampling import _native
 from fire_sampling._messages import came, integer
-from fire_sampling.config import Design
+from fire_sampling.config import DESIGNS, Design
 
 __all__ = [
     "Interval",
@@ -29,7 +28,6 @@ __all__ = [
     "powers_of_two",
 ]
 
-_DESIGNS = tuple(_native.DESIGN_FLAGS)
 # Resampled values that are held at once: 32 MiB of them.
 _BLOCK = 1 << 22
 
@@ -195,8 +193,8 @@ def _groups(
     Where it is one, the groups may depend on each other: their mean is without bias all the same.
     """
     n, samples = len(blocks[0]), len(blocks) * len(blocks[0])
-    if design is not None and design not in _DESIGNS:
-        raise ValueError(f"{function}: design {came(design)}, expected one of {', '.join(_DESIGNS)}")
+    if design is not None and design not in DESIGNS:
+        raise ValueError(f"{function}: design {came(design)}, expected one of {', '.join(DESIGNS)}")
     k = integer(function, "k", k, 1, samples, f"an integer from 1 to {samples}, the number of samples")
     if design in (None, "none", "iid"):
         return [[answer] for block in blocks for answer in block], k

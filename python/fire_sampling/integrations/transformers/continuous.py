@@ -66,10 +66,9 @@ class FireProcessorList(ContinuousBatchingLogitsProcessorList):
         # Without the group's, which may lack what the manager's config says of it.
         asked = SamplingConfig(**{name: value for name, value in fields.items() if name not in GROUP_FIELDS})
         warn_if_never_hot("add_request: temperature=0", config, asked)
-        grouped = config.design not in (None, "none")
-        if grouped:
+        if config.has_design:
             require_members(config, "seed" in kwargs, self._return_sequences, self._return_distribution)
-        if "seed" in kwargs and self._return_sequences > 1 and not grouped:
+        if "seed" in kwargs and self._return_sequences > 1 and not config.has_design:
             raise ValueError(
                 f"seed: got {kwargs['seed']} with num_return_sequences={self._return_sequences}, expected "
                 "none: it would make the sequences of the request alike"
@@ -111,7 +110,7 @@ class FireProcessorList(ContinuousBatchingLogitsProcessorList):
             return record
         config = self._config.replace(**state.logit_processor_kwargs)
         seeded_by = state.request_id
-        if config.design not in (None, "none") and self._return_sequences > 1:
+        if config.has_design and self._return_sequences > 1:
             seeded_by, member = member_of(state.request_id)
             config = config.replace(group_size=self._return_sequences, member=member)
         if "seed" in state.logit_processor_kwargs:

@@ -227,7 +227,7 @@ def _unfiltered(config: SamplingConfig) -> SamplingConfig:
 def _pack_rows(config: SamplingConfig, request: Request, rows: int, size: int) -> torch.Tensor:
     seed = _integers(request.seed)
     seeds = rows // size
-    grouped = config.design not in (None, "none")
+    grouped = config.has_design
     if not isinstance(seed, list):
         config = config if seed is None else config.replace(seed=seed)
         first = request.first_seed(seeds, size)

@@ -31,7 +31,7 @@ def size_of_groups(
             f"fire_generate: fire_code: got True with fire_config.design {full.design!r}, expected one of "
             f"{', '.join(map(repr, _CARRIED))}: a code spreads whole sequences as they spread hot tokens"
         )
-    if full.design == "none":
+    if not full.has_design:
         return 1
     design = f"fire_generate: fire_config.design: got {full.design!r}"
     if config.member is not None and full.member > 0:

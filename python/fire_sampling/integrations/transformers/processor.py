@@ -43,7 +43,7 @@ class FireLogitsProcessor(LogitsProcessor):
             raise TypeError(
                 f"FireLogitsProcessor: config: got {type(config).__name__}, expected a SamplingConfig"
             )
-        if config.design not in (None, "none"):
+        if config.has_design:
             require_group_size(config)
         if prompt_length is not None and prompt_length < 0:
             raise ValueError(f"FireLogitsProcessor: prompt_length: got {prompt_length}, expected 0 or more")

@@ -84,7 +84,7 @@ def refusal(params: Any, request: FireRequest, engine: Engine) -> str | None:
         reason = refusal_of_greedy(request.config)
         if reason is not None:
             return reason
-    if config.design != "none":
+    if config.has_design:
         reason = _refusal_of_group(params, config, engine)
         if reason is not None:
             return reason
