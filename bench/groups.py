@@ -25,11 +25,12 @@ from harness.rows import Rotation, make_pool
 from harness.settings import SETTINGS
 from harness.summary import Summary
 from torch import Tensor
-from views.text import markdown_table, microseconds, ratio
+from views.text import markdown_table, microseconds, ratio, write_between_markers
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results" / "groups" / "cpu.json"
-DOCUMENT, EDGES = ROOT / "docs" / "benchmarks.md", ("<!-- groups -->\n", "<!-- end of groups -->")
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+PLACE = (str(RESULTS.relative_to(ROOT)), "bench/groups.py")  # of its markers
 SIZE = 16
 DESIGN = 2  # stratified: it takes the most random numbers
 MEASURED = ("k=50 p=0.9", "hot T=30 k=16", "no filter")
@@ -197,9 +198,8 @@ def main() -> int:
         run = json.loads(options.out.read_text())
         print(page_part(run))
         if options.out == RESULTS:
-            before, _, rest = DOCUMENT.read_text().partition(EDGES[0])
-            after = rest.partition(EDGES[1])[2]
-            DOCUMENT.write_text(f"{before}{EDGES[0]}{page_part(run)}\n{EDGES[1]}{after}")
+            name, program = PLACE
+            write_between_markers(DOCUMENT, name, page_part(run), program)
         return 0
     run = measure(options.rounds)
     results_file.write(options.out, run)

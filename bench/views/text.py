@@ -35,18 +35,18 @@ def markdown_table(header: Line, lines: Iterable[Line]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in table)
 
 
-def markers(name: str) -> tuple[str, str]:
-    """What stands before and after the part of a document that shows this results file."""
-    return tuple(f"<!-- {edge}: written from {name} by bench/report.py -->" for edge in ("begin", "end"))  # type: ignore[return-value]
+def markers(name: str, program: str = "bench/report.py") -> tuple[str, str]:
+    """What stands before and after the part of a document in which a program shows this results file."""
+    return tuple(f"<!-- {edge}: written from {name} by {program} -->" for edge in ("begin", "end"))  # type: ignore[return-value]
 
 
-def write_between_markers(document: Path, name: str, text: str) -> None:
+def write_between_markers(document: Path, name: str, text: str, program: str = "bench/report.py") -> None:
     """Replaces what stands between the markers of a results file.
 
     Raises:
         ValueError: the document has no such place, or several.
     """
-    begin, end = markers(name)
+    begin, end = markers(name, program)
     after, count = re.subn(
         f"{re.escape(begin)}.*?{re.escape(end)}",
         lambda _: f"{begin}\n{text.rstrip()}\n{end}",

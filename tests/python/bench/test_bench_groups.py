@@ -14,6 +14,7 @@ import fire_sampling as fire  # registers the operators that are timed
 
 import groups  # isort: skip
 from harness.cases import Case
+from views.text import markers
 
 CASE = Case(512, 1, "bfloat16", "k=50 p=0.9")
 COMMITTED: dict[str, Any] = json.loads((BENCH / "results" / "groups" / "cpu.json").read_text())
@@ -53,6 +54,6 @@ def test_a_group_that_costs_more_than_its_goal_is_named() -> None:
 
 
 def test_the_page_shows_the_committed_table() -> None:
-    page = groups.DOCUMENT.read_text()
-    assert f"{groups.EDGES[0]}{groups.page_part(COMMITTED)}\n{groups.EDGES[1]}" in page
+    begin, end = markers(*groups.PLACE)
+    assert f"{begin}\n{groups.page_part(COMMITTED)}\n{end}" in groups.DOCUMENT.read_text()
     assert sum(cell["wrong"] for cell in COMMITTED["cells"]) == 0
