@@ -49,16 +49,7 @@ Device CurrentDevice() {
 
 void Launch(const Work& work, const Plan& plan, CudaStream stream) {
   if (work.batch.rows == 0) return;
-  switch (work.batch.logits_type) {
-    case LogitsType::kFloat32:
-      return LaunchTyped<Float32Logits>(work, plan, stream);
-    case LogitsType::kBFloat16:
-      return LaunchTyped<BFloat16Logits>(work, plan, stream);
-    case LogitsType::kFloat16:
-      return LaunchTyped<Float16Logits>(work, plan, stream);
-  }
-  throw std::invalid_argument("Batch::logits_type is " + std::to_string(static_cast<int>(work.batch.logits_type)) +
-                              ", expected a LogitsType");
+  WithLogits(work.batch.logits_type, [&](auto logits) { LaunchTyped<decltype(logits)>(work, plan, stream); });
 }
 
 namespace {
@@ -79,6 +70,14 @@ Work SampleWork(const Batch& batch, const SampleOutputs& outputs) {
   return work;
 }
 
+Work SupportWork(const Batch& batch, const SupportOutputs& support, const SampleOutputs& outputs) {
+  CheckSampleWithSupport(batch, support, outputs);
+  Work work = WorkOn(batch, Task::kSampleWithSupport);
+  work.outputs = outputs;
+  work.support = support;
+  return work;
+}
+
 Work GroupWork(const Batch& batch, int64_t size, const SampleOutputs& outputs) {
   CheckSampleGroup(batch, size, outputs);
   Work work = WorkOn(batch, Task::kSampleGroup);
@@ -95,7 +94,17 @@ Work CodedWork(const Batch& batch, const uint64_t* code, int64_t code_stride, in
   return work;
 }
 
-void LaunchPlanned(const Work& work, CudaStream stream) {
+// `task` on a checked batch, whose strides are then numbers.
+SupportLogProbWork WorkOn(const SupportBatch& batch, Task task) {
+  SupportLogProbWork work = {};
+  work.task = task;
+  work.batch = batch;
+  work.batch.row_stride = RowStride(batch), work.batch.support_stride = SupportStride(batch);
+  return work;
+}
+
+template <typename AnyWork>
+void LaunchPlanned(const AnyWork& work, CudaStream stream) {
   if (work.batch.rows == 0) return;
   Launch(work, PlanFor(work.task, work.batch.rows, work.batch.vocabulary, work.batch.logits_type, CurrentDevice()),
          stream);
@@ -105,6 +114,11 @@ void LaunchPlanned(const Work& work, CudaStream stream) {
 
 void SampleWithPlan(const Batch& batch, const SampleOutputs& outputs, const Plan& plan, CudaStream stream) {
   Launch(SampleWork(batch, outputs), plan, stream);
+}
+
+void SampleWithSupportWithPlan(const Batch& batch, const SupportOutputs& support, const SampleOutputs& outputs,
+                               const Plan& plan, CudaStream stream) {
+  Launch(SupportWork(batch, support, outputs), plan, stream);
 }
 
 void SampleGroupWithPlan(const Batch& batch, int64_t size, const SampleOutputs& outputs, const Plan& plan,
@@ -124,6 +138,11 @@ using kernels::Work;
 
 void SampleCuda(const Batch& batch, const SampleOutputs& outputs, CudaStream stream) {
   kernels::LaunchPlanned(kernels::SampleWork(batch, outputs), stream);
+}
+
+void SampleWithSupportCuda(const Batch& batch, const SupportOutputs& support, const SampleOutputs& outputs,
+                           CudaStream stream) {
+  kernels::LaunchPlanned(kernels::SupportWork(batch, support, outputs), stream);
 }
 
 void SampleGroupCuda(const Batch& batch, int64_t size, const SampleOutputs& outputs, CudaStream stream) {
@@ -167,6 +186,23 @@ void LogProbBackwardCuda(const Batch& batch, const int64_t* token, int64_t token
   CheckLogProbBackward(batch, token, grad, grad_logits, grad_logits_stride);
   Work work = kernels::WorkOn(batch, Task::kLogProbBackward);
   work.token = token, work.token_stride = token_stride, work.grad = grad, work.grad_stride = grad_stride;
+  work.grad_logits = grad_logits, work.grad_logits_stride = grad_logits_stride;
+  kernels::LaunchPlanned(work, stream);
+}
+
+void SupportLogProbCuda(const SupportBatch& batch, const SupportLogProbOutputs& outputs, CudaStream stream) {
+  CheckSupportLogProb(batch);
+  kernels::SupportLogProbWork work = kernels::WorkOn(batch, Task::kSupportLogProb);
+  work.outputs = outputs;
+  kernels::LaunchPlanned(work, stream);
+}
+
+void SupportLogProbBackwardCuda(const SupportBatch& batch, const SupportMasses* masses, const float* grad,
+                                const float* full_grad, void* grad_logits, int64_t grad_logits_stride,
+                                CudaStream stream) {
+  CheckSupportLogProbBackward(batch, masses, grad_logits, grad_logits_stride);
+  kernels::SupportLogProbWork work = kernels::WorkOn(batch, Task::kSupportLogProbBackward);
+  work.masses = masses, work.grad = grad, work.full_grad = full_grad;
   work.grad_logits = grad_logits, work.grad_logits_stride = grad_logits_stride;
   kernels::LaunchPlanned(work, stream);
 }

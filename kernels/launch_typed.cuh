@@ -12,6 +12,7 @@
 #include "kernels/device/group.cuh"
 #include "kernels/device/row_outputs.cuh"
 #include "kernels/device/sample.cuh"
+#include "kernels/device/support.cuh"
 #include "profiler_range.h"
 
 namespace fire::kernels {
@@ -42,8 +43,8 @@ void Permit(const Plan& plan) {
   if (remembers) granted[device].store(static_cast<size_t>(most), std::memory_order_relaxed);
 }
 
-template <auto kernel>
-void LaunchKernel(const Work& work, const Plan& plan, CudaStream stream) {
+template <auto kernel, typename AnyWork>
+void LaunchKernel(const AnyWork& work, const Plan& plan, CudaStream stream) {
   const ProfilerRange range(NameOf(plan));
   Permit<kernel>(plan);
   cudaLaunchConfig_t config = {};
@@ -68,9 +69,25 @@ void LaunchKernel(const Work& work, const Plan& plan, CudaStream stream) {
   }
 }
 
+// What a batch's type of logits makes of `launch`, which is called with a value of that type.
+template <typename Launch>
+void WithLogits(LogitsType type, const Launch& launch) {
+  switch (type) {
+    case LogitsType::kFloat32:
+      return launch(Float32Logits{});
+    case LogitsType::kBFloat16:
+      return launch(BFloat16Logits{});
+    case LogitsType::kFloat16:
+      return launch(Float16Logits{});
+  }
+  throw std::invalid_argument("Batch::logits_type is " + std::to_string(static_cast<int>(type)) +
+                              ", expected a LogitsType");
+}
+
 template <typename Logit>
 void LaunchTyped(const Work& work, const Plan& plan, CudaStream stream) {
   if (work.task == Task::kSampleGroup) return LaunchKernel<GroupRows<Logit>>(work, plan, stream);
+  if (work.task == Task::kSampleWithSupport) return LaunchKernel<SupportRows<Logit>>(work, plan, stream);
   const bool samples = work.task == Task::kSample || work.task == Task::kSampleWithReference;
   if (!samples) return LaunchKernel<WriteRows<Logit>>(work, plan, stream);
   if (plan.resident) return LaunchKernel<SampleRows<Logit, true>>(work, plan, stream);

@@ -25,11 +25,16 @@ int ThreadsFor(int64_t part_vectors) { return part_vectors <= 128 ? 128 : (part_
 
 // The tasks for which several blocks may share a row.
 bool Samples(Task task) {
-  return task == Task::kSample || task == Task::kSampleWithReference || task == Task::kSampleGroup;
+  return task == Task::kSample || task == Task::kSampleWithReference || task == Task::kSampleGroup ||
+         task == Task::kSampleWithSupport;
 }
 
-// Those whose blocks may keep their part of the row: a group's have their members there.
-bool MayBeResident(Task task) { return Samples(task) && task != Task::kSampleGroup; }
+// Those whose blocks may keep their part of the row. A group's have their members there; of a support's kernel there is
+// one variant, since a second reading from cache costs it little beside the rest.
+bool MayBeResident(Task task) { return task == Task::kSample || task == Task::kSampleWithReference; }
+
+// Those of rows without a record.
+bool IsOfGivenSupport(Task task) { return task == Task::kSupportLogProb || task == Task::kSupportLogProbBackward; }
 
 // A plan that names threads (0: as the part needs), blocks and residence, completed with what follows from them.
 Plan Complete(const Plan& geometry, Task task, int64_t vocabulary, LogitsType type, const Device& device) {
@@ -37,6 +42,10 @@ Plan Complete(const Plan& geometry, Task task, int64_t vocabulary, LogitsType ty
   plan.overlaps_prior = device.compute_capability >= 90;
   const int64_t part = PartVectors(vocabulary, type, plan.cluster);
   if (plan.threads == 0) plan.threads = ThreadsFor(part);
+  if (IsOfGivenSupport(task)) {
+    plan.shared_bytes = sizeof(SupportStorage);
+    return plan;
+  }
   plan.shared_bytes = StorageBytes(plan.cluster) + (plan.resident ? static_cast<size_t>(part * kVectorBytes) : 0) +
                       (task == Task::kSampleGroup ? sizeof(GroupStorage) : 0);
   return plan;
@@ -98,7 +107,7 @@ std::vector<Plan> AllPlans(Task task, int64_t vocabulary, LogitsType type, const
       for (bool resident : {false, true})
         for (int pilot_shift : {0, 3}) {
           if (resident && (pilot_shift != 0 || !MayBeResident(task))) continue;
-          if (pilot_shift != 0 && cluster != 1) continue;
+          if (pilot_shift != 0 && (cluster != 1 || IsOfGivenSupport(task))) continue;
           Plan plan;
           plan.threads = threads, plan.cluster = cluster, plan.resident = resident, plan.pilot_shift = pilot_shift;
           plan = Complete(plan, task, vocabulary, type, device);

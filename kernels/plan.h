@@ -27,6 +27,9 @@ enum class Task : int32_t {
   kHeatLogits,
   kLogProb,
   kLogProbBackward,
+  kSampleWithSupport,  // the token, and the set that it was drawn from
+  kSupportLogProb,
+  kSupportLogProbBackward,
 };
 
 struct Plan {

@@ -191,6 +191,12 @@ struct GroupStorage {
   uint64_t member[kMostThreads];
 };
 
+// All that the kernels of support_log_prob keep: what each warp has of a row and of its support.
+struct SupportStorage {
+  uint64_t maximum[kMostWarps], mass[kMostWarps];
+  uint64_t set_maximum[kMostWarps], set_mass[kMostWarps];
+};
+
 // Then the leader's inbox, InboxCapacity entries a block; then the block's part of the row, where it is resident.
 FIRE_RULE constexpr size_t StorageBytes(int cluster) {
   const size_t shared = (sizeof(Storage) + 15) / 16 * 16;

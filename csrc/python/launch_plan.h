@@ -24,6 +24,9 @@ inline const std::map<std::string, kernels::Task>& Tasks() {
       {"heat_logits_", kernels::Task::kHeatLogits},
       {"log_prob", kernels::Task::kLogProb},
       {"log_prob_backward", kernels::Task::kLogProbBackward},
+      {"sample_with_support", kernels::Task::kSampleWithSupport},
+      {"support_log_prob", kernels::Task::kSupportLogProb},
+      {"support_log_prob_backward", kernels::Task::kSupportLogProbBackward},
   };
   return tasks;
 }

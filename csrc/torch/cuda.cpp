@@ -7,10 +7,9 @@
 
 #include <torch/csrc/stable/accelerator.h>
 
-#include <stdexcept>
-
 #include "profiler_range.h"
 #include "torch/operators.h"
+#include "torch/support_log_prob.h"
 
 extern "C" AOTI_TORCH_EXPORT AOTITorchError aoti_torch_get_current_cuda_stream(int32_t device_index, void** stream);
 
@@ -30,8 +29,8 @@ class Cuda {
 
   void Sample(const Batch& batch, const SampleOutputs& outputs) const { SampleCuda(batch, outputs, stream_); }
 
-  void SampleWithSupport(const Batch&, const SupportOutputs&, const SampleOutputs&) const {
-    throw std::runtime_error("fire::sample_with_support: logits is on a GPU, for which there is no kernel");
+  void SampleWithSupport(const Batch& batch, const SupportOutputs& support, const SampleOutputs& outputs) const {
+    SampleWithSupportCuda(batch, support, outputs, stream_);
   }
 
   void SampleGroup(const Batch& batch, int64_t size, const SampleOutputs& outputs) const {
@@ -60,6 +59,15 @@ class Cuda {
     LogProbBackwardCuda(batch, token, token_stride, grad, grad_stride, grad_logits, grad_logits_stride, stream_);
   }
 
+  void SupportLogProb(const SupportBatch& batch, const SupportLogProbOutputs& outputs) const {
+    SupportLogProbCuda(batch, outputs, stream_);
+  }
+
+  void SupportLogProbBackward(const SupportBatch& batch, const SupportMasses* masses, const float* grad,
+                              const float* full_grad, void* grad_logits, int64_t grad_logits_stride) const {
+    SupportLogProbBackwardCuda(batch, masses, grad, full_grad, grad_logits, grad_logits_stride, stream_);
+  }
+
  private:
   ProfilerRange range_;
   torch::stable::accelerator::DeviceGuard device_;
@@ -69,4 +77,7 @@ class Cuda {
 }  // namespace
 }  // namespace fire::operators
 
-STABLE_TORCH_LIBRARY_IMPL(fire, CUDA, library) { fire::operators::Implement<fire::operators::Cuda>(library); }
+STABLE_TORCH_LIBRARY_IMPL(fire, CUDA, library) {
+  fire::operators::Implement<fire::operators::Cuda>(library);
+  fire::operators::ImplementSupportLogProb<fire::operators::Cuda>(library);
+}

@@ -141,14 +141,6 @@ __device__ __forceinline__ SplitRun Split(const RowPart<Logit>& part, uint32_t p
   return {.pilot = {middle, own.end}, .rest = {own.begin, middle}};
 }
 
-// Reads the maxima of a run that holds a NaN, which they pass over.
-template <typename Logit>
-__device__ __forceinline__ LaneMaxima MaximaWithoutNan(const RowPart<Logit>& part, Run run) {
-  LaneMaxima maxima = NoMaxima<Logit>();
-  MaximumPass<false, false>(part, run, &maxima);
-  return maxima;
-}
-
 // Reads the row's largest logit, or its pilot's where the rest is still to come, and the delegates, into the storage of
 // every block. storage.settings is filled while the row is under way.
 template <bool kResident, typename Logit>

@@ -26,6 +26,7 @@ struct Float32Logits {
   static __device__ __forceinline__ float Value(uint32_t word, uint32_t) { return __uint_as_float(word); }
   static __device__ __forceinline__ uint32_t RoundDown(float x) { return __float_as_uint(x); }
   static __device__ __forceinline__ Element FromFloat(float x) { return __float_as_uint(x); }
+  static __device__ __forceinline__ uint32_t WordOf(const float* x) { return __float_as_uint(x[0]); }
 };
 
 struct BFloat16Logits {
@@ -55,6 +56,7 @@ struct BFloat16Logits {
     return upper | (upper << 16);
   }
   static __device__ __forceinline__ Element FromFloat(float x) { return definition::FloatToBFloat16(x); }
+  static __device__ __forceinline__ uint32_t WordOf(const float* x) { return ptx::FloatsToBFloat16x2(x[0], x[1]); }
 };
 
 struct Float16Logits {
@@ -76,6 +78,7 @@ struct Float16Logits {
     return half | (half << 16);
   }
   static __device__ __forceinline__ Element FromFloat(float x) { return definition::FloatToFloat16(x); }
+  static __device__ __forceinline__ uint32_t WordOf(const float* x) { return ptx::FloatsToFloat16x2(x[0], x[1]); }
 };
 
 }  // namespace fire::kernels

@@ -23,6 +23,14 @@ __device__ __forceinline__ bool HoldsNan(const LaneMaxima& m) {
   return definition::IsNanBits(__float_as_uint(Largest<Logit>(m)));
 }
 
+// Reads the maxima of a run that holds a NaN, which they pass over.
+template <typename Logit>
+__device__ __forceinline__ LaneMaxima MaximaWithoutNan(const RowPart<Logit>& part, Run run) {
+  LaneMaxima maxima = NoMaxima<Logit>();
+  MaximumPass<false, false>(part, run, &maxima);
+  return maxima;
+}
+
 __device__ __forceinline__ void PushFloat(float* shared, uint32_t rank, float value) {
   ptx::Push(reinterpret_cast<uint32_t*>(shared), rank, __float_as_uint(value));
 }

@@ -91,4 +91,31 @@ __device__ __forceinline__ uint64_t MassPass(const RowPart<Logit>& part, const W
   return mass;
 }
 
+// Writes what the logits of `run` get of a gradient, a vector of the row as one of `out` where kVectors.
+template <bool kVectors, typename Logit>
+__device__ __forceinline__ void SlopePass(const RowPart<Logit>& part, Run run, const FastSlope& slope,
+                                          typename Logit::Element* out) {
+  part.template ForVectors<false>(run.begin, run.end, [&](const auto& v, uint32_t index) {
+    constexpr int kCount = sizeof(v) / sizeof(Vector);
+#pragma unroll
+    for (int u = 0; u < kCount; ++u) {
+      Vector slopes;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const uint32_t word = Logit::MaxNumber(v[u].word[i], Logit::kMaskedWord);
+        float each[Logit::kPerWord];
+#pragma unroll
+        for (uint32_t half = 0; half < Logit::kPerWord; ++half) each[half] = SlopeOf(Logit::Value(word, half), slope);
+        slopes.word[i] = Logit::WordOf(each);
+      }
+      const uint32_t at = index + 32 * u;
+      if (kVectors && kCount > 1) {
+        *reinterpret_cast<Vector*>(out + part.IdOfFirst(at)) = slopes;
+      } else if (kCount > 1 || at < run.end) {
+        part.ForElementsOf(slopes, at, [&](float x, uint32_t id) { out[id] = Logit::FromFloat(x); });
+      }
+    }
+  });
+}
+
 }  // namespace fire::kernels

@@ -122,6 +122,18 @@ __device__ __forceinline__ uint32_t MaxFloat16x2(uint32_t a, uint32_t b) {
   return r;
 }
 
+// Rounds to the nearest.
+__device__ __forceinline__ uint32_t FloatsToBFloat16x2(float low, float high) {
+  uint32_t r;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+  return r;
+}
+__device__ __forceinline__ uint32_t FloatsToFloat16x2(float low, float high) {
+  uint32_t r;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+  return r;
+}
+
 // True where either half of a is at least b's, or one of them is NaN.
 __device__ __forceinline__ bool AnyAtLeastOrNanFloat16x2(uint32_t a, uint32_t b) {
   int r;

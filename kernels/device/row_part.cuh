@@ -24,8 +24,8 @@ __device__ __forceinline__ uint64_t* SharedInbox() {
 }
 
 // Block `rank` of `blocks`.
-template <typename Logit>
-__device__ __forceinline__ PartShape ShapeOf(const Batch& batch, int64_t row, uint32_t rank, uint32_t blocks) {
+template <typename Logit, typename AnyBatch>
+__device__ __forceinline__ PartShape ShapeOf(const AnyBatch& batch, int64_t row, uint32_t rank, uint32_t blocks) {
   const auto* logits = static_cast<const typename Logit::Element*>(batch.logits) + row * batch.row_stride;
   const uintptr_t address = reinterpret_cast<uintptr_t>(logits);
   const uint32_t vocabulary = static_cast<uint32_t>(batch.vocabulary);
@@ -70,6 +70,11 @@ class RowPart {
     return {begin, min(begin + length, shape_.end)};
   }
   __device__ __forceinline__ Run OwnRun() const { return RunOf(threadIdx.x / 32); }
+
+  // Whether vectors of the row are aligned ones of `other`, another array of a row's length, too.
+  __device__ __forceinline__ bool IsAlignedAs(const typename Logit::Element* other) const {
+    return reinterpret_cast<uintptr_t>(other) % sizeof(Vector) == shape_.before * sizeof(typename Logit::Element);
+  }
 
   __device__ __forceinline__ uint32_t IdOfFirst(uint32_t index) const {
     return index * Logit::kPerVector - shape_.before;
@@ -156,6 +161,11 @@ class RowPart {
                     : static_cast<const Element*>(shape_.base) + shape_.before;
 #pragma unroll 1
     for (uint32_t id = ids.begin + thread; id < ids.end; id += stride) visit(Logit::Value(row[id], 0), id);
+  }
+
+  // One of them, from global memory.
+  __device__ __forceinline__ float LogitAt(uint32_t id) const {
+    return Logit::Value((static_cast<const typename Logit::Element*>(shape_.base) + shape_.before)[id], 0);
   }
 
   template <typename Visit>

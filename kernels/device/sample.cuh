@@ -18,22 +18,19 @@ class RowSampler {
   __device__ __forceinline__ void Sample(int64_t row, const Team& team, uint32_t pilot_shift) {
     row_.Read(work_, row, team, pilot_shift);
     if (row_.IsListed() && !row_.team().IsLeader()) return;
-    if (row_.IsDecided()) {
-      row_.Decide();
-    } else {
-      row_.Find();
-    }
+    FindToken();
     CountKeptAndRank();
     const bool writes = IsWrittenByOwner() ? row_.outcome().drawn != 0 : row_.team().IsLeader();
     if (writes && threadIdx.x < 32) Write();
   }
 
- private:
-  __device__ __forceinline__ bool WantsReference() const { return definition::WantsReference(outputs_); }
-
-  // True where the block that has the token writes it, and no block waits for another.
-  __device__ __forceinline__ bool IsWrittenByOwner() const {
-    return row_.settings().draws == Draws::kForOwner && !row_.IsDecided();
+ protected:
+  // Fills the outcome, for whoever has the tokens in question. True where storage.sorted has the kept set, with kSorts.
+  template <bool kSorts = false>
+  __device__ __forceinline__ bool FindToken() const {
+    if (!row_.IsDecided()) return row_.template Find<true, kSorts>();
+    row_.Decide();
+    return false;
   }
 
   // Counts kept and rank where Find() left them at 0: one more reading each. Thread 0 of the leader has the result.
@@ -53,8 +50,8 @@ class RowSampler {
     }
   }
 
-  // Writes what is asked for. By one warp.
-  __device__ __forceinline__ void Write() const {
+  // Writes what is asked for. `status`: bits beside the row's. By one warp.
+  __device__ __forceinline__ void Write(int32_t status = 0) const {
     const bool has_reference = WantsReference();
     const uint64_t reference_mass = has_reference && row_.HasFiniteMaximum() ? RowMass(1, SharedStorage()) : 0;
     if (threadIdx.x != 0) return;
@@ -63,13 +60,25 @@ class RowSampler {
     outputs_.token[at] = min(IdOf(found.drawn), SharedStorage().part.vocabulary - 1);  // in it, come what may
     if (outputs_.logprob != nullptr) outputs_.logprob[at] = row_.LogProb(found.drawn);
     if (outputs_.kept != nullptr) outputs_.kept[at] = static_cast<int32_t>(found.kept);
-    if (outputs_.status != nullptr) outputs_.status[at] = row_.Status();
+    if (outputs_.status != nullptr) outputs_.status[at] = row_.Status() | status;
     if (outputs_.rank != nullptr)
       outputs_.rank[at] = has_reference ? static_cast<int32_t>(found.rank) : definition::kNoRank;
     if (outputs_.ref_logprob != nullptr)
       outputs_.ref_logprob[at] =
           has_reference ? row_.ReferenceLogProb(found.drawn, reference_mass) : definition::kNoRefLogprob;
     if (work_.next_code != nullptr) work_.next_code[at] = NextCode(found);
+  }
+
+  const Work& work_;
+  const SampleOutputs& outputs_;
+  KeptRow<Logit, kResident, false> row_;
+
+ private:
+  __device__ __forceinline__ bool WantsReference() const { return definition::WantsReference(outputs_); }
+
+  // True where the block that has the token writes it, and no block waits for another.
+  __device__ __forceinline__ bool IsWrittenByOwner() const {
+    return row_.settings().draws == Draws::kForOwner && !row_.IsDecided();
   }
 
   __device__ __forceinline__ uint64_t NextCode(const Outcome& found) const {
@@ -80,10 +89,6 @@ class RowSampler {
                                 WeightOfKey(KeyOf(found.drawn), ScaleOf(SharedStorage())),
                                 definition::FreshBits(row_.settings().record, step));
   }
-
-  const Work& work_;
-  const SampleOutputs& outputs_;
-  KeptRow<Logit, kResident, false> row_;
 };
 
 template <typename Logit, bool kResident>

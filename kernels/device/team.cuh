@@ -49,14 +49,18 @@ __device__ __forceinline__ uint64_t ReduceWarp(uint64_t value, const Combine& co
   return value;
 }
 
-// Combines the values of a block, for all its threads. A barrier must lie between two calls, here and in ReduceTeam:
-// warp_total is reused.
+// Combines the values of a block, for all its threads. A barrier must lie between two calls with one `warp_total`, the
+// storage's in ReduceTeam too.
+template <typename Combine>
+__device__ __forceinline__ uint64_t ReduceBlock(uint64_t value, const Combine& combine, uint64_t* warp_total) {
+  value = ReduceWarp(value, combine);
+  if (threadIdx.x % 32 == 0) warp_total[threadIdx.x / 32] = value;
+  __syncthreads();  // every warp's total is written; else an older one is combined
+  return ReduceWarp(threadIdx.x % 32 < blockDim.x / 32 ? warp_total[threadIdx.x % 32] : 0, combine);
+}
 template <typename Combine>
 __device__ __forceinline__ uint64_t ReduceBlock(uint64_t value, const Combine& combine, Storage& storage) {
-  value = ReduceWarp(value, combine);
-  if (threadIdx.x % 32 == 0) storage.warp_total[threadIdx.x / 32] = value;
-  __syncthreads();  // every warp's total is written; else an older one is combined
-  return ReduceWarp(threadIdx.x % 32 < blockDim.x / 32 ? storage.warp_total[threadIdx.x % 32] : 0, combine);
+  return ReduceBlock(value, combine, storage.warp_total);
 }
 
 template <typename Combine>

@@ -21,17 +21,24 @@ constexpr Case kDevices[] = {{"7.5", {75, 40, 64 << 10, 1}},   {"8.0", {80, 108,
                              {"8.6", {86, 72, 99 << 10, 1}},   {"8.9", {89, 58, 99 << 10, 1}},
                              {"9.0", {90, 132, 227 << 10, 8}}, {"10.0", {100, 148, 227 << 10, 8}},
                              {"12.0", {120, 170, 99 << 10, 8}}};
-constexpr Task kTasks[] = {Task::kSample,         Task::kSampleWithReference, Task::kSampleGroup,
-                           Task::kProcessLogits,  Task::kHeatLogits,          Task::kLogProb,
-                           Task::kLogProbBackward};
+constexpr Task kTasks[] = {Task::kSample,          Task::kSampleWithReference,
+                           Task::kSampleGroup,     Task::kProcessLogits,
+                           Task::kHeatLogits,      Task::kLogProb,
+                           Task::kLogProbBackward, Task::kSampleWithSupport,
+                           Task::kSupportLogProb,  Task::kSupportLogProbBackward};
 constexpr LogitsType kTypes[] = {LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16};
 constexpr int64_t kRows[] = {1, 2, 7, 16, 32, 33, 64, 96, 128, 132, 133, 512, 1024, 100000, int64_t{1} << 31};
 constexpr int64_t kVocabularies[] = {1,    2,     7,     8,     9,      31,     32,     33,      1000,          4096,
                                      8191, 32000, 50257, 65536, 128256, 151936, 262144, 1000003, kMaxVocabulary};
 
-void ExpectFits(const Plan& plan, const Device& device) {
+size_t LeastBytes(Task task, int cluster) {
+  const bool has_records = task != Task::kSupportLogProb && task != Task::kSupportLogProbBackward;
+  return has_records ? StorageBytes(cluster) : sizeof(SupportStorage);
+}
+
+void ExpectFits(const Plan& plan, Task task, const Device& device) {
   EXPECT_LE(plan.shared_bytes, static_cast<size_t>(device.shared_bytes));
-  EXPECT_GE(plan.shared_bytes, StorageBytes(plan.cluster));
+  EXPECT_GE(plan.shared_bytes, LeastBytes(task, plan.cluster));
   EXPECT_LE(plan.cluster, device.largest_cluster);
   EXPECT_GE(plan.threads, 128);
   EXPECT_LE(plan.threads, kMostThreads);
@@ -48,7 +55,7 @@ TEST(Plan, FitsEveryDeviceForEveryShapeTypeAndTask) {
           for (const int64_t rows : kRows) {
             SCOPED_TRACE(std::string(on.name) + ", task " + std::to_string(static_cast<int>(task)) + ", " +
                          std::to_string(rows) + " x " + std::to_string(vocabulary));
-            ExpectFits(PlanFor(task, rows, vocabulary, type, on.device), on.device);
+            ExpectFits(PlanFor(task, rows, vocabulary, type, on.device), task, on.device);
           }
 }
 
@@ -62,7 +69,7 @@ TEST(Plan, AllPlansFitAndHoldTheOneThatIsChosen) {
       for (const LogitsType type : kTypes)
         for (const int64_t vocabulary : kVocabularies) {
           const std::vector<Plan> all = AllPlans(task, vocabulary, type, on.device);
-          for (const Plan& plan : all) ExpectFits(plan, on.device);
+          for (const Plan& plan : all) ExpectFits(plan, task, on.device);
           for (const int64_t rows : kRows) {
             const Plan chosen = PlanFor(task, rows, vocabulary, type, on.device);
             bool is_among_them = false;
@@ -133,6 +140,27 @@ TEST(Plan, GroupsOfFewRowsAreSplitOverClustersThatKeepTheirMembersInsteadOfTheRo
     EXPECT_FALSE(plan.resident);
     EXPECT_EQ(plan.pilot_shift, rows <= 16 ? 0 : 3);
     EXPECT_EQ(plan.shared_bytes, StorageBytes(plan.cluster) + sizeof(GroupStorage));
+  }
+}
+
+TEST(Plan, SupportsOfFewRowsAreFoundByClustersThatReadTheirRowAgain) {
+  for (const int64_t rows : {1, 16, 1024}) {
+    const Plan plan = PlanFor(Task::kSampleWithSupport, rows, 128256, LogitsType::kBFloat16, kDevices[4].device);
+    EXPECT_EQ(plan.cluster, rows <= 16 ? 8 : 1) << rows << " rows";
+    EXPECT_FALSE(plan.resident);
+    EXPECT_EQ(plan.pilot_shift, rows <= 16 ? 0 : 3);
+    EXPECT_EQ(plan.shared_bytes, StorageBytes(plan.cluster));
+  }
+}
+
+TEST(Plan, RowsWithoutRecordsTakeTheirSumsAloneOfSharedMemory) {
+  for (const Task task : {Task::kSupportLogProb, Task::kSupportLogProbBackward}) {
+    const Plan plan = PlanFor(task, 4096, 151936, LogitsType::kBFloat16, kDevices[4].device);
+    EXPECT_EQ(plan.cluster, 1);
+    EXPECT_EQ(plan.threads, 512);
+    EXPECT_EQ(plan.shared_bytes, sizeof(SupportStorage));
+    EXPECT_TRUE(plan.overlaps_prior);
+    EXPECT_EQ(PlanFor(task, 4096, 1000, LogitsType::kBFloat16, kDevices[4].device).threads, 128);
   }
 }
 

@@ -103,6 +103,24 @@ class DeviceOutputs {
   SampleOutputs outputs_;
 };
 
+// What of a row differs, as far as it was wanted; nothing where all is equal.
+inline std::string Differences(const RowSample& got, const RowSample& want, const Wanted& wanted) {
+  std::string what;
+  const auto compare = [&what](const char* name, auto value, auto expected, bool equal) {
+    if (!equal)
+      what += std::string(name) + " " + std::to_string(value) + ", expected " + std::to_string(expected) + "; ";
+  };
+  compare("token", got.token, want.token, got.token == want.token);
+  if (wanted.logprob) compare("logprob", got.logprob, want.logprob, CloseFloat(got.logprob, want.logprob));
+  if (wanted.kept) compare("kept", got.kept, want.kept, got.kept == want.kept);
+  if (wanted.status) compare("status", got.status, want.status, got.status == want.status);
+  const float ref = wanted.reference ? want.ref_logprob : kNan;
+  if (wanted.ref_logprob) compare("ref_logprob", got.ref_logprob, ref, CloseFloat(got.ref_logprob, ref));
+  const int32_t place = wanted.reference ? want.rank : -1;
+  if (wanted.rank) compare("rank", got.rank, place, got.rank == place);
+  return what;
+}
+
 struct Mismatch {
   size_t row;
   std::string what;
@@ -146,20 +164,8 @@ class SampleCheck {
     const auto kept = wanted.kept ? out.Kept() : std::vector<int32_t>(rows);
     const auto status = wanted.status ? out.Status() : std::vector<int32_t>(rows);
     for (size_t row = 0; row < rows; ++row) {
-      const definition::ReferenceSample& want = expected_[row];
-      std::string what;
-      const auto compare = [&what](const char* name, auto got, auto expected, bool equal) {
-        if (!equal)
-          what += std::string(name) + " " + std::to_string(got) + ", expected " + std::to_string(expected) + "; ";
-      };
-      compare("token", token[row], want.token, token[row] == want.token);
-      if (wanted.logprob) compare("logprob", logprob[row], want.logprob, CloseFloat(logprob[row], want.logprob));
-      if (wanted.kept) compare("kept", kept[row], want.kept, kept[row] == want.kept);
-      if (wanted.status) compare("status", status[row], want.status, status[row] == want.status);
-      const float ref = wanted.reference ? want.ref_logprob : kNan;
-      if (wanted.ref_logprob) compare("ref_logprob", ref_logprob[row], ref, CloseFloat(ref_logprob[row], ref));
-      const int32_t place = wanted.reference ? want.rank : -1;
-      if (wanted.rank) compare("rank", rank[row], place, rank[row] == place);
+      const RowSample got = {token[row], logprob[row], ref_logprob[row], rank[row], kept[row], status[row]};
+      const std::string what = Differences(got, expected_[row], wanted);
       if (!what.empty()) return Mismatch{row, what};
     }
     return std::nullopt;

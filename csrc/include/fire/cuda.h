@@ -19,6 +19,10 @@ using CudaStream = CUstream_st*;
 // and std::runtime_error, with CUDA's own words, where the device refuses the launch.
 void SampleCuda(const Batch& batch, const SampleOutputs& outputs, CudaStream stream);
 
+// SampleCuda, and the support that each token was drawn from.
+void SampleWithSupportCuda(const Batch& batch, const SupportOutputs& support, const SampleOutputs& outputs,
+                           CudaStream stream);
+
 void SampleGroupCuda(const Batch& batch, int64_t size, const SampleOutputs& outputs, CudaStream stream);
 
 void SampleCodedCuda(const Batch& batch, const uint64_t* code, int64_t code_stride, int64_t* token, uint64_t* next_code,
