@@ -135,7 +135,7 @@ test-engines: test-vllm test-rollouts
 
 # Two engines cannot live in one process, so a process a file; V1's model runner, then V2's. What one of them cannot do
 # has a file of its own.
-V1_TESTS = $(filter-out %/test_vllm_after.py,$(wildcard tests/engines/test_*.py))
+V1_TESTS = $(filter-out %/test_vllm_after.py %/test_vllm_masks.py %/test_vllm_masks_http.py,$(wildcard tests/engines/test_*.py))
 V2_TESTS = $(filter-out %_server.py %/test_vllm_trl.py,$(wildcard tests/engines/test_*.py))
 test-vllm: export PATH := $(CURDIR)/$(VLLM)/bin:$(PATH)
 test-vllm: $(VLLM)/package

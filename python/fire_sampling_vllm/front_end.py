@@ -2,8 +2,9 @@
 
 The logits processor reads and checks a request's `fire_` keys, applies the default, and heats where vLLM's
 own sampler draws, on either runner. So with FIRE_VLLM=1 it is among an engine's processors as if its user had
-named it. An engine without it says so at the first request that carries such keys; in one that has it, a
-request of several samples notes which group they are. vLLM's objects may be of another form than those known:
+named it; only an engine that returns sampling masks may have none, and its requests are checked here. An
+engine without FIRE says so at the first request that carries such keys; in one that has it, a request of
+several samples notes which group they are. vLLM's objects may be of another form than those known:
 what fails on them is logged, and the engine and its requests go on.
 """
 
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from fire_sampling_vllm.switch import DEFAULT, PROCESSOR, SWITCH, asked, logger
+from fire_sampling_vllm.switch import DEFAULT, PROCESSOR, SWITCH, asked, draws_alone, logger
 
 _BY_HAND = f"name the logits processor {PROCESSOR}"
 _REQUESTS = "vllm.v1.engine.input_processor"
@@ -113,9 +114,11 @@ def _follow_engine(config: Any, arguments: Any) -> None:
 def _settle(config: Any, by_hand: bool) -> bool:
     """Takes back the logits processor that the switch named where V1 would end the engine for it.
 
-    Returns whether FIRE is among the engine's logits processors.
+    Returns whether FIRE is on: among the engine's logits processors, or the fused sampler alone.
     """
     model = config.model_config
+    if draws_alone(config):
+        return True
     if not _is_named(model.logits_processors):
         return False
     on_v1 = not getattr(config, "use_v2_model_runner", False)
@@ -140,7 +143,10 @@ def _why_off(config: Any) -> str:
     if on_v1 and getattr(config, "speculative_config", None) is not None:
         return "speculative decoding on the V1 runner takes no logits processor"
     if getattr(config.model_config, "return_sampling_mask", False):
-        return "an engine that returns sampling masks takes no logits processor"
+        return (
+            "an engine that returns sampling masks takes no logits processor, and the fused sampler draws "
+            "alone on the V2 runner, without speculative decoding and watermarks"
+        )
     return f"the logits processor is not among the engine's: {_BY_HAND}"
 
 
@@ -199,7 +205,7 @@ def _watched(take: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(take)
     def look_and_take(self: Any, *args: Any, **kwargs: Any) -> Any:
         params = kwargs["params"] if "params" in kwargs else next(iter(args[place:]), None)
-        refusal = _look(self, getattr(params, "extra_args", None))
+        refusal = _look(self, params)
         if refusal is not None:
             _refuse(refusal)
         request = take(self, *args, **kwargs)
@@ -210,11 +216,16 @@ def _watched(take: Callable[..., Any]) -> Callable[..., Any]:
     return look_and_take
 
 
-def _look(processor: Any, extra_args: Any) -> str | None:
-    """Why a request is refused: its `fire_` keys are for a FIRE that is asked for and off; or None."""
+def _look(processor: Any, params: Any) -> str | None:
+    """Why a request is refused, or None: its `fire_` keys are wrong, and no logits processor is there to say
+    so, or for a FIRE that is asked for and off.
+    """
+    extra_args = getattr(params, "extra_args", None)
     if not extra_args:
         return None
     try:
+        if _draws_alone(processor):
+            return _wrong_in(processor, params)
         keys = [key for key in extra_args if isinstance(key, str) and key.startswith("fire_")]
         if not keys:
             return None
@@ -232,6 +243,26 @@ def _look(processor: Any, extra_args: Any) -> str | None:
     return None
 
 
+def _draws_alone(processor: Any) -> bool:
+    """Whether FIRE is the fused sampler alone in the engine of this input processor."""
+    config = getattr(processor, "vllm_config", None)
+    return config is not None and draws_alone(config)
+
+
+def _wrong_in(processor: Any, params: Any) -> str | None:
+    """What a logits processor would say to a request."""
+    from dataclasses import replace
+
+    from fire_sampling.integrations.vllm.admission import check, engine_of
+
+    engine = replace(engine_of(processor.vllm_config), tells_apart=takes_groups(type(processor)))
+    try:
+        check(params, engine)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def _tell_apart(processor: Any, request: Any) -> None:
     """Notes in a request of several samples, taken in by an engine with FIRE, which group they are."""
     params = getattr(request, "sampling_params", None)
@@ -239,7 +270,7 @@ def _tell_apart(processor: Any, request: Any) -> None:
         return
     try:
         model = processor.vllm_config.model_config
-        if _is_named(model.logits_processors):
+        if _is_named(model.logits_processors) or _draws_alone(processor):
             from fire_sampling.integrations.vllm.groups import tell_apart
 
             tell_apart(params, request.request_id, int(model.seed or 0))

@@ -159,6 +159,17 @@ def test_an_engine_with_fire_beside_one_without_is_not_warned_of(
 OFF: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"speculative_config": object()}, "speculative decoding on the V1 runner"),
     ({"return_sampling_mask": True}, {}, "an engine that returns sampling masks"),
+    (
+        {"return_sampling_mask": True},
+        {"use_v2_model_runner": True, "watermark_config": object()},
+        "an engine",
+    ),
+    (
+        {"return_sampling_mask": True},
+        {"use_v2_model_runner": True, "speculative_config": object()},
+        "an engine that returns sampling masks takes no logits processor, and the fused sampler draws "
+        "alone on the V2 runner, without speculative decoding and watermarks",
+    ),
 ]
 
 

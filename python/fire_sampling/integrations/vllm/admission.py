@@ -14,8 +14,9 @@ import fire_sampling.numpy
 from fire_sampling import _native
 from fire_sampling.config import ResolvedConfig, SamplingConfig
 from fire_sampling.integrations.hot_keys import DESIGN, GROUP_SIZE, MEMBER, refusal_of_greedy
-from fire_sampling.integrations.vllm.requests import FireRequest
+from fire_sampling.integrations.vllm.requests import HOT_KEYS, FireRequest, fire_request
 from fire_sampling_vllm.front_end import takes_groups
+from fire_sampling_vllm.switch import draws_alone
 
 # How many generated tokens back a window that `fire_after` opens may have begun.
 LONGEST_WINDOW_AFTER = 16
@@ -33,6 +34,7 @@ class Engine:
         speculative: whether it decodes speculatively.
         vocabulary: the number of token ids.
         tells_apart: whether its front end tells apart the n samples of a request, by which they are a group.
+        draws_alone: whether FIRE is the fused sampler alone, as the engine returns sampling masks.
     """
 
     runner: int
@@ -40,6 +42,7 @@ class Engine:
     speculative: bool
     vocabulary: int
     tells_apart: bool = False
+    draws_alone: bool = False
 
 
 # Of an engine that cannot be seen, everything that some engine refuses is refused.
@@ -54,6 +57,7 @@ def engine_of(vllm_config: Any) -> Engine:
         logprobs_mode=str(model_config.logprobs_mode),
         speculative=vllm_config.speculative_config is not None,
         vocabulary=model_config.get_vocab_size(),
+        draws_alone=draws_alone(vllm_config),
     )
 
 
@@ -69,6 +73,20 @@ def calling_engine() -> Engine:
             break
         frame = frame.f_back
     return STRICTEST
+
+
+def check(params: Any, engine: Engine) -> None:
+    """What an engine with FIRE asks of a request when it comes.
+
+    Raises:
+        ValueError: A `fire_` key is wrong, or the engine cannot draw the request exactly.
+    """
+    settings = HOT_KEYS.read(params.extra_args)
+    if settings is None:
+        return
+    reason = refusal(params, fire_request(params, settings), engine)
+    if reason is not None:
+        raise ValueError(reason)
 
 
 def refusal(params: Any, request: FireRequest, engine: Engine) -> str | None:
@@ -102,6 +120,8 @@ def refusal(params: Any, request: FireRequest, engine: Engine) -> str | None:
             "penalty, expected a hot window of step 0 alone, or no such penalty: vLLM's V1 runner penalises "
             "after FIRE"
         )
+    if engine.draws_alone:
+        return _refusal_of_mask(config)
     wants_logprobs = params.logprobs is not None or getattr(params, "logprob_token_ids", None) is not None
     if (
         wants_logprobs
@@ -125,6 +145,16 @@ def hands_over(config: SamplingConfig, vocabulary: int) -> bool:
     """
     record = fire_sampling.numpy.pack([config.replace(seed=0)])[0]
     return _native.hands_over(record, vocabulary)
+
+
+def _refusal_of_mask(config: ResolvedConfig) -> str | None:
+    """The fused sampler's log-probabilities are true for any hot token. Its masks vLLM wants bounded."""
+    if config.hot_top_k <= 0:
+        return (
+            f"fire_top_k: got {config.hot_top_k}, expected 1 or more: vLLM bounds a sampling mask by top-k, "
+            "in hot steps too"
+        )
+    return None
 
 
 def _refusal_of_group(params: Any, config: ResolvedConfig, engine: Engine) -> str | None:

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fire_sampling.config import Ties
-from fire_sampling.functional import SampleWithLogprobs
+from fire_sampling.config import SamplingConfig, Ties
+from fire_sampling.functional import SampleWithLogprobs, SampleWithSupport
 from fire_sampling.integrations.vllm.records import Record, Recorder
 from fire_sampling.integrations.vllm.requests import sampling_config
 from fire_sampling.status import Status
+from fire_sampling_vllm.switch import draws_alone
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -27,7 +28,8 @@ class FusedRecorder:
     Args:
         vllm_config: the engine's.
         processors: its logits processors. Unless the FIRE one is among them no request is heated, for then
-            nobody could heat it in a batch that goes to vLLM's own sampler.
+            nobody could heat it in a batch that goes to vLLM's own sampler; but where vLLM takes none, the
+            front end lets in hot requests for this sampler alone.
 
     Attributes:
         heats: whether any request may be heated.
@@ -38,16 +40,24 @@ class FusedRecorder:
 
         # vLLM's filters in Triton keep exactly k tokens, those in PyTorch whatever equals the last one, too.
         self._ties: Ties = "exact" if HAS_TRITON else "keep_top_k"
-        self.heats = any(is_fire_processor(processor) for processor in processors)
+        self.heats = draws_alone(vllm_config) or any(map(is_fire_processor, processors))
         self._recorder = Recorder(vllm_config)
 
-    def record(self, params: Any, seed: int | None = None) -> Record:
-        """int32 [16], of a request of these `SamplingParams`; `seed` is for one that has none."""
+    def record(self, params: Any) -> Record:
+        """int32 [16], of a request of these `SamplingParams`."""
+        return self.pack(self.config(params))
+
+    def config(self, params: Any, seed: int | None = None) -> SamplingConfig:
+        """How to sample a request of these `SamplingParams`; `seed` is for one that has none."""
         request = self._recorder.heated(params) if self.heats else None
         config = sampling_config(params, None) if request is None else request.config
         # vLLM's raw log-probabilities are those of the softmax at temperature 1.
         config = config.replace(ties=self._ties, ref_temperature=1.0)
-        return self._recorder.record(config.replace(seed=seed) if config.seed is None else config)
+        return config.replace(seed=seed) if config.seed is None else config
+
+    def pack(self, config: SamplingConfig) -> Record:
+        """int32 [16]; without a seed in `config`, one that every rank derives."""
+        return self._recorder.record(config)
 
 
 def is_fire_processor(processor: Any) -> bool:
@@ -81,19 +91,34 @@ def draw(logits: Tensor, rows: Rows) -> Tensor:
 def draw_with_logprobs(logits: Tensor, rows: Rows, mode: str) -> tuple[Tensor, Tensor, Tensor]:
     """Token int64 [R], its log-probability float32 [R] in one of `LOGPROB_MODES`, its rank int64 [R]."""
     drawn = SampleWithLogprobs(*torch.ops.fire.sample_with_logprobs(logits, *rows))
-    logprob = drawn.ref_logprob
+    return drawn.token, reported_logprob(drawn, mode), drawn.rank.to(torch.int64)
+
+
+def reported_logprob(drawn: SampleWithLogprobs | SampleWithSupport, mode: str) -> Tensor:
+    """float32 [R]: the log-probability of each token in one of `LOGPROB_MODES`."""
     if mode == "processed_logprobs":
         # Nothing filters a greedy row in vLLM: it reports the whole softmax, at temperature 1.
-        logprob = torch.where(_greedy(drawn.status), drawn.ref_logprob, drawn.logprob)
-    return drawn.token, logprob, drawn.rank.to(torch.int64)
+        return torch.where(_greedy(drawn.status), drawn.ref_logprob, drawn.logprob)
+    return drawn.ref_logprob
+
+
+def draw_with_support(logits: Tensor, rows: Rows, width: int, ranks: bool) -> SampleWithSupport:
+    """A token for each row, and its support in `width` places; without `ranks` no rank, which reads the row
+    again.
+    """
+    return SampleWithSupport(*torch.ops.fire.sample_with_support(logits, *rows, width=width, reference=ranks))
 
 
 def draw_with_processed_logits(logits: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
     """Token int64 [R], and float32 [R, V] logits as vLLM's own temperature and filters would leave them."""
     drawn = SampleWithLogprobs(*torch.ops.fire.sample_with_logprobs(logits, *rows, reference=False))
+    return drawn.token, processed_logits(logits, rows, drawn.status)
+
+
+def processed_logits(logits: Tensor, rows: Rows, status: Tensor) -> Tensor:
+    """float32 [R, V]: as vLLM's own temperature and filters would leave them; `status` [R] is of the draw."""
     processed = torch.ops.fire.process_logits(logits, *rows)
-    greedy = _greedy(drawn.status).unsqueeze(1)
-    return drawn.token, torch.where(greedy, logits.to(torch.float32), processed)
+    return torch.where(_greedy(status).unsqueeze(1), logits.to(torch.float32), processed)
 
 
 def _greedy(status: Tensor) -> Tensor:

@@ -16,12 +16,13 @@ from vllm.v1.outputs import LogprobsTensors
 from vllm.v1.worker.gpu.input_batch import InputBatch
 from vllm.v1.worker.gpu.sample.bad_words import BadWordsState
 from vllm.v1.worker.gpu.sample.logit_bias import LogitBiasState
-from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsContext
+from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsContext, LogitsProcRequestState
 from vllm.v1.worker.gpu.sample.output import SamplerOutput
 from vllm.v1.worker.gpu.sample.penalties import PenaltiesState
 from vllm.v1.worker.gpu.sample.sampler import Sampler
 
 from fire_sampling.config import RECORD_WORDS
+from fire_sampling.functional import SampleWithSupport
 from fire_sampling.integrations.vllm.device_table import Table
 from fire_sampling.integrations.vllm.fused import explain_once, require_attributes, require_form
 from fire_sampling.integrations.vllm.fused.draw import (
@@ -32,9 +33,14 @@ from fire_sampling.integrations.vllm.fused.draw import (
     draw,
     draw_with_logprobs,
     draw_with_processed_logits,
+    draw_with_support,
     is_fire_processor,
+    processed_logits,
+    reported_logprob,
     unfit_logits,
 )
+from fire_sampling.integrations.vllm.fused.masks import Widths, mask_tensors, require_masks
+from fire_sampling.integrations.vllm.heat.v2 import HeatV2Slots
 
 _BATCH_LAYOUT = ("expanded_idx_mapping", "idx_mapping", "idx_mapping_np")
 _ROW_LAYOUT = ("expanded_local_pos", "seq_lens_upper_bound_np")
@@ -64,6 +70,8 @@ def install(model_runner: Any) -> bool:
         *("sampling_states", "logits_processors", "thinking_budget_state", "logprobs_mode", "req_states"),
         *("trace_replay_state", "return_sampling_mask"),
     )
+    if sampler.return_sampling_mask:
+        require_masks(sampler)
     sampler.fire_slots = FusedV2Slots(model_runner)
     sampler.__class__ = FusedSampler
     heats: bool = sampler.fire_slots.recorder.heats
@@ -75,9 +83,13 @@ class FusedSampler(Sampler):  # type: ignore[misc]
 
     draws_by_fire = True
     fire_slots: FusedV2Slots
+    return_sampling_mask: bool
     # While the operator returns all that is to be reported, vLLM's own code must not compute it again.
     fire_reports = False
     fire_drawn: LogprobsTensors | None = None
+    # Nor the sampling masks of what the operator drew with its supports.
+    fire_masks = False
+    fire_masked: SampleWithSupport | None = None
 
     def add_request(self, req_idx: int, sampling_params: Any) -> None:
         super().add_request(req_idx, sampling_params)
@@ -96,15 +108,23 @@ class FusedSampler(Sampler):  # type: ignore[misc]
         return dims
 
     def __call__(self, logits: Tensor, input_batch: InputBatch) -> SamplerOutput:
+        returns_mask = self.return_sampling_mask
         self.fire_reports = self._operator_reports(logits, input_batch.idx_mapping_np)
+        self.fire_masks = returns_mask and self.fire_slots.fit(logits, input_batch.idx_mapping_np)
+        self.return_sampling_mask = returns_mask and not self.fire_masks
         try:
             output = super().__call__(logits, input_batch)
             if self.fire_reports:
                 output.logprobs_tensors = self.fire_drawn
+            if self.fire_masked is not None:
+                output.sampling_mask_tensors = mask_tensors(
+                    self.fire_masked, output.num_sampled, logits.shape[1]
+                )
             return output
         finally:
-            self.fire_reports = False
-            self.fire_drawn = None
+            self.return_sampling_mask = returns_mask
+            self.fire_reports = self.fire_masks = False
+            self.fire_drawn = self.fire_masked = None
 
     def sample(
         self,
@@ -146,13 +166,28 @@ class FusedSampler(Sampler):  # type: ignore[misc]
                 logits = processor.apply(logits, context)
             self.thinking_budget_state.apply(logits, context)
         rows = slots.rows(expanded_idx_mapping, idx_mapping_np, pos)
+        wants_processed = return_logprobs and self.logprobs_mode in PROCESSED_MODES
+        if self.fire_masks:
+            return self._draw_with_masks(logits, rows, slots.widths.of(idx_mapping_np), wants_processed)
         if self.fire_reports:
             token, logprob, rank = draw_with_logprobs(logits, rows, self.logprobs_mode)
             self.fire_drawn = LogprobsTensors(token.unsqueeze(1), logprob.unsqueeze(1), rank)
             return token, logits
-        if self.return_sampling_mask or (return_logprobs and self.logprobs_mode in PROCESSED_MODES):
+        if wants_processed:
             return draw_with_processed_logits(logits, rows)
         return draw(logits, rows), logits
+
+    def _draw_with_masks(
+        self, logits: Tensor, rows: Rows, width: int, wants_processed: bool
+    ) -> tuple[Tensor, Tensor]:
+        drawn = draw_with_support(logits, rows, width, ranks=self.fire_reports)
+        self.fire_masked = drawn
+        if self.fire_reports:
+            logprob = reported_logprob(drawn, self.logprobs_mode).unsqueeze(1)
+            self.fire_drawn = LogprobsTensors(drawn.token.unsqueeze(1), logprob, drawn.rank.to(torch.int64))
+        elif wants_processed:
+            logits = processed_logits(logits, rows, drawn.status)
+        return drawn.token, logits
 
     def _operator_reports(self, logits: Tensor, idx_mapping_np: npt.NDArray[Any]) -> bool:
         """Whether the operator returns all that is to be reported; else vLLM's own code gathers it."""
@@ -175,15 +210,26 @@ class FusedV2Slots:
         self._records = Table(runner.max_num_reqs, RECORD_WORDS, runner.device)
         self._edited = np.zeros(runner.max_num_reqs, dtype=np.bool_)
         self._said: set[str] = set()
+        self.widths = Widths(runner.max_num_reqs, runner.model_config.get_vocab_size())
         # Those that would heat rows are left out: the operator draws them hot.
         self._heaters = [p.slots for p in sampler.logits_processors if is_fire_processor(p)]
+        self._own_heater: HeatV2Slots | None = None
+        if self.recorder.heats and not self._heaters:
+            # No processor is there to follow the windows of `fire_after`.
+            states = LogitsProcRequestState.from_request_state(sampler.req_states)
+            self._own_heater = HeatV2Slots(runner.vllm_config, states)
+            self._heaters.append(self._own_heater)
         self.processors = [p for p in sampler.logits_processors if not is_fire_processor(p)]
 
     def add(self, slot: int, params: Any) -> None:
         """Takes up a request that vLLM's own states have just taken up."""
         # vLLM has given a request without a seed one that every rank shares.
         seed = int(self._sampler.sampling_states.seeds.np[slot])
-        self._records.write(slot, self.recorder.record(params, seed))
+        config = self.recorder.config(params, seed)
+        self._records.write(slot, self.recorder.pack(config))
+        self.widths.add(slot, config.resolve())
+        if self._own_heater is not None:
+            self._own_heater.add(slot, params)
         budget = self._sampler.thinking_budget_state
         self._edited[slot] = (budget.enabled and budget.use_thinking_budget[slot]) or any(
             _edits(processor, slot) for processor in self.processors
@@ -192,6 +238,8 @@ class FusedV2Slots:
     def flush(self) -> None:
         """Sends to the device what `add` wrote."""
         self._records.flush()
+        if self._own_heater is not None:
+            self._own_heater.flush()
 
     def fit(self, logits: Tensor, slots: npt.NDArray[Any]) -> bool:
         """False, with its reason logged, where the batch is for vLLM's own sampler."""

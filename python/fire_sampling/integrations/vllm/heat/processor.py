@@ -12,10 +12,9 @@ from typing import Any
 
 import torch
 
-from fire_sampling.integrations.vllm.admission import calling_engine, refusal
+from fire_sampling.integrations.vllm.admission import calling_engine, check
 from fire_sampling.integrations.vllm.heat.v1 import HeatV1Rows
 from fire_sampling.integrations.vllm.heat.v2 import HeatV2Slots
-from fire_sampling.integrations.vllm.requests import HOT_KEYS, fire_request
 
 # Each runner asks for a subclass of its own interface. V2's is in vLLM from 0.31.
 _INTERFACES = ("vllm.v1.sample.logits_processor", "vllm.v1.worker.gpu.sample.logits_processor")
@@ -39,12 +38,7 @@ class _FireLogitsProcessor:
             ValueError: A `fire_` key is wrong, or the engine cannot draw the request exactly; over HTTP
                 status 400 with the message.
         """
-        settings = HOT_KEYS.read(sampling_params.extra_args)
-        if settings is None:
-            return
-        reason = refusal(sampling_params, fire_request(sampling_params, settings), calling_engine())
-        if reason is not None:
-            raise ValueError(reason)
+        check(sampling_params, calling_engine())
 
     def __init__(self, vllm_config: Any, place: Any, is_pin_memory: bool | None = None) -> None:
         """`place` is a device and comes with `is_pin_memory` on V1; on V2 it is `LogitsProcRequestState`."""
