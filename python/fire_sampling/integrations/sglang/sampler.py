@@ -11,7 +11,7 @@ from sglang.srt.plugins.hook_registry import HookRegistry, HookType
 from sglang.srt.runtime_context import get_device, get_exec, get_spec
 from sglang.srt.sampling import sampling_batch_info as batches
 
-from fire_sampling.functional import log_prob, process_logits, sample
+from fire_sampling.functional import log_prob, process_logits, sample, sample_with_support
 from fire_sampling.integrations.sglang.requests import HOT_KEYS, Recorder
 
 _BATCH_CLASS = "sglang.srt.sampling.sampling_batch_info.SamplingBatchInfo"
@@ -95,24 +95,40 @@ class FireSampler(stock.Sampler):  # type: ignore[misc]
         logits = self._preprocess_logits(logits_output.next_token_logits, sampling_info)
         records = sampling_info.fire_records
         step = positions.to(torch.int64) + 1 - sampling_info.fire_prompt
-        token = sample(logits, step, records)
-        drawn = token.to(torch.int32)
+        rows = sampling_info.sampling_mask_batch_indices
+        if rows is None:
+            capture, drawn = None, sample(logits, step, records).to(torch.int32)
+        else:
+            capture, drawn = self._draw_with_supports(logits, step, records, rows)
         if return_logprob:
             self._write_logprobs(
                 logits_output, logits, step, records, drawn, top_logprobs_nums, token_ids_logprobs
             )
         self._sync_token_ids_across_tp(drawn, sampling_info)
-        rows = sampling_info.sampling_mask_batch_indices
-        if rows is not None:
-            kept = process_logits(logits, step, records).softmax(dim=-1)[rows]
+        if capture is not None:
             logits_output.sampling_mask_output = self._build_sampling_mask_output(
-                drawn,
-                stock._SamplingMaskCapture(
-                    weights=kept, token_ids=None, selected_weight=None, batch_rows=rows
-                ),
-                sampling_info.sampling_support_logprobs_capture_indices,
+                drawn, capture, sampling_info.sampling_support_logprobs_capture_indices
             )
         return drawn
+
+    def _draw_with_supports(
+        self, logits: torch.Tensor, step: torch.Tensor, records: torch.Tensor, rows: torch.Tensor
+    ) -> tuple[Any, torch.Tensor]:
+        """The supports of `rows` [M], and the tokens of all, int32 [R].
+
+        SGLang counts the tokens of positive weight behind each other, the most probable first, and aborts a
+        request that has more than its limit: so there is a place beyond it.
+        """
+        width = min(self.sampling_mask_max_tokens + 1, logits.shape[1])
+        drawn = sample_with_support(logits, step, records, width=width, reference=False)
+        logprob, place = drawn.support_logprob[rows].sort(dim=1, descending=True, stable=True)
+        capture = stock._SamplingMaskCapture(
+            weights=logprob.exp(),
+            token_ids=drawn.support[rows].gather(1, place),
+            selected_weight=None,
+            batch_rows=rows,
+        )
+        return capture, drawn.token.to(torch.int32)
 
     def _write_logprobs(
         self,
