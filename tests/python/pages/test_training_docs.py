@@ -67,3 +67,26 @@ def test_only_first_tokens_are_weighted_where_nothing_else_is_filtered(names: di
     torch.testing.assert_close(weights[:, 1:], mask[:, 1:].float(), rtol=1e-5, atol=1e-5)
     assert (weights[:, 0] - 1).abs().max() > 0.2
     assert names["masked"][:, 0].eq(0).all()
+
+
+def test_the_ratios_on_the_page_are_1_over_the_support_and_the_kept_mass_over_the_whole_softmax(
+    names: dict[str, Any],
+) -> None:
+    drawn = names["mask"][:, 1:2]
+    assert drawn.any()
+    replayed, whole = names["replayed"].detach(), names["whole"].detach()
+    torch.testing.assert_close(replayed, drawn.float(), rtol=1e-5, atol=0)
+    assert ((whole[drawn] > 0.79) & (whole[drawn] < 0.95)).all()
+
+
+def test_the_centred_loss_on_the_page_is_that_of_the_hot_softmax_over_the_best_tokens(
+    names: dict[str, Any],
+) -> None:
+    hot = names["output"].scores[0].log_softmax(-1)
+    policy = names["logits"][:, 0].detach().log_softmax(-1)
+    token = names["tokens"][:, :1]
+    assert hot.isfinite().sum(1).eq(names["config"].hot_top_k).all()
+    expected = torch.where(hot.isfinite(), hot.exp() * policy, 0.0).sum(1)
+    wanted = -names["advantage"] * (policy.gather(1, token)[:, 0] - expected)
+    torch.testing.assert_close(names["first"][:, 0].detach(), wanted, rtol=1e-4, atol=1e-5)
+    assert names["loss"].requires_grad
