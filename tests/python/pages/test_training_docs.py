@@ -87,6 +87,8 @@ def test_the_centred_loss_on_the_page_is_that_of_the_hot_softmax_over_the_best_t
     token = names["tokens"][:, :1]
     assert hot.isfinite().sum(1).eq(names["config"].hot_top_k).all()
     expected = torch.where(hot.isfinite(), hot.exp() * policy, 0.0).sum(1)
-    wanted = -names["advantage"] * (policy.gather(1, token)[:, 0] - expected)
+    group = names["group"]
+    advantage = ((group - group.mean(1, keepdim=True)) / (group.std(1, keepdim=True) + 1e-6)).flatten()
+    wanted = -advantage * (policy.gather(1, token)[:, 0] - expected)
     torch.testing.assert_close(names["first"][:, 0].detach(), wanted, rtol=1e-4, atol=1e-5)
     assert names["loss"].requires_grad
