@@ -500,6 +500,28 @@ def test_the_masks_of_some_requests_are_those_of_their_own_rows(configured: Any)
     for place, row in enumerate((1, 4)):
         ids = mask.token_ids[place, : mask.lengths[place]].tolist()
         assert sorted(ids) == kept[row].nonzero()[:, 0].tolist()
+    assert mask.token_ids.shape == (2, 14), "expected as many places as the larger of their top-k"
+
+
+def test_masks_follow_their_requests_through_merges_and_filters(configured: Any) -> None:
+    sampler = configured()
+    first = [request("a", top_k=3), request("b", top_k=9)]
+    second = [request("c", top_k=30, top_p=1.0, min_p=0.0), request("d", custom_params=HOT)]
+    for each in first + second:
+        each.return_sampling_mask = True
+    info = Batch(*first).info()
+    info.merge_batch(Batch(*second).info())
+    keep = [2, 0, 3]
+    info.filter_batch(keep, torch.tensor(keep))
+    requests = [(first + second)[index] for index in keep]
+    logits = logits_of(3)
+    _, output = run(sampler, info.copy_for_forward(), logits, last_positions(requests))
+    for each in requests:
+        each.sampling_params.sampling_seed = 0
+    kept = fire.process_logits(logits, 0, contract(requests)).isfinite()
+    mask = output.sampling_mask_output
+    assert mask.lengths.tolist() == kept.sum(1).tolist()
+    assert mask.lengths[0] == 30
 
 
 def test_a_support_beyond_the_servers_limit_is_told_as_such_and_one_at_it_is_not(configured: Any) -> None:

@@ -46,32 +46,38 @@ class FireBatchInfo(batches.SamplingBatchInfo):  # type: ignore[misc]
 
     Attributes:
         fire_records: int32 [R, 16].
+        fire_kept: of each, how many tokens a step may keep at most; 0 where nothing bounds them.
         fire_prompt: int64 [R]: the tokens of each prompt. A request that was retracted and is prefilled
             again, its output included, keeps it.
     """
 
     fire_records: torch.Tensor | None = None
+    fire_kept: list[int] | None = None
     fire_prompt: torch.Tensor | None = None
 
     def adjusted_from_schedule_batch(self, batch: Any, vocab_size: int) -> None:
         super().adjusted_from_schedule_batch(batch, vocab_size)
         assert _recorder is not None
-        self.fire_records = _recorder.records(batch.reqs, self.device)
+        self.fire_records, self.fire_kept = _recorder.records(batch.reqs, self.device)
         lengths = [len(request.origin_input_ids) for request in batch.reqs]
         self.fire_prompt = torch.tensor(lengths, dtype=torch.int64, device=self.device)
 
     def adjusted_filter_batch(self, keep_indices: list[int], keep_indices_device: torch.Tensor) -> None:
         super().adjusted_filter_batch(keep_indices, keep_indices_device)
         assert self.fire_records is not None
+        assert self.fire_kept is not None
         assert self.fire_prompt is not None
         self.fire_records = self.fire_records[keep_indices_device]
+        self.fire_kept = [self.fire_kept[index] for index in keep_indices]
         self.fire_prompt = self.fire_prompt[keep_indices_device]
 
     def adjusted_merge_batch(self, other: Any) -> None:
         super().adjusted_merge_batch(other)
         assert self.fire_records is not None
+        assert self.fire_kept is not None
         assert self.fire_prompt is not None
         self.fire_records = torch.cat([self.fire_records, other.fire_records])
+        self.fire_kept = self.fire_kept + other.fire_kept
         self.fire_prompt = torch.cat([self.fire_prompt, other.fire_prompt])
 
 
@@ -99,7 +105,7 @@ class FireSampler(stock.Sampler):  # type: ignore[misc]
         if rows is None:
             capture, drawn = None, sample(logits, step, records).to(torch.int32)
         else:
-            capture, drawn = self._draw_with_supports(logits, step, records, rows)
+            capture, drawn = self._draw_with_supports(logits, step, sampling_info, rows)
         if return_logprob:
             self._write_logprobs(
                 logits_output, logits, step, records, drawn, top_logprobs_nums, token_ids_logprobs
@@ -112,14 +118,17 @@ class FireSampler(stock.Sampler):  # type: ignore[misc]
         return drawn
 
     def _draw_with_supports(
-        self, logits: torch.Tensor, step: torch.Tensor, records: torch.Tensor, rows: torch.Tensor
+        self, logits: torch.Tensor, step: torch.Tensor, sampling_info: Any, rows: torch.Tensor
     ) -> tuple[Any, torch.Tensor]:
         """The supports of `rows` [M], and the tokens of all, int32 [R].
 
         SGLang counts the tokens of positive weight behind each other, the most probable first, and aborts a
-        request that has more than its limit: so there is a place beyond it.
+        request that has more than its limit: so there is a place beyond it, where so many may be kept.
         """
-        width = min(self.sampling_mask_max_tokens + 1, logits.shape[1])
+        asked = zip(sampling_info.fire_kept, sampling_info.return_sampling_masks, strict=True)
+        most = [kept or logits.shape[1] for kept, wants_mask in asked if wants_mask]
+        width = min(self.sampling_mask_max_tokens + 1, logits.shape[1], max(most))
+        records = sampling_info.fire_records
         drawn = sample_with_support(logits, step, records, width=width, reference=False)
         logprob, place = drawn.support_logprob[rows].sort(dim=1, descending=True, stable=True)
         capture = stock._SamplingMaskCapture(
