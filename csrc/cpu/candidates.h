@@ -29,16 +29,19 @@ inline Delegates FoldStrips(const Row<T>& row, uint32_t fold, Workspace& workspa
 // At most count / kPivotSlack + 2 delegates more than `count` reach the pivot, where they differ enough.
 inline constexpr uint32_t kPivotSlack = 8;
 
-// A logit that at least `count` of the row's reach, and not many more. −FLT_MAX where the delegates cannot tell.
+// A logit that at least `count` of the row's reach. −FLT_MAX where the delegates cannot tell. `differ`: whether they
+// differ enough that not many more do.
 template <typename T>
-inline float PivotForCount(const Row<T>& row, float maximum, uint32_t count, Workspace& workspace) {
+inline float PivotForCount(const Row<T>& row, float maximum, uint32_t count, Workspace& workspace, bool* differ) {
   // Eight delegates for each wanted: then about one token in twenty reaches the pivot in vain.
   const Delegates delegates = FoldStrips(row, row.strips / (count / 2 + 4), workspace);
   if (count > delegates.count - delegates.count / 4) return kLowestFinite;
   if (CountAtLeast(delegates.maxima, delegates.count, kLowestFinite) < count) return kLowestFinite;
   const uint64_t enough = count + count / kPivotSlack + 2;
+  *differ = false;
   return BisectKeys(kLowestFinite, maximum, [&](float middle) {
     const uint64_t reached = CountAtLeast(delegates.maxima, delegates.count, middle);
+    *differ |= reached >= count && reached <= enough;
     return reached < count ? -1 : (reached <= enough ? 1 : 0);
   });
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "cpu/candidates.h"
+#include "cpu/row_search.h"
 #include "definition/filter.h"
 
 namespace fire::cpu::FIRE_ISA {
@@ -72,9 +73,10 @@ class KeptSetFinder {
         if (workspace_.candidate_logit[i] == at.threshold && --rest == 0)
           return definition::Entry(Key(at.threshold), workspace_.candidate_id[i]);
     }
-    Threshold at;
-    ThresholdInRow<Measure::kCount>(row_, maximum_, target, found.rule.min_weight, scale_, vector_scale_, workspace_,
-                                    &at);
+    Threshold at = {};
+    ThresholdInRow<Measure::kCount>(
+        row_, {.low = ThresholdOf(found.rule), .high = maximum_, .min_weight = found.rule.min_weight}, target, scale_,
+        vector_scale_, workspace_, &at);
     return NthEqual(row_, workspace_, at.threshold, TiesNeeded(at, target));
   }
 
@@ -101,7 +103,8 @@ class KeptSetFinder {
 
   // The logit from which on the list must hold every token for its filters to be exact.
   float PivotBeforeTopP() {
-    const float pivot = top_k_on_ ? PivotForCount(row_, maximum_, phase_.top_k, workspace_) : kLowestFinite;
+    const float pivot =
+        top_k_on_ ? PivotForCount(row_, maximum_, phase_.top_k, workspace_, &delegates_differ_) : kLowestFinite;
     if (min_weight_ == 0) return pivot;
     const float never_below = Bound(min_p_bounds_.below);
     if (min_p_first_ != 0) return pivot > Bound(min_p_bounds_.above) ? pivot : never_below;
@@ -110,13 +113,14 @@ class KeptSetFinder {
 
   // Leaves in the candidate list what top-k and top-p keep. False when the tokens to choose from do not fit.
   bool List() {
-    const float pivot = PivotBeforeTopP();
+    pivot_ = PivotBeforeTopP();
     if (top_p_on_ && CountsWholeRow()) counted_mass_ = MassOfRow(row_, vector_scale_, workspace_);
-    if (pivot == kLowestFinite && row_.size > kMaxCandidates) {
+    if (pivot_ == kLowestFinite && row_.size > kMaxCandidates) {
       if (top_k_on_ || !top_p_on_) return false;
       return ListNucleusOfRow();
     }
-    if (!Gather(pivot, min_p_first_)) return top_p_on_ && !top_k_on_ && ListNucleusOfRow();
+    if (!Gather(pivot_, pivot_ > Bound(min_p_bounds_.above) ? 0 : min_p_first_))
+      return top_p_on_ && !top_k_on_ && ListNucleusOfRow();
     if (top_k_on_) CutToTopK();
     if (top_p_on_) CutToNucleus(CountsWholeRow() ? counted_mass_ : MassOfList());
     return true;
@@ -134,6 +138,8 @@ class KeptSetFinder {
   }
 
   bool Gather(float pivot, uint64_t min_weight) {
+    // Where few values are, counting is cheaper than listing in vain.
+    if (!delegates_differ_ && CountFrom(row_, pivot, workspace_) > kMaxCandidates) return false;
     count_ = Collect(row_, pivot, maximum_, min_weight, vector_scale_, workspace_);
     if (count_ > kMaxCandidates) return false;
     FinishList(count_, vector_scale_, workspace_);
@@ -243,7 +249,10 @@ class KeptSetFinder {
   template <Measure measure>
   void Cut(KeptRule* rule, uint64_t target, bool keep_ties) {
     Threshold found;
-    if (!ThresholdInRow<measure>(row_, maximum_, target, min_p_first_, scale_, vector_scale_, workspace_, &found))
+    const float lowest = ThresholdOf(*rule) > pivot_ ? ThresholdOf(*rule) : pivot_;
+    const uint64_t min_weight = lowest > Bound(min_p_bounds_.above) ? 0 : min_p_first_;
+    if (!ThresholdInRow<measure>(row_, {.low = lowest, .high = maximum_, .min_weight = min_weight}, target, scale_,
+                                 vector_scale_, workspace_, &found))
       return;
     rule->last = keep_ties ? definition::LastOfKey(Key(found.threshold))
                            : NthEqual(row_, workspace_, found.threshold, TiesNeeded(found, target));
@@ -262,7 +271,9 @@ class KeptSetFinder {
   // The mass top-p counts where the list does not hold it: List() finds it, of the whole row for the joint order, and
   // of what min-p left for top-p without top-k.
   uint64_t counted_mass_ = 0;
-  uint32_t count_ = 0;  // of the candidate list
+  uint32_t count_ = 0;           // of the candidate list
+  float pivot_ = kLowestFinite;  // no filter's cut lies below, as far as top-k and min-p tell
+  bool delegates_differ_ = true;
 };
 
 }  // namespace fire::cpu::FIRE_ISA

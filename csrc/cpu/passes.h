@@ -88,6 +88,10 @@ struct RuleMasks {
         up_to_tie(Broadcast(ThresholdOf(rule))),
         beyond_tie(Broadcast(KeyToFloat(definition::KeyOf(rule.last) + 1))) {}
 
+  // False where a strip certainly keeps nothing: of its first id and the maxima of its parts.
+  bool MayKeep(uint32_t first_id, Floats maxima) const {
+    return Bits(AtLeast(maxima, first_id > last_tie ? beyond_tie : up_to_tie)) != 0;
+  }
   Mask ByLogit(uint32_t first_id, Floats x) const {
     if (first_id + (kLanes - 1) <= last_tie) return AtLeast(x, up_to_tie);
     if (first_id > last_tie) return AtLeast(x, beyond_tie);
@@ -113,9 +117,8 @@ template <typename T, typename Visit>
 inline void ForKept(const Row<T>& row, const KeptRule& rule, const VectorScale& scale, const Workspace& workspace,
                     const Visit& visit) {
   const RuleMasks masks(rule, scale);
-  const Floats least = Broadcast(ThresholdOf(rule));
   for (uint32_t strip = 0; strip < row.strips; ++strip) {
-    if (Bits(AtLeast(Load(workspace.lane_maxima + strip * kLanes), least)) == 0) continue;
+    if (!masks.MayKeep(strip * row.strip_size, Load(workspace.lane_maxima + strip * kLanes))) continue;
     row.ForGroups(strip, [&](uint32_t id, Floats x) {
       const uint32_t bits = Bits(masks.Kept(id, x));
       if (bits != 0) visit(id, x, bits);
@@ -154,11 +157,10 @@ inline uint64_t MassOfRow(const Row<T>& row, const VectorScale& scale, Workspace
 template <typename T>
 inline uint64_t MassOfKept(const Row<T>& row, const KeptRule& rule, const VectorScale& scale, Workspace& workspace) {
   const RuleMasks masks(rule, scale);
-  const Floats least = Broadcast(ThresholdOf(rule));
   uint64_t total = 0;
   for (uint32_t strip = 0; strip < row.strips; ++strip) {
     Mass mass;
-    if (Bits(AtLeast(Load(workspace.lane_maxima + strip * kLanes), least)) != 0)
+    if (masks.MayKeep(strip * row.strip_size, Load(workspace.lane_maxima + strip * kLanes)))
       row.ForGroups(strip, [&](uint32_t id, Floats x) { Add(mass, masks.KeptWeights(id, x)); });
     total += workspace.strip_mass[strip] = Total(mass);
   }
@@ -169,15 +171,25 @@ template <typename T>
 inline uint64_t CountKept(const Row<T>& row, const KeptRule& rule, const VectorScale& scale,
                           const Workspace& workspace) {
   const RuleMasks masks(rule, scale);
-  const Floats least = Broadcast(ThresholdOf(rule));
   Counts counts;
   for (uint32_t strip = 0; strip < row.strips; ++strip)
-    if (Bits(AtLeast(Load(workspace.lane_maxima + strip * kLanes), least)) != 0)
+    if (masks.MayKeep(strip * row.strip_size, Load(workspace.lane_maxima + strip * kLanes)))
       row.ForGroups(strip, [&](uint32_t id, Floats x) { Count(counts, masks.Kept(id, x)); });
   return Total(counts);
 }
 
-// How many logits are at least `value`, and the mass of all: what rank and ref_logprob need, in one read.
+// How many logits are at least `value`.
+template <typename T>
+inline uint64_t CountFrom(const Row<T>& row, float value, const Workspace& workspace) {
+  const Floats least = Broadcast(value);
+  Counts counts;
+  for (uint32_t strip = 0; strip < row.strips; ++strip)
+    if (Bits(AtLeast(Load(workspace.lane_maxima + strip * kLanes), least)) != 0)
+      row.ForGroups(strip, [&](uint32_t, Floats x) { Count(counts, AtLeast(x, least)); });
+  return Total(counts);
+}
+
+// The same, and the mass of all logits: what rank and ref_logprob need, in one read.
 template <typename T>
 inline uint64_t RankAndMass(const Row<T>& row, float value, const VectorScale& scale, uint64_t* mass_of_row) {
   const Floats least = Broadcast(value);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,6 +33,22 @@ constexpr Setting kSettings[] = {
     {"no filter", 1.0f, 0, 1.0f, 0.0f, false},         {"greedy", 0.0f, 0, 1.0f, 0.0f, false},
 };
 
+// Rows of which more tokens than the candidate list holds are equal, or large.
+constexpr const char* kCrowdedRows[] = {"all equal", "two values", "a few larger", "large in one place"};
+
+std::vector<float> MakeCrowdedRow(size_t which) {
+  Random random(2);
+  std::vector<float> row(kVocabulary);
+  for (uint32_t id = 0; id < kVocabulary; ++id) {
+    row[id] = 0.5f;
+    if (which == 1 && random.Below(2) != 0) row[id] = 1.5f;
+    if (which == 2 && random.Below(kVocabulary) < 10) row[id] = 1.5f;
+    if (which == 3) row[id] = static_cast<float>(static_cast<int>(random.Bell() * 16)) / 8;
+    if (which == 3 && id / 10000 == 1) row[id] += 16;
+  }
+  return row;
+}
+
 struct Type {
   const char* name;
   LogitsType type;
@@ -39,6 +56,15 @@ struct Type {
 
 constexpr Type kTypes[] = {
     {"float32", LogitsType::kFloat32}, {"bfloat16", LogitsType::kBFloat16}, {"float16", LogitsType::kFloat16}};
+
+Record RecordOf(const Setting& setting) {
+  Record record = PlainRecord(7);
+  record.temperature = setting.temperature;
+  record.top_k = setting.top_k;
+  record.top_p = setting.top_p;
+  record.min_p = setting.min_p;
+  return record;
+}
 
 // Bell-shaped noise; unless flat, twice as wide, with 64 tokens well above it. Whole eighths, so that every type holds
 // the same values and no function of the math library, whose results differ, has a part in them.
@@ -83,23 +109,29 @@ int main(int argc, char** argv) {
   }
   const auto workspace = std::make_unique<cpu::Workspace>();
   int64_t sum = 0;
+  const auto count = [&](const cpu::RowTask& task, bool whole_row, const std::string& name) {
+    sum += chosen->sample(task, {whole_row, whole_row}, *workspace).token;
+    sum += CountedCall(chosen, &task, whole_row, workspace.get());
+    std::printf("%s\n", name.c_str());
+  };
   for (const test::Type& type : test::kTypes) {
     for (const test::Setting& setting : test::kSettings) {
       const std::vector<float> row = test::MakeRow(setting.flat);
       const std::vector<uint16_t> narrow = test::Narrow(row, type.type);
-      Record record = test::PlainRecord(7);
-      record.temperature = setting.temperature;
-      record.top_k = setting.top_k;
-      record.top_p = setting.top_p;
-      record.min_p = setting.min_p;
       const bool wide = type.type == LogitsType::kFloat32;
       const cpu::RowTask task = {wide ? static_cast<const void*>(row.data()) : narrow.data(), type.type,
-                                 test::kVocabulary, 1, record};
-      for (const bool whole_row : {false, true}) {
-        sum += chosen->sample(task, {whole_row, whole_row}, *workspace).token;
-        sum += CountedCall(chosen, &task, whole_row, workspace.get());
-        std::printf("%s, %s%s\n", type.name, setting.name, whole_row ? ", all outputs" : "");
-      }
+                                 test::kVocabulary, 1, test::RecordOf(setting)};
+      const std::string name = std::string(type.name) + ", " + setting.name;
+      count(task, false, name);
+      count(task, true, name + ", all outputs");
+    }
+  }
+  for (size_t which = 0; which < std::size(test::kCrowdedRows); ++which) {
+    const std::vector<float> row = test::MakeCrowdedRow(which);
+    for (const test::Setting& setting : test::kSettings) {
+      if (setting.flat) continue;
+      const cpu::RowTask task = {row.data(), LogitsType::kFloat32, test::kVocabulary, 1, test::RecordOf(setting)};
+      count(task, false, std::string(setting.name) + ", " + test::kCrowdedRows[which]);
     }
   }
   std::fprintf(stderr, "%lld\n", static_cast<long long>(sum));  // what is computed is used

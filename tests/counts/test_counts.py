@@ -52,6 +52,29 @@ def test_one_instruction_more_in_a_loop_is_found(
     assert any(line.startswith(f"{found_in}: ") for line in told), told
 
 
+# Rows of which more tokens than the candidate list holds are equal, or large. min-p keeps all of the first
+# three, which then cost what a row without a filter does, and the search for nothing.
+CROWDED = ("all equal", "two values", "a few larger", "large in one place")
+MOST_OF_OWN = 6
+MOST_OF_UNFILTERED = 3
+
+
+def test_no_row_takes_many_times_what_its_settings_own_row_takes(made: dict[str, counts.Counts]) -> None:
+    taken = made["avx2"]
+    unfiltered = taken["float32, no filter"]
+    told = []
+    for name, instructions in taken.items():
+        setting, _, kind = name.rpartition(", ")
+        if kind not in CROWDED:
+            continue
+        most = MOST_OF_OWN * taken[f"float32, {setting}"]
+        if setting.startswith("min-p"):
+            most = max(most, MOST_OF_UNFILTERED * unfiltered)
+        if instructions > most:
+            told.append(f"{name}: {instructions:,} instructions, expected {most:,} or fewer")
+    assert not told, "\n".join(told)
+
+
 def test_a_program_repeats_its_counts_exactly(made: dict[str, counts.Counts]) -> None:
     assert counts.count(PROGRAM, "avx2") == made["avx2"]
 
