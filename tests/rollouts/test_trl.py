@@ -190,7 +190,7 @@ def test_no_behaviour_log_probability_arrives_and_the_ratio_at_token_0_is_that_o
 def test_the_trainer_on_the_page_leaves_hot_tokens_out_of_the_loss_but_in_the_context(
     model: Any, tmp_path: Path
 ) -> None:
-    begin, masked = blocks("docs/training.md", "py", containing="GRPOTrainer")
+    begin, masked, _ = blocks("docs/training.md", "py", containing="GRPOTrainer")
     names: dict[str, Any] = {"model": model}
     exec(begin[: begin.index("trainer = ")] + masked, names)
     assert names["config"].group_size == SAMPLES
