@@ -81,7 +81,7 @@ BAD_CALLS: list[tuple[str, Any, type[Exception], str]] = [
     ),
     ("support", np.ma.masked_array(np.zeros((9, 1), np.int32)), TypeError, "is a masked array, whose mask"),
     ("support", np.full((9, 1), 61, np.int32), ValueError, f"of row 0 has 61 in place 0, {IDS}"),
-    ("support", np.tile(np.int32([1, 1]), (9, 1)), ValueError, f"of row 0 has 1 behind 1 in place 1, {IDS}"),
+    ("support", np.ones((9, 2), np.int32), ValueError, f"of row 0 has 1 behind 1 in place 1, {IDS}"),
     ("temperature", "1", TypeError, f"is '1', {A_NUMBER}"),
     ("temperature", [1.0] * 9, TypeError, f"is of type list, {A_NUMBER}"),
     ("temperature", 0, ValueError, f"is 0.0, {A_NUMBER}"),
@@ -94,7 +94,7 @@ BAD_CALLS: list[tuple[str, Any, type[Exception], str]] = [
     ),
     (
         "temperature",
-        np.float32([1, 1, 1, 1, 1, -2, 1, 1, 0]),
+        np.array([1, 1, 1, 1, 1, -2, 1, 1, 0], np.float32),
         ValueError,
         "of row 5 is -2, expected a finite one of at least 2^-64",
     ),
