@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from backends import DEVICE
+from backends import DEVICE, pack
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import fire_sampling as fire
@@ -79,6 +79,17 @@ def test_every_shape_with_a_last_dimension_of_places_is_taken_and_no_rows_too(en
     assert entry(support[:0], 40).shape == (0, 5)
     transposed = np.ascontiguousarray(support.T).T  # places are not consecutive
     assert entry(transposed, 40).tolist() == mask.tolist()
+
+
+def test_the_support_of_a_draw_is_the_mask_of_what_process_logits_keeps() -> None:
+    logits = torch.randn(5, 300, generator=torch.Generator().manual_seed(1)).to(DEVICE)
+    config = fire.SamplingConfig(temperature=0.7, top_k=20, top_p=0.9, hot_top_k=33, seed=3)
+    for step in (0, 1):
+        records = pack(config, rows=5)
+        drawn = fire.sample_with_support(logits, step, records, width=40)
+        kept = fire.process_logits(logits, step, records).isfinite().cpu().numpy()
+        mask = fire.support_mask(drawn.support, 300).cpu().numpy()
+        assert mask.tolist() == np.packbits(kept, axis=1, bitorder="little").tolist()
 
 
 def test_nothing_of_the_size_of_the_vocabulary_is_made_on_the_way() -> None:

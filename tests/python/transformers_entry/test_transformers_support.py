@@ -12,6 +12,7 @@ from transformers import ContinuousBatchingConfig, GenerationConfig, StoppingCri
 
 import fire_sampling as fire
 from fire_sampling.integrations.transformers import install
+from fire_sampling.integrations.transformers.support import Supports
 from fire_sampling.status import Status
 
 HOT = fire.SamplingConfig(hot_top_k=16, hot_steps=2, seed=3)
@@ -143,6 +144,47 @@ def test_a_number_is_how_many_places_there_are_and_what_was_cut_says_so() -> Non
     wide = output_of(output_support=200)
     assert wide.support.shape[2] == 200
     check(wide)
+
+
+def test_unfiltered_steps_are_not_cut_by_a_number_of_places() -> None:
+    output = output_of(top_k=0, output_support=4, fire_config=HOT.replace(hot_steps=0))
+    assert (output.support == -1).all()
+    assert (output.status == 0).all()
+
+
+def test_a_member_that_is_given_its_token_has_that_alone_though_every_id_was_kept() -> None:
+    config = fire.SamplingConfig(design="enumerated", hot_top_k=0, seed=3)
+    with pytest.warns(UserWarning, match="hot_top_k is off"):
+        output = output_of(top_k=0, num_return_sequences=4, fire_config=config)
+    assert torch.equal(output.support[:, 0, 0], generated(output)[:, 0].int())
+    assert (output.logprob[:, 0] == 0).all()
+    assert (output.support[:, 1:] == -1).all()
+
+
+def test_a_support_of_more_places_than_are_tried_first_is_whole() -> None:
+    vocabulary = 400
+    table = torch.randn(vocabulary, vocabulary, generator=torch.Generator().manual_seed(4))
+    model = tiny_models.bigram(table)
+    changes: dict[str, Any] = {"top_k": 0, "top_p": 0.9, "fire_config": HOT.replace(hot_steps=0)}
+    output, plain = output_of(model, **changes), output_of(model, **changes, output_support=False)
+    assert torch.equal(output.sequences, plain.sequences)
+    for step, scores in enumerate(output.scores):
+        for row in range(len(scores)):
+            kept = scores[row].isfinite().nonzero()[:, 0].tolist()
+            support = output.support[row, step]
+            assert len(kept) > 128
+            assert support[support >= 0].tolist() == kept
+
+
+def test_a_step_that_transformers_ran_and_does_not_return_is_left_out() -> None:
+    supports, logits = Supports(8), torch.randn(2, 20)
+    records = fire.pack(fire.SamplingConfig(top_k=5, seed=1), rows=2)
+    tokens = [supports.draw(logits, step, records) for step in range(4)]
+    output: dict[str, torch.Tensor] = {}
+    supports.add_to(output, 3)
+    assert output["support"].shape == (2, 3, 8)
+    assert output["logprob"].shape == output["status"].shape == (2, 3)
+    assert all((output["support"][:, step] == tokens[step][:, None]).any(1).all() for step in range(3))
 
 
 class AfterThree(StoppingCriteria):
