@@ -8,6 +8,7 @@
 #include "cpu/group_memory.h"
 #include "cpu_backend_rows.h"
 #include "definition/reference.h"
+#include "group_arrays.h"
 
 namespace fire::test {
 namespace {
@@ -22,31 +23,6 @@ constexpr uint32_t kSizes[] = {1, 2, 3, 7, 16, 64};
 
 bool SameFloat(float a, float b) { return a == b || BitsOf(a) == BitsOf(b); }
 
-// All outputs of one row's group.
-struct Group {
-  explicit Group(uint32_t size) : token(size, -1), logprob(size), ref_logprob(size), rank(size) {}
-
-  SampleOutputs Outputs() {
-    SampleOutputs out;
-    out.token = token.data();
-    out.logprob = logprob.data();
-    out.ref_logprob = ref_logprob.data();
-    out.rank = rank.data();
-    out.kept = &kept;
-    out.status = &status;
-    return out;
-  }
-
-  RowSample Member(uint32_t member) const {
-    return {token[member], logprob[member], ref_logprob[member], rank[member], kept, status};
-  }
-
-  std::vector<int64_t> token;
-  std::vector<float> logprob, ref_logprob;
-  std::vector<int32_t> rank;
-  int32_t kept = -1, status = -1;
-};
-
 void Run(const RowFunctions& functions, const RowTask& task, uint32_t size, const SampleOutputs& outputs,
          cpu::Workspace& workspace) {
   const bool reference = outputs.ref_logprob != nullptr || outputs.rank != nullptr;
@@ -54,8 +30,8 @@ void Run(const RowFunctions& functions, const RowTask& task, uint32_t size, cons
   functions.sample_group(task, {size, reference, memory.scratch()}, outputs, workspace);
 }
 
-Group GroupOf(const RowFunctions& functions, const RowTask& task, uint32_t size, cpu::Workspace& workspace) {
-  Group group(size);
+GroupArrays GroupOf(const RowFunctions& functions, const RowTask& task, uint32_t size, cpu::Workspace& workspace) {
+  GroupArrays group(1, size);
   Run(functions, task, size, group.Outputs(), workspace);
   return group;
 }
@@ -78,8 +54,8 @@ RowTask MemberTask(const RowTask& task, uint32_t size, uint32_t member) {
 }
 
 // Every member against `sample` of its record, and some against the reference.
-std::string Difference(const Group& group, const RowFunctions& functions, const RowTask& task, const TypedRow& row,
-                       Random& random, cpu::Workspace& workspace) {
+std::string Difference(const GroupArrays& group, const RowFunctions& functions, const RowTask& task,
+                       const TypedRow& row, Random& random, cpu::Workspace& workspace) {
   const uint32_t size = static_cast<uint32_t>(group.token.size());
   const auto where = [](uint32_t member, const std::string& what) {
     return "member " + std::to_string(member) + ": " + what;
@@ -100,10 +76,10 @@ std::string Difference(const Group& group, const RowFunctions& functions, const 
 }
 
 // What is asked for beside the token changes no output.
-std::string DifferenceOfParts(Group& group, const RowFunctions& functions, const RowTask& task, Random& random,
+std::string DifferenceOfParts(GroupArrays& group, const RowFunctions& functions, const RowTask& task, Random& random,
                               cpu::Workspace& workspace) {
   const uint32_t size = static_cast<uint32_t>(group.token.size());
-  Group part(size);
+  GroupArrays part(1, size);
   SampleOutputs outputs = part.Outputs();
   const uint32_t wanted = random.Below(32);
   if ((wanted & 1) == 0) outputs.logprob = nullptr, part.logprob = group.logprob;
@@ -144,7 +120,7 @@ void CompareRows(uint64_t seed, int rows, uint32_t largest_vocabulary) {
     const RowTask task = {row.data(), row.type(), row.size(), step, record};
     const uint32_t size = random.Below(8) == 0 ? 1 + random.Below(100) : random.Pick(kSizes);
     for (const RowFunctions* functions : cpu::RunnableRowFunctions()) {
-      Group group = GroupOf(*functions, task, size, *workspace);
+      GroupArrays group = GroupOf(*functions, task, size, *workspace);
       std::string difference = Difference(group, *functions, task, row, random, *workspace);
       if (difference.empty()) difference = DifferenceOfParts(group, *functions, task, random, *workspace);
       if (difference.empty()) difference = CodedDifference(*functions, task, row, random, *workspace);
@@ -166,7 +142,7 @@ void CompareLargestGroup(const TypedRow& row, const Record& record, uint32_t str
     RowTask task = {row.data(), row.type(), row.size(), 0, record};
     task.record.flags |= design << kDesignShift;
     for (const RowFunctions* functions : cpu::RunnableRowFunctions()) {
-      const Group group = GroupOf(*functions, task, kSize, *workspace);
+      const GroupArrays group = GroupOf(*functions, task, kSize, *workspace);
       for (uint32_t member = 0; member < kSize; member += stride) {
         const RowSample wanted = functions->sample(MemberTask(task, kSize, member), {true, true}, *workspace);
         ASSERT_EQ(Difference(group.Member(member), wanted), "")
@@ -218,11 +194,11 @@ TEST(CpuBackendGroup, EnumeratedTokensAreTheKeptSetInItsOrderHoweverManyThereAre
           return definition::Entry(definition::Key(logits[a]), a) > definition::Entry(definition::Key(logits[b]), b);
         });
         for (const RowFunctions* functions : cpu::RunnableRowFunctions()) {
-          const Group group = GroupOf(*functions, task, static_cast<uint32_t>(kMaxGroupSize), *workspace);
+          const GroupArrays group = GroupOf(*functions, task, static_cast<uint32_t>(kMaxGroupSize), *workspace);
           for (size_t member = 0; member < group.token.size(); ++member)
             ASSERT_EQ(group.token[member], ids[member % ids.size()])
                 << functions->name << ", V = " << vocabulary << ", k = " << top_k << ", member " << member;
-          ASSERT_EQ(static_cast<size_t>(group.kept), ids.size());
+          ASSERT_EQ(static_cast<size_t>(group.kept[0]), ids.size());
         }
       }
     }

@@ -94,9 +94,11 @@ inline Record TroublesomeRecord(Random& random, uint32_t vocabulary) {
   record.hot_begin = static_cast<int32_t>(random.Below(3));
   record.hot_steps = static_cast<int32_t>(random.Below(3));
   record.flags = static_cast<uint32_t>(random.Bits()) & 0x1F;
-  if (random.Below(2) == 0) record.flags |= (1 + random.Below(4)) << kDesignShift;  // else the next word is ignored
-  record.group =
-      random.Below(4) == 0 ? static_cast<uint32_t>(random.Bits()) : GroupWord(1 + random.Below(64), random.Below(64));
+  if (random.Below(2) == 0) {
+    record.flags |= (1 + random.Below(4)) << kDesignShift;
+    record.group =
+        random.Below(4) == 0 ? static_cast<uint32_t>(random.Bits()) : GroupWord(1 + random.Below(64), random.Below(64));
+  }
   record.stream = static_cast<uint32_t>(random.Bits());
   record.ref_temperature = TroublesomeTemperature(random);
   return record;

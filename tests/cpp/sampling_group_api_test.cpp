@@ -6,38 +6,13 @@
 
 #include "batch_support.h"
 #include "fire/sampling.h"
+#include "group_arrays.h"
 
 namespace fire::test {
 namespace {
 
 constexpr int64_t kVocabulary = 50;
 constexpr int64_t kRows = 12;
-
-// All outputs of a call, whose members begin at −7.
-struct GroupOutputs {
-  explicit GroupOutputs(int64_t rows, int64_t size)
-      : token(static_cast<size_t>(rows * size), -7),
-        rank(token.size(), -7),
-        kept(static_cast<size_t>(rows), -7),
-        status(kept.size(), -7),
-        logprob(token.size(), -7.0f),
-        ref_logprob(token.size(), -7.0f) {}
-
-  SampleOutputs ToOutputs() {
-    SampleOutputs out;
-    out.token = token.data();
-    out.logprob = logprob.data();
-    out.ref_logprob = ref_logprob.data();
-    out.rank = rank.data();
-    out.kept = kept.data();
-    out.status = status.data();
-    return out;
-  }
-
-  std::vector<int64_t> token;
-  std::vector<int32_t> rank, kept, status;
-  std::vector<float> logprob, ref_logprob;
-};
 
 // Rows of the designs in turn.
 BatchRows GroupedRows(int64_t rows) {
@@ -50,7 +25,7 @@ BatchRows GroupedRows(int64_t rows) {
   return out;
 }
 
-void ExpectTheMembers(const GroupOutputs& out, const BatchRows& rows, int64_t size) {
+void ExpectTheMembers(const GroupArrays& out, const BatchRows& rows, int64_t size) {
   for (int64_t row = 0; row < rows.rows; ++row) {
     const auto at_row = static_cast<size_t>(row);
     for (int64_t member = 0; member < size; ++member) {
@@ -71,8 +46,8 @@ void ExpectTheMembers(const GroupOutputs& out, const BatchRows& rows, int64_t si
 TEST(SamplingGroupApi, EachRowsMembersLieOneBehindTheOther) {
   const BatchRows rows = GroupedRows(kRows);
   for (const int64_t size : {1, 2, 7, 64}) {
-    GroupOutputs out(kRows, size);
-    SampleGroupCpu(rows.ToBatch(), size, out.ToOutputs());
+    GroupArrays out(kRows, size);
+    SampleGroupCpu(rows.ToBatch(), size, out.Outputs());
     ExpectTheMembers(out, rows, size);
   }
 }
@@ -80,9 +55,9 @@ TEST(SamplingGroupApi, EachRowsMembersLieOneBehindTheOther) {
 TEST(SamplingGroupApi, RowsAndMembersAreSpreadOverTheThreadsOfTheCaller) {
   const BatchRows rows = GroupedRows(kRows);
   constexpr int64_t kSize = 200;  // short rows, whose members are worth a thread
-  GroupOutputs out(kRows, kSize);
+  GroupArrays out(kRows, kSize);
   int calls = 0;
-  SampleGroupCpu(rows.ToBatch(), kSize, out.ToOutputs(), [&](int64_t count, const ParallelForBody& body) {
+  SampleGroupCpu(rows.ToBatch(), kSize, out.Outputs(), [&](int64_t count, const ParallelForBody& body) {
     ++calls;
     std::thread first([&] { body(0, count / 2); });
     body(count / 2, count);
@@ -94,9 +69,9 @@ TEST(SamplingGroupApi, RowsAndMembersAreSpreadOverTheThreadsOfTheCaller) {
 
 TEST(SamplingGroupApi, WithoutReferenceOnlyRefLogprobAndRankAreMissing) {
   const BatchRows rows = GroupedRows(kRows);
-  GroupOutputs full(kRows, 3), lean(kRows, 3);
-  SampleGroupCpu(rows.ToBatch(), 3, full.ToOutputs());
-  SampleOutputs outputs = lean.ToOutputs();
+  GroupArrays full(kRows, 3), lean(kRows, 3);
+  SampleGroupCpu(rows.ToBatch(), 3, full.Outputs());
+  SampleOutputs outputs = lean.Outputs();
   outputs.reference = false;
   SampleGroupCpu(rows.ToBatch(), 3, outputs);
   EXPECT_EQ(lean.token, full.token);
@@ -112,8 +87,8 @@ TEST(SamplingGroupApi, SlotsOutOfRangeAreClampedAndReportedOnceARow) {
   const int32_t slots[] = {7, 1, -1};
   Batch batch = rows.ToBatch();
   batch.slot = slots;
-  GroupOutputs out(3, 4);
-  SampleGroupCpu(batch, 4, out.ToOutputs());
+  GroupArrays out(3, 4);
+  SampleGroupCpu(batch, 4, out.Outputs());
   BatchRows chosen = rows;
   for (const size_t row : {size_t{0}, size_t{2}}) {
     chosen.records[row] = rows.records[2 - row];
@@ -125,10 +100,10 @@ TEST(SamplingGroupApi, SlotsOutOfRangeAreClampedAndReportedOnceARow) {
 
 TEST(SamplingGroupApi, SizesOutOfRangeAreRefusedByName) {
   const BatchRows rows = GroupedRows(2);
-  GroupOutputs out(2, 1);
+  GroupArrays out(2, 1);
   for (const int64_t size : {int64_t{0}, int64_t{-1}, int64_t{65537}, int64_t{1} << 40}) {
     try {
-      SampleGroupCpu(rows.ToBatch(), size, out.ToOutputs());
+      SampleGroupCpu(rows.ToBatch(), size, out.Outputs());
       FAIL() << size;
     } catch (const std::invalid_argument& error) {
       EXPECT_EQ(std::string(error.what()), "size is " + std::to_string(size) + ", expected 1 to 65536");

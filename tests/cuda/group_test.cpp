@@ -175,6 +175,16 @@ uint64_t LastCodeOfItsToken(const ReferenceRow& row, uint64_t code) {
   return code;
 }
 
+// A code of 2^63 falls into the middle of the second token: the division that refreshes it meets its divisor's equal.
+RowCase ThreeEqualTokens(uint32_t vocabulary) {
+  RowCase row;
+  row.logits.assign(vocabulary, -kInfinity);
+  row.logits[0] = row.logits[vocabulary / 2] = row.logits[vocabulary - 1] = 0;
+  row.record = PlainRecord();
+  row.name = "three equal tokens";
+  return row;
+}
+
 class Codes : public testing::TestWithParam<Shape> {};
 
 TEST_P(Codes, TokensAndTheNextCodesAreTheReferences) {
@@ -182,7 +192,11 @@ TEST_P(Codes, TokensAndTheNextCodesAreTheReferences) {
   size_t turn = Seed() * 100 + vocabulary;
   for (const Plan& plan : PlansHere(Task::kSample, vocabulary, type)) {
     Random random(++turn);
-    const std::vector<RowCase> cases = SomeCases(random, vocabulary, turn, Scaled(4), Scaled(2));
+    std::vector<RowCase> cases = SomeCases(random, vocabulary, turn, Scaled(4), Scaled(2));
+    cases.push_back(ThreeEqualTokens(vocabulary));
+    for (RowCase& row : cases)
+      if ((row.record.flags >> kDesignShift & kDesignMask) == 0)
+        row.record.group = static_cast<uint32_t>(random.Bits());  // which is ignored
     const DeviceBatch rows(cases, type, RandomLayout(random, type, cases));
     const size_t stride = 1 + random.Below(2);
     std::vector<uint64_t> code(cases.size() * stride);
@@ -194,6 +208,7 @@ TEST_P(Codes, TokensAndTheNextCodesAreTheReferences) {
                            : choice == 1 ? LastCodeOfItsToken(ReferenceOf(rows, cases, row), any)
                                          : any;
     }
+    code[(cases.size() - 1) * stride] = uint64_t{1} << 63;
     const DeviceArray<uint64_t> given(code);
     DeviceArray<int64_t> token(cases.size());
     DeviceArray<uint64_t> next(cases.size());

@@ -49,6 +49,7 @@ CHECKS = [
 # Which checks come first for the mutations of a file, by their number.
 FIRST = {
     "csrc/definition/batch.h": 4,
+    "csrc/definition/bits.h": 13,
     "csrc/definition/code.h": 13,
     "csrc/definition/design.h": 13,
     "csrc/definition/filter.h": 4,

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from operator_inputs import KEYWORDS, arguments_of, make_inputs, operator
 from packaging_support import build_wheel, run
+from support_inputs import make_support_inputs
 
-import fire_sampling as fire
 from fire_sampling import _ops
 
 CPU_OBJECT, CUDA_OBJECT = "libfire_sampling_torch_cpu.so", "libfire_sampling_torch_cuda.so"
@@ -91,26 +92,14 @@ def test_a_torch_without_cuda_cannot_load_the_object_and_says_so(
 @pytest.mark.parametrize("name", _ops._FAKES)
 def test_a_call_for_the_gpu_without_cuda_kernels_says_why_there_are_none(name: str) -> None:
     cuda = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
-    operator = getattr(torch.ops.fire, name).default
-    logits, token = torch.zeros(1, 9), torch.zeros(1, dtype=torch.int64)
-    records = fire.pack([fire.SamplingConfig()])
-    support, temperature = torch.zeros(1, 1, dtype=torch.int32), torch.ones(1)
+    supported = make_support_inputs()
+    grad, masses = torch.ones(len(supported.logits)), torch.zeros(len(supported.logits), 3, dtype=torch.int64)
     arguments = {
-        "log_prob": (logits, token, token, records),
-        "log_prob_backward": (logits[0, :1], logits, token, token, records),
-        "sample_coded": (logits, token, token, records),
-        "first_code": (token, records),
-        "support_log_prob": (logits, token, support, temperature),
-        "support_log_prob_backward": (
-            *(temperature, temperature, logits, token, support, temperature),
-            torch.zeros(1, 3, dtype=torch.int64),
-        ),
-    }.get(name, (logits, token, records))
-    options = {"sample_with_support": {"width": 2}}.get(name, {})
-    if name.startswith("sample_group"):
-        options = {"size": 2}
+        "support_log_prob": supported,
+        "support_log_prob_backward": (grad, grad, *supported, masses),
+    }.get(name) or arguments_of(name, make_inputs())
     with pytest.raises(NotImplementedError) as caught:
-        operator.redispatch(cuda, *arguments, **options)
+        operator(name).redispatch(cuda, *arguments, **KEYWORDS.get(name, {}))
     told = "cfg" if name == "first_code" else "logits"
     assert str(caught.value) == f"fire::{name}: {told} is on a GPU, but {_ops.cuda_unavailable}"
 
