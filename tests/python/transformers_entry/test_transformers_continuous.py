@@ -164,6 +164,19 @@ def test_an_end_of_sequence_as_hot_first_token_ends_the_sequence(model: Any) -> 
         assert (len(output.generated_tokens) == 1) == ended
 
 
+def test_supports_which_transformers_has_no_place_for_and_would_drop_unsaid_are_refused(model: Any) -> None:
+    expected = r"^generate_batch: output_support: got True, expected none"
+    arguments = {"generation_config": generation(), "continuous_batching_config": batching()}
+    with install(model, HOT):
+        with pytest.raises(ValueError, match=expected):
+            model.generate_batch(prompts().tolist(), **arguments, output_support=True)
+        with pytest.raises(ValueError, match=expected):
+            model.generate(prompts(), generation(), cache_implementation="paged", output_support=True)
+        answers = model.generate_batch(prompts().tolist(), **arguments, output_support=False)
+    assert all(len(answer.generated_tokens) == LENGTH for answer in answers.values())
+    assert "generate_batch" not in vars(model)
+
+
 def test_a_default_config_leaves_greedy_generation_as_it_is_and_says_so(model: Any) -> None:
     plain = generate_batch(model, prompts(4, 9), do_sample=False)
     with (

@@ -8,7 +8,7 @@ import pytest
 import tiny_models
 import torch
 from tiny_models import EOS, PAD, RECORDED, VOCABULARY, generate, one_thread, prompts  # noqa: F401
-from transformers import ContinuousBatchingConfig, GenerationConfig, StoppingCriteria
+from transformers import StoppingCriteria
 
 import fire_sampling as fire
 from fire_sampling.integrations.transformers import install
@@ -252,18 +252,3 @@ def test_an_installed_config_tells_supports_of_the_same_tokens() -> None:
 def test_what_cannot_be_told_is_refused(arguments: dict[str, Any], error: Any, message: str) -> None:
     with pytest.raises(error, match=f"^fire_generate: output_support:? {message}"):
         output_of(**arguments)
-
-
-def test_continuous_batching_which_drops_what_it_does_not_know_is_refused_supports() -> None:
-    model = copy.deepcopy(tiny_models.llama())
-    settings = GenerationConfig(do_sample=True, max_new_tokens=2, eos_token_id=-1, pad_token_id=0)
-    batching = ContinuousBatchingConfig(num_blocks=8, max_batch_tokens=16)
-    expected = r"^generate_batch: output_support: got True, expected none"
-    with install(model, HOT):
-        with pytest.raises(ValueError, match=expected):
-            model.generate_batch(prompts().tolist(), settings, batching, output_support=True)
-        with pytest.raises(ValueError, match=expected):
-            model.generate(prompts(), settings, cache_implementation="paged", output_support=True)
-        answers = model.generate_batch(prompts().tolist(), settings, batching, output_support=False)
-    assert all(len(answer.generated_tokens) == 2 for answer in answers.values())
-    assert "generate_batch" not in vars(model)
