@@ -74,17 +74,23 @@ __device__ __forceinline__ void FindKeptOfShortList(const uint64_t* entries, uin
   }
 
   // Where they are sorted, each kept one also counts as 1 in the lowest bits: one sum tells mass and place. Weights
-  // have 46 bits, so 128 of them leave room for it.
+  // have 46 bits, so 128 of them leave room for it. Where members take places it counts as 1 and no more.
   constexpr int kPlaceBits = kSorts ? 8 : 0;
-  static_assert(kShortList < 1 << 8);
+  static_assert(!kSorts || kShortList < 1 << kPlaceBits);
   const bool is_kept = passes_min_p && entry >= last && weight >= settings.min_weight;
-  if (is_first_sharer) storage.short_weight[candidate] = is_kept ? weight << kPlaceBits | (kSorts ? 1 : 0) : 0;
-  // Also: the weights of what is kept are written; else the draw counts tokens that are not.
+  const uint64_t counted = settings.is_enumerated ? 1 : weight << kPlaceBits | (kSorts ? 1 : 0);
+  if (is_first_sharer) storage.short_weight[candidate] = is_kept ? counted : 0;
+  // Also: what is kept is written; else the draw counts tokens that are not.
   const uint32_t kept = __syncthreads_count(is_kept && is_first_sharer);
-  uint64_t mass = 0, running = rank + 1;
-  uint32_t place = rank;  // all that stand before a kept token are kept
+  uint64_t mass = 0, running = 0;
+  uint32_t place = 0;
   if (__builtin_expect(settings.is_enumerated, 0)) {
-    if (kDraws && is_first_sharer && is_kept && rank == definition::PlaceOf(settings.record, kept))
+    // The rank does not tell: min-p may refuse a token that stands before a kept one.
+#pragma unroll 1
+    for (uint32_t i = sharer; i < others; i += sharers) place += entries[i] > entry && storage.short_weight[i] != 0;
+    place = SumOfSharers(place, sharers);
+    running = place + 1;
+    if (kDraws && is_first_sharer && is_kept && place == definition::PlaceOf(settings.record, kept))
       storage.found_entry = entry;
   } else {
     uint64_t before_in_id_order = 0;
