@@ -45,6 +45,7 @@ inline Floats Broadcast(float x) { return _mm512_set1_ps(x); }
 inline Floats Max(Floats x, Floats other) { return _mm512_max_ps(x, other); }
 inline Floats Min(Floats x, Floats other) { return _mm512_min_ps(x, other); }
 inline float ReduceMax(Floats x) { return _mm512_reduce_max_ps(x); }
+inline Floats Add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
 inline Floats Subtract(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
 inline Floats Multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
 inline Floats Divide(Floats a, Floats b) { return _mm512_div_ps(a, b); }

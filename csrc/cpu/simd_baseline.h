@@ -79,6 +79,9 @@ inline float ReduceMax(Floats x) {
   for (float value : x.lane) largest = value > largest ? value : largest;
   return largest;
 }
+inline Floats Add(Floats x, Floats y) {
+  return ForLanes([&](int i) { return x.lane[i] + y.lane[i]; });
+}
 inline Floats Subtract(Floats x, Floats y) {
   return ForLanes([&](int i) { return x.lane[i] - y.lane[i]; });
 }

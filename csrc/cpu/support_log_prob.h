@@ -40,15 +40,26 @@ class SupportRow {
   float Logit() const { return RowHoldsToken() ? LogitAt(task_.token) : 0.0f; }
   WeightScale ScaleOf(float maximum) const { return definition::MakeWeightScale(maximum, task_.temperature, row.size); }
 
-  SetMass MassOfSupport() const {
-    SetMass out = {0, kMasked};
-    for (uint32_t i = 0; i < task_.count; ++i) {
-      const float logit = definition::Sanitised(LogitAt(task_.support[i]));
-      if (logit > out.maximum) out.maximum = logit;
+  // Calls visit(first place, the logits of sixteen places); those behind the support's last are −inf.
+  template <typename Visit>
+  void ForSupport(const Visit& visit) const {
+    alignas(64) float lanes[kLanes];
+    for (uint32_t i = 0; i < task_.count; i += kLanes) {
+      for (uint32_t lane = 0; lane < kLanes; ++lane)
+        lanes[lane] = i + lane < task_.count ? LogitAt(task_.support[i + lane]) : kMasked;
+      visit(i, Load(lanes));
     }
+  }
+
+  SetMass MassOfSupport() const {
+    Floats largest = Broadcast(kMasked);
+    ForSupport([&](uint32_t, Floats x) { largest = Max(x, largest); });
+    SetMass out = {0, definition::Sanitised(ReduceMax(largest))};
     if (!definition::IsFiniteLogit(out.maximum)) return out;
-    const WeightScale scale = ScaleOf(out.maximum);
-    for (uint32_t i = 0; i < task_.count; ++i) out.mass += definition::Weight(LogitAt(task_.support[i]), scale);
+    const VectorScale scale(ScaleOf(out.maximum));
+    Mass mass;
+    ForSupport([&](uint32_t, Floats x) { Add(mass, WeightsOf(x, scale)); });
+    out.mass = Total(mass);
     return out;
   }
 
@@ -96,26 +107,38 @@ SupportValues SupportLogProb(const SupportTask& task, const SupportRequest& requ
   return out;
 }
 
-// Writes grad · slope of every logit of the row, as if none were the token.
+// grad · definition::SlopeOver of sixteen logits, as if none were the token's: −w ÷ M ÷ T.
+class Slopes {
+ public:
+  Slopes(const SetMass& set, const WeightScale& scale, float temperature, float grad)
+      : scale_(scale),
+        maximum_(Broadcast(set.maximum)),
+        negative_mass_(Broadcast(-static_cast<float>(set.mass))),
+        temperature_(Broadcast(temperature)),
+        grad_(Broadcast(grad)),
+        divides_(temperature != 1.0f) {}
+
+  Floats Of(Floats x) const {
+    // The maximum first: of a NaN, Min keeps its second operand, which weighs 0.
+    const Floats share = Divide(FloatWeightsOf(Min(maximum_, x), scale_), negative_mass_);
+    return Multiply(divides_ ? Divide(share, temperature_) : share, grad_);
+  }
+
+ private:
+  FloatScale scale_;
+  Floats maximum_, negative_mass_, temperature_, grad_;
+  bool divides_;
+};
+
 template <typename T>
-void WriteSlopes(const Row<T>& row, const SetMass& full, const WeightScale& scale, float temperature, float grad,
-                 T* grad_logits) {
-  const FloatScale float_scale(scale);
-  const Floats maximum = Broadcast(full.maximum), factor = Broadcast(grad);
-  // definition::LogProbSlope, sixteen at a time: −w ÷ M ÷ T.
-  const Floats negative_mass = Broadcast(-static_cast<float>(full.mass)), divisor = Broadcast(temperature);
-  const bool divides = temperature != 1.0f;
+void WriteSlopes(const Row<T>& row, const Slopes& slopes, T* grad_logits) {
   for (uint32_t strip = 0; strip < row.strips; ++strip) {
     row.ForGroups(strip, [&](uint32_t id, Floats x) {
-      // The maximum first: of a NaN, Min keeps its second operand, which weighs 0.
-      Floats slope = Divide(FloatWeightsOf(Min(maximum, x), float_scale), negative_mass);
-      if (divides) slope = Divide(slope, divisor);
-      slope = Multiply(slope, factor);
       if (id + kLanes <= row.size) {
-        StoreRounded(grad_logits + id, slope);
+        StoreRounded(grad_logits + id, slopes.Of(x));
       } else {
         T lanes[kLanes];
-        StoreRounded(lanes, slope);
+        StoreRounded(lanes, slopes.Of(x));
         memcpy(grad_logits + id, lanes, (row.size - id) * sizeof(T));
       }
     });
@@ -127,31 +150,32 @@ void SupportLogProbBackward(const SupportTask& task, const SupportMasses& masses
                             T* grad_logits) {
   const SupportRow<T> support(task);
   const SetMass set = {masses.mass, masses.maximum}, full = {masses.full_mass, masses.full_maximum};
+  const float temperature = task.temperature, logit = support.Logit();
   if (support.SupportIsRow()) full_grad += grad;
-  const bool has_full =
-      full_grad != 0.0f && definition::HasSlope(full, support.RowHoldsToken(), support.Logit(), task.temperature);
+  const bool has_full = full_grad != 0.0f && definition::HasSlope(full, support.RowHoldsToken(), logit, temperature);
   const bool has_set = grad != 0.0f && !support.SupportIsRow() &&
-                       definition::HasSlope(set, support.SupportHoldsToken(), support.Logit(), task.temperature);
-  const WeightScale full_scale = has_full ? support.ScaleOf(full.maximum) : WeightScale{};
-  const WeightScale set_scale = has_set ? support.ScaleOf(set.maximum) : WeightScale{};
+                       definition::HasSlope(set, support.SupportHoldsToken(), logit, temperature);
+  // Of a part without a slope, scale and slopes are not used.
+  const WeightScale full_scale = support.ScaleOf(has_full ? full.maximum : 0.0f);
+  const WeightScale set_scale = support.ScaleOf(has_set ? set.maximum : 0.0f);
+  const Slopes full_slopes(full, full_scale, temperature, full_grad), set_slopes(set, set_scale, temperature, grad);
   if (has_full) {
-    WriteSlopes(support.row, full, full_scale, task.temperature, full_grad, grad_logits);
+    WriteSlopes(support.row, full_slopes, grad_logits);
   } else {
     memset(static_cast<void*>(grad_logits), 0, task.vocabulary * sizeof(T));
   }
-  const auto slope_at = [&](int64_t id, const SetMass& of, const WeightScale& scale) {
-    return definition::SlopeOver(of, scale, support.LogitAt(id), id == task.token, task.temperature);
-  };
-  const auto write = [&](int64_t id, bool in_set) {
-    float value = has_full ? slope_at(id, full, full_scale) * full_grad : 0.0f;
-    if (in_set) value += slope_at(id, set, set_scale) * grad;
-    Narrow(value, grad_logits + id);
-  };
   if (has_set) {
-    for (uint32_t i = 0; i < task.count; ++i) write(task.support[i], true);
+    support.ForSupport([&](uint32_t first, Floats x) {
+      alignas(64) float lanes[kLanes];
+      Store(lanes, has_full ? Add(full_slopes.Of(x), set_slopes.Of(x)) : set_slopes.Of(x));
+      for (uint32_t lane = 0; lane < kLanes && first + lane < task.count; ++lane)
+        Narrow(lanes[lane], grad_logits + task.support[first + lane]);
+    });
   }
-  // In a set with a slope it has been written.
-  if (has_full && !has_set) write(task.token, false);
+  float of_token = 0;
+  if (has_full) of_token += definition::SlopeOver(full, full_scale, logit, true, temperature) * full_grad;
+  if (has_set) of_token += definition::SlopeOver(set, set_scale, logit, true, temperature) * grad;
+  if (has_full || has_set) Narrow(of_token, grad_logits + task.token);
 }
 
 }  // namespace fire::cpu::FIRE_ISA
