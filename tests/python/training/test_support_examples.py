@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
 from examples import first_token_gradient as first  # noqa: E402
+from examples import first_token_training as training  # noqa: E402
 from examples import support_replay as replay  # noqa: E402
 
 
@@ -102,12 +104,44 @@ def test_the_error_of_a_mean_of_n_is_what_enumerating_pairs_says(row: first.Row)
     assert found.error(row.policys, 2) == pytest.approx(wanted, rel=1e-6)
 
 
-def test_the_page_has_the_figures_that_both_examples_compute(
+def test_ignoring_ends_in_the_favourite_with_a_critic_and_centring_alike_with_every_baseline() -> None:
+    ends = {
+        (remedy, baseline): training.train(remedy, baseline)
+        for remedy in ("ignore", first.CENTRED)
+        for baseline in training.BASELINES
+    }
+    assert ends["ignore", first.POLICYS].entropy.max() < 0.01
+    assert ends["ignore", "none"].entropy.min() > 2
+    for baseline in training.BASELINES:
+        centred = ends[first.CENTRED, baseline]
+        assert centred.careful.min() > 0.05
+        assert abs(centred.value.mean() - 0.64) < 0.02
+    same = (ends[remedy, training.GROUPS].value for remedy in ("ignore", first.CENTRED))
+    torch.testing.assert_close(*same, rtol=0, atol=1e-3)
+
+
+def numbers(text: str) -> list[float]:
+    return [float(each.replace(",", "")) for each in re.findall(r"\d[\d,]*\.?\d*", text)]
+
+
+def written(writer: str) -> str:
+    page = first.PAGE.read_text(encoding="utf-8")
+    return page.split(f"{writer} -->\n")[1].split("\n<!-- end")[0]
+
+
+def test_the_page_has_the_figures_that_the_examples_compute(
     row: first.Row, measured: list[replay.Measured]
 ) -> None:
     page = first.PAGE.read_text(encoding="utf-8")
-    assert f"{first.WRITER} -->\n{first.page_text(row)}\n<!-- end" in page
-    assert f"{replay.WRITER} -->\n{replay.page_text(measured)}\n<!-- end" in page
+    assert written(first.WRITER) == first.page_text(row)
+    # What is drawn of trained rows depends on the last bits of torch's arithmetic: other processors, other ones.
+    for writer, text in (
+        (replay.WRITER, replay.page_text(measured)),
+        (training.WRITER, training.page_text()),
+    ):
+        assert re.sub(r"[\d,.]+", "", written(writer)) == re.sub(r"[\d,.]+", "", text)
+        for ours, theirs in zip(numbers(text), numbers(written(writer)), strict=True):
+            assert abs(ours - theirs) <= 0.1 * abs(theirs) + 0.05 + (theirs > 1)
     assert 17.5 < row.samplers[first.CAREFUL] / row.policys[first.CAREFUL] < 18.5
     assert "rises 18 times as fast" in " ".join(page.split())
 
