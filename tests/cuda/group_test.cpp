@@ -116,7 +116,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Groups,
                                          Shape{LogitsType::kFloat16, 33}),
                          NameOfShape);
 
-// More members than a block has threads, over a row that is listed and one that is not, in each design.
+// More members than a block has threads, in each design: over a row that is listed, also where most of what is kept
+// weighs nothing, and over one that is not.
 TEST(CudaGroups, MoreMembersThanThreadsAreDrawnInTurns) {
   constexpr uint32_t kVocabulary = 2500, kSize = 150;
   for (const Plan& plan : PlansHere(Task::kSampleGroup, kVocabulary, LogitsType::kFloat32)) {
@@ -124,10 +125,10 @@ TEST(CudaGroups, MoreMembersThanThreadsAreDrawnInTurns) {
     Random random(Seed());
     std::vector<RowCase> cases;
     for (uint32_t design = 0; design < 5; ++design) {
-      for (const int32_t k : {0, 20}) {
+      for (const auto& [k, temperature] : {std::pair{0, 3.0f}, std::pair{20, 3.0f}, std::pair{20, 0.01f}}) {
         RowCase row;
         for (uint32_t id = 0; id < kVocabulary; ++id) row.logits.push_back(Model(random, kVocabulary));
-        row.record.hot_temperature = 3.0f, row.record.hot_top_k = k, row.record.hot_steps = 1;
+        row.record.hot_temperature = temperature, row.record.hot_top_k = k, row.record.hot_steps = 1;
         row.record.flags = design << kDesignShift;
         row.name = "design " + std::to_string(design);
         cases.push_back(row);

@@ -44,14 +44,20 @@ MUTATIONS: list[Mutation] = [
         (
             "place-among-all-candidates",
             "a place goes round among the kept tokens alone",
-            "rank == definition::PlaceOf(settings.record, kept))",
-            "rank == definition::PlaceOf(settings.record, count))",
+            "place == definition::PlaceOf(settings.record, kept))",
+            "place == definition::PlaceOf(settings.record, count))",
+        ),
+        (
+            "place-among-what-min-p-refuses",
+            "a place counts the kept tokens alone",
+            "place += entries[i] > entry && storage.short_weight[i] != 0;",
+            "place += entries[i] > entry;",
         ),
         (
             "sorted-without-weightless",
             "a kept token that weighs nothing, in a sorted kept set",
-            "storage.short_weight[candidate] = is_kept ? weight",
-            "storage.short_weight[candidate] = is_kept && weight != 0 ? weight",
+            "storage.short_weight[candidate] = is_kept ? counted : 0;",
+            "storage.short_weight[candidate] = is_kept && weight != 0 ? counted : 0;",
         ),
         (
             "sorted-places-by-order",
