@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 
 import numpy as np
@@ -53,9 +54,12 @@ def support_temperature(name: str, value: object, expected: str) -> float:
     """
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name}: temperature {came(value)}, expected {expected}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond every float
+        number = math.inf
     if not 2.0**-64 <= number <= 3.4028234663852886e38:  # float32's largest
-        raise ValueError(f"{name}: temperature {came(number)}, expected {expected}")
+        raise ValueError(f"{name}: temperature {came(value)}, expected {expected}")
     return number
 
 

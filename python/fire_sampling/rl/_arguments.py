@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 from typing import NoReturn
 
 import torch
 from torch import Tensor
 
-from fire_sampling._messages import came, integer
+from fire_sampling._messages import came, integer, support_temperature
 from fire_sampling.config import SamplingConfig
 
 
@@ -61,6 +60,9 @@ def check_support(
         if not right or tensor.dim() != 3:
             what = f"is {tensor.dtype} {list(tensor.shape)}"
             _refuse(function, argument, what, f"expected {kind} [B, T, width]")
+        if tensor.shape[2] == 0:
+            expected = f"expected {kind} [B, T, width], width 1 or more"
+            _refuse(function, argument, f"has shape {list(tensor.shape)}", expected)
         rows, width = list(like[1].shape[:2]), tensors[first].shape[2]  # type: ignore[attr-defined]
         if list(tensor.shape) != [*rows, width]:
             expected = f"expected {[*rows, width]}: the rows of {like[0]}, as wide as {first}"
@@ -74,14 +76,12 @@ def check_logits(function: str, logits: object) -> None:
         raise TypeError(f"{_called(function)}: logits {came(logits)}, expected a torch.Tensor of {expected}")
     if logits.dtype not in (torch.float32, torch.bfloat16, torch.float16) or logits.dim() != 3:
         _refuse(function, "logits", f"is {logits.dtype} {list(logits.shape)}", f"expected {expected}")
+    if logits.shape[2] == 0:
+        _refuse(function, "logits", f"has shape {list(logits.shape)}", f"expected {expected}, V 1 or more")
 
 
-def check_temperature(function: str, temperature: object) -> None:
-    expected = "expected a finite number, at least 2^-64"
-    if not _is_number(temperature):
-        raise TypeError(f"{_called(function)}: temperature {came(temperature)}, {expected}")
-    if not 2.0**-64 <= temperature < math.inf:  # type: ignore[operator]
-        _refuse(function, "temperature", came(temperature), expected)
+def check_temperature(function: str, temperature: object) -> float:
+    return support_temperature(_called(function), temperature, "a finite number, at least 2^-64")
 
 
 def check_advantage(function: str, advantage: object, like: tuple[str, Tensor]) -> None:

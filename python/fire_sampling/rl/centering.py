@@ -34,7 +34,8 @@ def centered_loss(
     these logits over the support, at any temperature. It is not that of the policy's own value, which
     `token_weights` estimate.
 
-    Any number of updates of a batch has this expectation, at the π of each; there is no ratio and no clip.
+    By the logits a token's own gradient is −A (1[v = x] − q(v)) / T, whatever π is: the same in every update
+    of a batch. There is no ratio and no clip.
     Where the advantages of tokens drawn from one row sum to 0, as within a group in GRPO, their corrections
     do too, and the sum of their losses has the gradient of `unit_weights`.
 

@@ -61,7 +61,7 @@ def support_policy(logits: Tensor, *, support: Tensor, temperature: float) -> Te
     function = "support_policy"
     check_logits(function, logits)
     check_support(function, ("logits", logits), torch.int32, support=support)
-    check_temperature(function, temperature)
+    temperature = check_temperature(function, temperature)
     vocabulary = logits.shape[2]
     listed = (support >= 0) & (support < vocabulary)
     ids = torch.where(listed, support, 0).long()
@@ -70,7 +70,7 @@ def support_policy(logits: Tensor, *, support: Tensor, temperature: float) -> Te
     best, place = chosen.max(dim=2, keepdim=True)
     token = ids.gather(2, place)
     everything = torch.full_like(token.flatten(0, 1), -1, dtype=torch.int32)
-    whole = support_log_prob(logits.flatten(0, 1), token.flatten(), everything, float(temperature))
+    whole = support_log_prob(logits.flatten(0, 1), token.flatten(), everything, temperature)
     # Bounded for a support that is ruled out altogether: −inf then, not NaN.
     logs = chosen - best.clamp(min=torch.finfo(torch.float32).min) + whole.full_logprob.view_as(best)
     return torch.where(listed, logs, -math.inf)

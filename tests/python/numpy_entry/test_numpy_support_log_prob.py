@@ -84,7 +84,7 @@ BAD_CALLS: list[tuple[str, Any, type[Exception], str]] = [
     ("support", np.ones((9, 2), np.int32), ValueError, f"of row 0 has 1 behind 1 in place 1, {IDS}"),
     ("temperature", "1", TypeError, f"is '1', {A_NUMBER}"),
     ("temperature", [1.0] * 9, TypeError, f"is of type list, {A_NUMBER}"),
-    ("temperature", 0, ValueError, f"is 0.0, {A_NUMBER}"),
+    ("temperature", 0, ValueError, f"is 0, {A_NUMBER}"),
     ("temperature", np.zeros(9), TypeError, "has dtype float64, expected float32"),
     (
         "temperature",

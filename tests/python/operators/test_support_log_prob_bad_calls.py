@@ -170,11 +170,12 @@ NOT_TENSORS: list[tuple[str, Any, type[Exception], str]] = [
     ("temperature", True, TypeError, f"is True, {A_NUMBER}"),
     ("temperature", [1.0], TypeError, f"is of type list, {A_NUMBER}"),
     ("temperature", np.ones(9, np.float32), TypeError, f"is of type ndarray, {A_NUMBER}"),
-    ("temperature", 0, ValueError, f"is 0.0, {A_NUMBER}"),
+    ("temperature", 0, ValueError, f"is 0, {A_NUMBER}"),
     ("temperature", -1.0, ValueError, f"is -1.0, {A_NUMBER}"),
     ("temperature", float("nan"), ValueError, f"is nan, {A_NUMBER}"),
     ("temperature", float("inf"), ValueError, f"is inf, {A_NUMBER}"),
     ("temperature", 1e39, ValueError, f"is 1e+39, {A_NUMBER}"),
+    ("temperature", 2**1024, ValueError, f"is {str(2**1024)[:60]}…, {A_NUMBER}"),
     ("temperature", 2.0**-65, ValueError, f"is 2.710505431213761e-20, {A_NUMBER}"),
 ]
 

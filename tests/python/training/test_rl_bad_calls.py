@@ -76,6 +76,7 @@ SUPPORT_FLOATS_BAD: list[tuple[Any, type[Exception], str]] = [
     (SUPPORT, ValueError, f"is torch.int32 [2, 3, 4], {SUPPORT_FLOATS}"),
     (LOGS, ValueError, f"is torch.float32 [2, 3], {SUPPORT_FLOATS}"),
     (SUPPORT_LOGS[0], ValueError, f"is torch.float32 [3, 4], {SUPPORT_FLOATS}"),
+    (SUPPORT_LOGS[..., :0], ValueError, f"has shape [2, 3, 0], {SUPPORT_FLOATS}, width 1 or more"),
     (
         SUPPORT_LOGS[:, :2],
         ValueError,
@@ -124,6 +125,7 @@ BAD: dict[str, list[tuple[Any, type[Exception], str]]] = {
         (None, TypeError, f"is None, expected a torch.Tensor of {LOGITS[9:]}"),
         (torch.zeros(B, T, V, dtype=torch.float64), ValueError, f"is torch.float64 [2, 3, 7], {LOGITS}"),
         (torch.zeros(B, V), ValueError, f"is torch.float32 [2, 7], {LOGITS}"),
+        (torch.zeros(B, T, 0), ValueError, f"has shape [2, 3, 0], {LOGITS}, V 1 or more"),
     ],
     "support": [
         (
@@ -133,6 +135,7 @@ BAD: dict[str, list[tuple[Any, type[Exception], str]]] = {
         ),
         (SUPPORT.long(), ValueError, f"is torch.int64 [2, 3, 4], {IDS}"),
         (SUPPORT[0], ValueError, f"is torch.int32 [3, 4], {IDS}"),
+        (SUPPORT[..., :0], ValueError, f"has shape [2, 3, 0], {IDS}, width 1 or more"),
         (
             SUPPORT[:1],
             ValueError,
@@ -145,6 +148,8 @@ BAD: dict[str, list[tuple[Any, type[Exception], str]]] = {
         (-1, ValueError, f"is -1, {A_TEMPERATURE}"),
         (math.inf, ValueError, f"is inf, {A_TEMPERATURE}"),
         (math.nan, ValueError, f"is nan, {A_TEMPERATURE}"),
+        (1e39, ValueError, f"is 1e+39, {A_TEMPERATURE}"),
+        (10**400, ValueError, f"is 1{'0' * 59}…, {A_TEMPERATURE}"),
         (None, TypeError, f"is None, {A_TEMPERATURE}"),
         (True, TypeError, f"is True, {A_TEMPERATURE}"),
         (torch.ones(B), TypeError, f"is of type Tensor, {A_TEMPERATURE}"),

@@ -134,7 +134,7 @@ def test_the_page_has_the_figures_that_the_examples_compute(
 ) -> None:
     page = first.PAGE.read_text(encoding="utf-8")
     assert written(first.WRITER) == first.page_text(row)
-    # What is drawn of trained rows depends on the last bits of torch's arithmetic: other processors, other ones.
+    # What is drawn of trained rows depends on the last bits of torch's arithmetic, which differ by processor.
     for writer, text in (
         (replay.WRITER, replay.page_text(measured)),
         (training.WRITER, training.page_text()),
