@@ -78,7 +78,7 @@ class SupportSampler : private RowSampler<Logit, false> {
       last = places == 0 ? ~uint64_t{0} : EntryAt(places - 1);
       if (storage_.outcome.drawn >= last) break;
     }
-    __syncthreads();  // all have searched by the rule; else some by the tightened one
+    // All have met since they searched by the rule.
     if (threadIdx.x == 0) storage_.outcome.rule.last = last;
     __syncthreads();  // the rule is written; else some threads keep by the older one
     if (!IsListed()) CountRuns();
@@ -109,7 +109,7 @@ class SupportSampler : private RowSampler<Logit, false> {
 
   // Copies what of the list has a place, in the order of ids, and returns its count.
   __device__ __forceinline__ uint32_t GatherSorted(uint64_t* to) const {
-    __syncthreads();  // all are done with the last count of entries; else it is reset under them
+    // All have met since they read what was counted last.
     if (threadIdx.x == 0) storage_.entry_count = 0;
     __syncthreads();  // the count is reset; else entries are lost
     this->row_.TokensInQuestion().ForEach([&](uint32_t key, uint32_t id) {

@@ -245,6 +245,17 @@ TEST(CudaGivenSupport, ARowWithoutAValidSupportOrTemperatureIsRefusedAndItsNeigh
   ASSERT_EQ(rows.Difference(), "");
 }
 
+TEST(CudaGivenSupport, ATokenWhoseLow32BitsAreAnIdIsNoToken) {
+  Random random(Seed());
+  std::vector<SupportCase> cases;
+  for (const int64_t beyond : {int64_t{1} << 32, -(int64_t{1} << 32), INT64_MIN})
+    for (const std::vector<int32_t>& support : std::vector<std::vector<int32_t>>{{3, 5, 80}, {-1}})
+      cases.push_back(CaseOf(random, 100, support, beyond + 5, 1.0f));
+  SupportRows rows(cases, {});
+  rows.Run(nullptr, nullptr);
+  ASSERT_EQ(rows.Difference(), "");
+}
+
 // Of the weights' fast way, and of its slopes': vocabularies, temperatures, masses that leave it.
 TEST(CudaGivenSupport, RowsBeyondTheFastWayHaveTheSameBits) {
   Random random(Seed());

@@ -21,6 +21,9 @@ TASKS = (
     "heat_logits_",
     "log_prob",
     "log_prob_backward",
+    "sample_with_support",
+    "support_log_prob",
+    "support_log_prob_backward",
 )
 
 

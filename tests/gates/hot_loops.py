@@ -18,8 +18,8 @@ from machine_code import Instruction, Kernel, Site, read_kernels
 from toolchain import ROOT, Cubin
 
 PASSES = ROOT / "kernels" / "device" / "passes.cuh"
-HOT = ("MaximumPass", "AppendPass", "FastMassPass")
-ELEMENT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+HOT = ("MaximumPass", "AppendPass", "FastMassPass", "SlopePass")
+HALVES = re.compile(r"\d(BFloat16|Float16)Logits")  # in the name of a kernel whose logits have 2 bytes, not 4
 LOADS = ("LDG", "LD", "LDS", "LDL", "LDC")
 WIDTH = re.compile(r"\.(U8|S8|U16|S16|64|128)\b")
 WIDTH_BYTES = {"U8": 1, "S8": 1, "U16": 2, "S16": 2, "64": 8, "128": 16}
@@ -107,7 +107,7 @@ class HotLoop:
 
 def kernel_name(mangled: str) -> str:
     """SampleRows<BFloat16Logits, false> of _ZN4fire7kernels10SampleRowsINS0_14BFloat16LogitsELb0E…"""
-    found = re.search(r"\d([A-Z][a-z]+Rows)INS0_\d+([A-Z]\w*?)E(?:Lb([01])E)?EEv", mangled)
+    found = re.search(r"\d([A-Z][A-Za-z]+Rows)INS0_\d+([A-Z]\w*?)E(?:Lb([01])E)?EEv", mangled)
     if found is None:
         return mangled
     resident = {None: "", "0": ", false", "1": ", true"}[found.group(3)]
@@ -158,7 +158,7 @@ def _variant(sites: tuple[Site, ...], passes: Path) -> tuple[str, list[str], tup
 def hot_loops(cubin: Cubin, passes: Path = PASSES) -> Iterator[HotLoop]:
     """All of a file's, where a pass was inlined several times several of one name."""
     for kernel in read_kernels(cubin.listing(with_sites=True)):
-        yield from _loops_of(kernel, ELEMENT_BYTES[cubin.dtype], passes)
+        yield from _loops_of(kernel, 2 if HALVES.search(kernel.name) else 4, passes)
 
 
 def _loops_of(kernel: Kernel, element_bytes: int, passes: Path) -> Iterator[HotLoop]:

@@ -16,6 +16,9 @@ MOST_SLOTS = {
     "AppendPass": (1.0, 2.1),
     "FastMassPass<false": (13.6, 13.0),
     "FastMassPass<true": (14.1, 14.0),  # where the row may hold NaN
+    # It reads and writes: twice the bytes.
+    "SlopePass<true": (28.2, 28.0),
+    "SlopePass<false": (40.0, 40.0),
 }
 MOST_INTEGER_SLOTS = 4  # of a weight: the integer unit takes half as many lanes a clock as are issued
 MOST_SLOW_PATH_SLOTS = 40
@@ -25,10 +28,10 @@ VECTOR_BYTES = 16
 # 4.3 TB/s times a microsecond over 132 multiprocessors: so much must be under way in each. Where rows are
 # few, one block of 512 threads reads them; where weights are read from global memory, two blocks are there.
 BYTES_UNDER_WAY = 32 << 10
-READING_THREADS = {"MaximumPass": 512, "AppendPass": 512, "FastMassPass": 1024}
+READING_THREADS = {"MaximumPass": 512, "AppendPass": 512, "FastMassPass": 1024, "SlopePass": 1024}
 
 MOST_REGISTERS = 64  # of a thread: two blocks of 512 fit
-DIVISION = re.compile(r"\$__internal_\d+_\$__cuda_sm\w+_div_rn_noftz_f32_slowpath")
+DIVISION = re.compile(r"\$__internal_\d+_\$__cuda_sm\w+_(div_rn_noftz|rcp_rn)_f32_slowpath")
 # Before compute capability 9.0 a shuffle, vote or reduction whose lanes arrive apart is a call too, and so is
 # the way out of a loop that lanes leave apart.
 DIVERGENCE = re.compile(r"\$__internal_\d+_\$__cuda_(sm70_(shfl|vote)|redux)sync_\w+|\.L_x_\d+")
@@ -46,7 +49,8 @@ def loop_complaints(loop: HotLoop) -> Iterator[str]:
         yield f"{where} takes {loop.slots:.3f} slots an element ({loop.copy_slots:.3f} copy it), not {most}"
     if name == "FastMassPass" and loop.unit_slots("alu") > MOST_INTEGER_SLOTS:
         yield f"{where} takes {loop.unit_slots('alu'):.3f} slots of the integer unit an element"
-    if loop.tests * BYTES_A_TEST > loop.elements * loop.element_bytes:
+    # A gradient that is not aligned as its row is written logit by logit.
+    if loop.name != "SlopePass<false>" and loop.tests * BYTES_A_TEST > loop.elements * loop.element_bytes:
         yield f"{where} branches {loop.tests} times for {loop.elements} elements of a lane"
     if name == "AppendPass" and loop.slow_path is None:
         yield f"{where} appends nothing"
@@ -69,8 +73,11 @@ def missing_loops(loops: Iterable[HotLoop], kernels: Iterable[str]) -> Iterator[
     for kernel in kernels:
         resident = str(kernel.endswith("true>")).lower()
         wanted = [f"MaximumPass<true, {resident}>", "MaximumPass<true, false>", "MaximumPass<false, false>"]
-        wanted += [f"AppendPass<{resident}>"]
         wanted += [f"FastMassPass<{has_nan}, {resident}>" for has_nan in ("false", "true")]
+        if kernel.startswith("SupportGradientRows"):
+            wanted = ["SlopePass<true>", "SlopePass<false>"]
+        elif not kernel.startswith("SupportLogProbRows"):
+            wanted += [f"AppendPass<{resident}>"]
         yield from (f"{kernel}: no loop of {name} is found" for name in wanted if (kernel, name) not in found)
 
 

@@ -16,11 +16,17 @@ from typing import Any
 
 from devices import DEVICES, RESERVED, TASKS, Shape, blocks_of_multiprocessor, launches
 from hot_loops import UNITS, HotLoop, hot_loops, kernel_name
-from toolchain import DTYPES, Cubin, compile_kernels, compiler
+from toolchain import DTYPES, FILES, Cubin, compile_kernels, compiler
 
 TABLE = Path(__file__).with_name("resources.json")
 VOCABULARY = 128_256
 ROWS = (1, 8, 32, 64, 128, 512, 1024)
+KERNEL_NAMES = {
+    "sample_group": "Group",
+    "sample_with_support": "Support",
+    "support_log_prob": "SupportLogProb",
+    "support_log_prob_backward": "SupportGradient",
+}
 TYPE_NAMES = {"float32": "Float32Logits", "bfloat16": "BFloat16Logits", "float16": "Float16Logits"}
 USAGE = re.compile(r"Function (\S+):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
 
@@ -53,8 +59,7 @@ def blocks(used: Sequence[Row]) -> list[Row]:
     for device in DEVICES:
         shapes = [Shape(task, rows, VOCABULARY, dtype) for dtype in DTYPES for task in TASKS for rows in ROWS]
         for shape, launch in zip(shapes, launches(shapes, device), strict=True):
-            samples = "Sample" if shape.task.startswith("sample") else "Write"
-            name = "Group" if shape.task == "sample_group" else samples
+            name = KERNEL_NAMES.get(shape.task, "Sample" if shape.task.startswith("sample") else "Write")
             variant = f", {str(launch.resident).lower()}" if name == "Sample" else ""
             kernel = f"{name}Rows<{TYPE_NAMES[shape.dtype]}{variant}>"
             key = (device.name, kernel, launch.threads, launch.cluster, launch.dynamic_bytes)
@@ -118,7 +123,7 @@ def text(table: Mapping[str, Any]) -> str:
 
 
 def sm90_loops(cubins: Cubins) -> list[HotLoop]:
-    return [loop for dtype in DTYPES for loop in hot_loops(cubins[dtype, 90])]
+    return [loop for file in FILES for loop in hot_loops(cubins[file, 90])]
 
 
 def main() -> int:

@@ -31,7 +31,7 @@ PASSES = PLANTED / "passes.cuh"
 def cubin() -> Cubin:
     """Compiled without the flags that would refuse it."""
     path = BUILD / "planted.cubin"
-    return Cubin("float32", 90, compile_cubin(PLANTED / "kernels.cu", 90, path, flags=()))
+    return Cubin("planted", 90, compile_cubin(PLANTED / "kernels.cu", 90, path, flags=()))
 
 
 @pytest.fixture(scope="module")

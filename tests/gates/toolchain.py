@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "gates"
 SOURCES = ("kernels", "csrc/definition", "csrc/include")
 DTYPES = ("float32", "bfloat16", "float16")
+# The files of kernels/ whose machine code is looked at, and how many kernels each has.
+FILES = {**{f"rows_{dtype}": 5 for dtype in DTYPES}, "support_log_prob": 2 * len(DTYPES)}
 ARCHITECTURES = (80, 90, 100, 120)
 
 # As cmake/cuda.cmake builds the kernels.
@@ -58,7 +60,7 @@ def compiler() -> str:
 class Cubin:
     """Machine code of one file for one architecture."""
 
-    dtype: str
+    file: str
     architecture: int
     path: Path
 
@@ -89,19 +91,19 @@ def content() -> str:
 
 
 def compile_kernels() -> dict[tuple[str, int], Cubin]:
-    """Every logit type for every architecture, by both; from an earlier run where nothing has changed."""
+    """Every file for every architecture, by both; from an earlier run where nothing has changed."""
     folder = BUILD / content()
     for old in BUILD.glob("*/"):
         if old != folder:
             shutil.rmtree(old)
 
     def compiled(key: tuple[str, int]) -> Cubin:
-        dtype, architecture = key
-        path = folder / f"rows_{dtype}.sm_{architecture}.cubin"
+        file, architecture = key
+        path = folder / f"{file}.sm_{architecture}.cubin"
         if not path.exists():
-            compile_cubin(ROOT / "kernels" / f"rows_{dtype}.cu", architecture, path)
-        return Cubin(dtype, architecture, path)
+            compile_cubin(ROOT / "kernels" / f"{file}.cu", architecture, path)
+        return Cubin(file, architecture, path)
 
-    keys = [(dtype, architecture) for dtype in DTYPES for architecture in ARCHITECTURES]
+    keys = [(file, architecture) for file in FILES for architecture in ARCHITECTURES]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip(keys, pool.map(compiled, keys), strict=True))

@@ -44,6 +44,13 @@ CHECKS = [
         "*Groups*/{logits}Times*700:*Codes*/{logits}*:CudaGroups.*:CudaCodes.*",
     ),
     Check("long rows", f"seed=1,{CHECKED}", 1, "*LargeVocabulary*/{logits}Times32000"),
+    Check(
+        "supports",
+        f"seed=1,{CHECKED}",
+        1,
+        "*/Supports.*/{logits}Times33:*/Supports.*/{logits}Times700:CudaSupport.*:*/Supports.*/{logits}Times5000",
+    ),
+    Check("given supports", f"seed=1,{CHECKED}", 1, "*GivenSupport*"),
 ]
 
 # Which checks come first for the mutations of a file, by their number.
@@ -59,6 +66,8 @@ FIRST = {
     "kernels/device/settings.cuh": 4,
     "kernels/device/sort.cuh": 13,
     "kernels/device/weights.cuh": 5,
+    "kernels/device/support.cuh": 15,
+    "kernels/device/support_log_prob.cuh": 16,
     "kernels/first_code.cu": 13,
     "kernels/launch_typed.cuh": 4,
     "kernels/plan.cpp": 4,
@@ -70,7 +79,11 @@ def checks_for(mutation: Mutation | None) -> Iterator[tuple[Check, str]]:
     logits = mutation.logits if mutation else "float32"
     capability = "9.0" if mutation is None or mutation.architecture == 90 else "8.6"
     checks = list(CHECKS)
-    if mutation and mutation.file in FIRST:
+    if mutation and mutation.source == "support_log_prob":
+        checks = [
+            checks[FIRST["kernels/device/support_log_prob.cuh"]]
+        ]  # no other test runs what was built anew
+    elif mutation and mutation.file in FIRST:
         checks.insert(0, checks.pop(FIRST[mutation.file]))
     if mutation and mutation.tests:
         checks.insert(0, Check("its own", f"seed=1,{CHECKED}", 1, mutation.tests))

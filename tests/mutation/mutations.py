@@ -16,6 +16,7 @@ class Mutation:
     logits: str = "float32"  # the logit type whose kernels are built anew and tested
     architecture: int = 90  # the PTX that runs: 80 has no clusters
     tests: str = ""  # a GoogleTest filter, where the list of checks has none for it
+    source: str = ""  # the file of kernels/ that is built anew, where it is not that of the type's rows
 
     def complaint(self, root: Path) -> str | None:
         """Why it does not fit the sources under `root`."""

@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PTX_OBJECTS = "CMakeFiles/fire_sampling_cuda_ptx.dir/kernels"
 PLAN_OBJECT = "CMakeFiles/fire_sampling_plan.dir/kernels/plan.cpp.o"
 FIRST_CODE_OBJECT = f"{PTX_OBJECTS}/first_code.cu.o"
+SUPPORT_LOG_PROB_OBJECT = f"{PTX_OBJECTS}/support_log_prob.cu.o"
 
 
 class InvalidMutationError(Exception):
@@ -61,7 +62,7 @@ class Builder:
     def __init__(self, build: Path) -> None:
         self.build = build
         objects = [f"{PTX_OBJECTS}/rows_{logits}.cu.o" for logits in ("float32", "bfloat16")]
-        objects += [PLAN_OBJECT, FIRST_CODE_OBJECT]
+        objects += [PLAN_OBJECT, FIRST_CODE_OBJECT, SUPPORT_LOG_PROB_OBJECT]
         self.commands = {name: self._command_of(name) for name in objects}
         self.tests = sorted(build.glob("tests/cuda/CMakeFiles/cuda_*.dir/*.o"))
         if not self.tests:
@@ -87,6 +88,8 @@ class Builder:
             targets.append(PLAN_OBJECT)
         if mutation and mutation.file == "kernels/first_code.cu":
             targets = [FIRST_CODE_OBJECT]
+        if mutation and mutation.source:
+            targets = [f"{PTX_OBJECTS}/{mutation.source}.cu.o"]
         objects = []
         for target in targets:
             output = scratch / Path(target).name

@@ -32,7 +32,7 @@ def main() -> int:
         for rows in ROWS if device == "cuda" else (1, 8):
             if rows * case.logits.shape[1] * case.logits.element_size() > MOST_BYTES:
                 continue
-            calls += 6 + MEMBERS
+            calls += 8 + MEMBERS
             wrong += compare(case, rows, device)
     for line in wrong[:20]:
         print(line)
@@ -66,8 +66,43 @@ def compare(case: Golden, rows: int, device: str) -> list[str]:
     for member in range(MEMBERS):
         alone = torch.ops.fire.sample(case.logits, case.step, member_records(case.cfg, member))
         pairs.append((f"member {member} of sample_group", group[:, member], alone))
+    wrong = support_mistakes(case, sampled)
     place = f"R = {rows}, V = {case.logits.shape[1]}, {case.logits.dtype}"
-    return [f"{name} differs; {place}" for name, got, expected in pairs if not same(got, expected)]
+    wrong += [name for name, got, expected in pairs if not same(got, expected)]
+    return [f"{name} differs; {place}" for name in wrong]
+
+
+def support_mistakes(case: Golden, sampled: tuple[Tensor, ...]) -> list[str]:
+    """Of sample_with_support: the outputs of sample_with_logprobs, the set of process_logits, its scores."""
+    rows, vocabulary = case.logits.shape
+    inputs = (case.logits, case.step, case.cfg)
+    *outputs, support, logprob = torch.ops.fire.sample_with_support(*inputs, width=vocabulary)
+    kept = torch.ops.fire.process_logits(*inputs).isfinite()
+    ids = torch.arange(vocabulary, device=support.device, dtype=support.dtype).expand(rows, -1)
+    expected = torch.where(kept, ids, vocabulary).sort(dim=1).values
+    expected = torch.where(expected < vocabulary, expected, -1)
+    total = torch.where(support >= 0, logprob.exp(), 0).sum(dim=1, dtype=torch.float64)
+    one = torch.ones(rows, device=support.device)
+    scored, _, _, _ = torch.ops.fire.support_log_prob(
+        case.logits, sampled[0], ids.new_full((rows, 1), -1), one
+    )
+    softmax = case.logits.double().nan_to_num(float("-inf"), float("inf"), float("-inf")).log_softmax(dim=1)
+    wanted = softmax.gather(1, sampled[0][:, None])[:, 0].clamp(min=torch.finfo(torch.float32).min)
+    finite = wanted.isfinite()
+    close = (scored.double() - wanted).abs() <= 1e-5 * wanted.abs().clamp(min=1)
+    names = ("token", "logprob", "ref_logprob", "rank", "kept", "status")
+    wrong = [
+        f"{name} of sample_with_support"
+        for name, got, want in zip(names, outputs, sampled, strict=True)
+        if not same(got, want)
+    ]
+    if not torch.equal(support, expected):
+        wrong.append("the support")
+    if not bool(((total - 1).abs() < 1e-4).all()):
+        wrong.append("the mass of the support")
+    if not bool((close | ~finite).all()):
+        wrong.append("support_log_prob over the row")
+    return wrong
 
 
 def member_records(cfg: Tensor, member: int) -> Tensor:

@@ -29,6 +29,8 @@ from . import (
     short_list,
     sort,
     storage,
+    support,
+    support_log_prob,
     team,
     tokens,
     weights,
@@ -64,5 +66,7 @@ MODULES = (
     sort,
     first_code,
     row_outputs,
+    support,
+    support_log_prob,
 )
 MUTATIONS: list[Mutation] = [mutation for module in MODULES for mutation in module.MUTATIONS]

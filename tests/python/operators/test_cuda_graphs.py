@@ -70,3 +70,25 @@ def test_a_replay_reads_slots_and_records_that_changed() -> None:
     records.copy_(pack([config.replace(seed=77) for config in CONFIGS]))
     graph.replay()
     assert_same_bits(results, torch.ops.fire.sample_with_logprobs(logits, step, records, slot))
+
+
+def test_a_replay_scores_the_supports_that_it_draws() -> None:
+    logits, step, records = make_inputs(rows=20, vocabulary=5000, seed=1)
+    others = make_inputs(rows=20, vocabulary=5000, seed=2)
+    temperature, grad = torch.ones(20), torch.full((20,), 0.5)
+
+    def draw_and_score() -> tuple[Tensor, ...]:
+        sampled = torch.ops.fire.sample_with_support(logits, step, records, width=300)
+        token, support = sampled[0], sampled[6]
+        scored = torch.ops.fire.support_log_prob(logits, token, support, temperature)
+        grad_logits = torch.ops.fire.support_log_prob_backward(
+            grad, grad, logits, token, support, temperature, scored[3]
+        )
+        return (*sampled, *scored, grad_logits)
+
+    graph, results = captured(draw_and_score)
+    for argument, other in zip((logits, step, records), others, strict=True):
+        argument.copy_(other)
+    graph.replay()
+    replayed = tuple(result.clone() for result in results)
+    assert_same_bits(replayed, draw_and_score())
