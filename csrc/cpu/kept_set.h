@@ -73,10 +73,7 @@ class KeptSetFinder {
         if (workspace_.candidate_logit[i] == at.threshold && --rest == 0)
           return definition::Entry(Key(at.threshold), workspace_.candidate_id[i]);
     }
-    Threshold at = {};
-    ThresholdInRow<Measure::kCount>(
-        row_, {.low = ThresholdOf(found.rule), .high = maximum_, .min_weight = found.rule.min_weight}, target, scale_,
-        vector_scale_, workspace_, &at);
+    const Threshold at = ThresholdOfCount(place + 1, found.rule);
     return NthEqual(row_, workspace_, at.threshold, TiesNeeded(at, target));
   }
 
@@ -84,6 +81,25 @@ class KeptSetFinder {
   KeptRule Rule(const KeptSet& found) const { return found.listed ? RuleOfList() : found.rule; }
 
  private:
+  // Where the first `count` tokens that a rule over the row keeps end, of which there are so many: among those that
+  // reach a pivot, where these are few and enough.
+  Threshold ThresholdOfCount(uint32_t count, const KeptRule& rule) const {
+    bool differ = true;
+    const float pivot = PivotForCount(row_, maximum_, count, workspace_, &differ);
+    if (pivot > kLowestFinite && differ) {
+      const uint32_t listed = Collect(row_, pivot, maximum_, rule.min_weight, vector_scale_, workspace_);
+      if (listed >= count && listed <= kMaxCandidates) {
+        FinishList(listed, vector_scale_, workspace_);
+        return ThresholdInList<Measure::kCount>(pivot, maximum_, listed, 0, count, scale_, workspace_);
+      }
+    }
+    const float lowest = rule.min_weight == 0 && pivot > ThresholdOf(rule) ? pivot : ThresholdOf(rule);
+    Threshold at = {};
+    ThresholdInRow<Measure::kCount>(row_, {.low = lowest, .high = maximum_, .min_weight = rule.min_weight}, count,
+                                    scale_, vector_scale_, workspace_, &at);
+    return at;
+  }
+
   uint64_t MassOf(const KeptRule& rule) {
     const KeptRule all = definition::KeepAll();
     const bool is_whole_row = rule.last == all.last && rule.min_weight == all.min_weight;
