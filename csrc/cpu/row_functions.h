@@ -3,7 +3,6 @@
 
 #include "cpu/group.h"
 #include "cpu/row_outputs.h"
-#include "cpu/support.h"
 #include "cpu/support_log_prob.h"
 
 namespace fire::cpu::FIRE_ISA {
@@ -29,11 +28,6 @@ constexpr RowFunctions MakeRowFunctions(const char* name) {
           [](const RowTask& task, const SampleRequest& request, Workspace& workspace) {
             return WithType(task.logits_type,
                             [&](auto* t) { return Sample<decltype(TypeOf(t))>(task, request, workspace); });
-          },
-          [](const RowTask& task, const SampleRequest& request, const SupportOutputs& support, Workspace& workspace) {
-            return WithType(task.logits_type, [&](auto* t) {
-              return SampleWithSupport<decltype(TypeOf(t))>(task, request, support, workspace);
-            });
           },
           [](const RowTask& task, const GroupRequest& request, const SampleOutputs& outputs, Workspace& workspace) {
             WithType(task.logits_type,

@@ -23,6 +23,8 @@ struct RowTask {
 struct SampleRequest {
   bool reference;          // ref_logprob and rank are wanted
   bool logprob_or_counts;  // others than those and the token are
+  // The row's support, which wants counts too. Null: not wanted.
+  const SupportOutputs* support = nullptr;
 };
 
 // Memory for one entry a member, where ref_logprob or rank is wanted.
@@ -70,9 +72,6 @@ struct SupportValues {
 struct RowFunctions {
   const char* name;
   RowSample (*sample)(const RowTask& task, const SampleRequest& request, Workspace& workspace);
-  // `support` is the row's, and logprob_or_counts requested.
-  RowSample (*sample_with_support)(const RowTask& task, const SampleRequest& request, const SupportOutputs& support,
-                                   Workspace& workspace);
   // `outputs` are the row's: an entry a member of those that have it.
   void (*sample_group)(const RowTask& task, const GroupRequest& request, const SampleOutputs& outputs,
                        Workspace& workspace);

@@ -1,9 +1,8 @@
 // Sampling a row: the draw from its kept set, and what is told of the token drawn.
 #pragma once
 
-#include "cpu/kept_row.h"
+#include "cpu/support.h"
 #include "definition/code.h"
-#include "definition/draw.h"
 #include "definition/status.h"
 
 namespace fire::cpu::FIRE_ISA {
@@ -83,12 +82,12 @@ void AddReference(const RowTask& task, const KeptRow<T>& kept, const Workspace& 
       definition::LogSoftmax(logit, kept.maximum(), temperature, definition::WeightOfMaximum(task.vocabulary), mass);
 }
 
-// Draws from a row's kept set. Leaves the candidate list as it is.
 template <typename T>
-inline RowSample SampleFrom(const RowTask& task, const SampleRequest& request, const KeptRow<T>& kept,
-                            const Workspace& workspace) {
+RowSample Sample(const RowTask& task, const SampleRequest& request, Workspace& workspace) {
+  const Phase phase = definition::PhaseOf(task.record, task.step, task.vocabulary);
+  const KeptRow<T> kept(task, phase, {.has_nan = request.logprob_or_counts, .mass = true}, workspace);
   RowSample out = {};
-  out.status = definition::StatusOf(kept.phase(), kept.maximum(), kept.has_nan(), kept.decided());
+  out.status = definition::StatusOf(phase, kept.maximum(), kept.has_nan(), kept.decided());
   if (kept.decided()) {
     out.token = kept.only();
     out.kept = static_cast<int32_t>(kept.Count(workspace));
@@ -101,14 +100,8 @@ inline RowSample SampleFrom(const RowTask& task, const SampleRequest& request, c
     }
   }
   if (request.reference) AddReference(task, kept, workspace, &out);
+  if (request.support != nullptr) AddSupport(kept, *request.support, workspace, &out);
   return out;
-}
-
-template <typename T>
-RowSample Sample(const RowTask& task, const SampleRequest& request, Workspace& workspace) {
-  const Phase phase = definition::PhaseOf(task.record, task.step, task.vocabulary);
-  const KeptRow<T> kept(task, phase, {.has_nan = request.logprob_or_counts, .mass = true}, workspace);
-  return SampleFrom(task, request, kept, workspace);
 }
 
 // Draws with `code` instead of the record's random bits.

@@ -90,12 +90,12 @@ void SampleWithSupportCpu(const Batch& batch, const SupportOutputs& support, con
                           const ParallelFor& parallel_for) {
   CheckSampleWithSupport(batch, support, outputs);
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
-  const cpu::SampleRequest request = {.reference = definition::WantsReference(outputs), .logprob_or_counts = true};
+  const bool reference = definition::WantsReference(outputs);
   SampleRows(batch, outputs, parallel_for, [&](int64_t row, const cpu::RowTask& task, cpu::Workspace& workspace) {
     SupportOutputs of_row = support;
     of_row.token += row * support.width;
     if (of_row.logprob != nullptr) of_row.logprob += row * support.width;
-    return functions.sample_with_support(task, request, of_row, workspace);
+    return functions.sample(task, {reference, true, &of_row}, workspace);
   });
 }
 

@@ -1,7 +1,8 @@
-// Sampling a row, and its support: the tokens of the kept set that the draw was from, by ascending id.
+// The support of a sampled row: the tokens of the kept set that the draw was from, by ascending id.
 #pragma once
 
-#include "cpu/sample.h"
+#include "cpu/kept_row.h"
+#include "definition/draw.h"
 
 namespace fire::cpu::FIRE_ISA {
 
@@ -67,37 +68,25 @@ void AddKept(const KeptRow<T>& kept, uint64_t last, const Workspace& workspace, 
   });
 }
 
-// Writes the support of a row that `sample` was drawn from, its kept set counted. Returns whether it was cut. Writes
-// the candidate list.
+// Adds the support of a row whose kept set is counted. Writes the candidate list. Not inline: most samples are without.
 template <typename T>
-bool WriteSupport(const KeptRow<T>& kept, const RowSample& sample, const SupportOutputs& out, Workspace& workspace) {
-  const uint32_t token = static_cast<uint32_t>(sample.token);
-  const bool cut = !kept.decided() && sample.kept > out.width;
-  SupportPlaces places(out, kept.decided() ? 1 : kept.kept_set().mass);
+[[gnu::noinline]] void AddSupport(const KeptRow<T>& kept, const SupportOutputs& support, Workspace& workspace,
+                                  RowSample* out) {
+  const uint32_t token = static_cast<uint32_t>(out->token);
+  SupportPlaces places(support, kept.decided() ? 1 : kept.kept_set().mass);
   if (kept.decided()) {
     places.Add(token, 1);
-  } else if (!cut) {
+  } else if (out->kept <= support.width) {
     AddKept(kept, kept.kept_set().rule.last, workspace, &places);
   } else {
-    const uint64_t last = kept.EntryAt(static_cast<uint32_t>(out.width) - 1);
+    out->status |= kStatusSupportCut;
+    const uint64_t last = kept.EntryAt(static_cast<uint32_t>(support.width) - 1);
     const float logit = ValueAt(kept.row().logits, token);
     const bool has_drawn = definition::Entry(Key(logit), token) >= last;
     AddKept(kept, has_drawn ? last : last + 1, workspace, &places);
     if (!has_drawn) places.Insert(token, definition::Weight(logit, kept.scale()));
   }
   places.Finish();
-  return cut;
-}
-
-// `support` is the row's. The request must be for counts.
-template <typename T>
-RowSample SampleWithSupport(const RowTask& task, const SampleRequest& request, const SupportOutputs& support,
-                            Workspace& workspace) {
-  const Phase phase = definition::PhaseOf(task.record, task.step, task.vocabulary);
-  const KeptRow<T> kept(task, phase, {.has_nan = true, .mass = true}, workspace);
-  RowSample out = SampleFrom(task, request, kept, workspace);
-  if (WriteSupport(kept, out, support, workspace)) out.status |= kStatusSupportCut;
-  return out;
 }
 
 }  // namespace fire::cpu::FIRE_ISA

@@ -77,7 +77,8 @@ std::string DifferenceAt(size_t width, const RowFunctions& functions, const RowT
                          const ReferenceSample& sample, const ReferenceRow::Support& wanted,
                          cpu::Workspace& workspace) {
   GuardedPlaces places(width);
-  const RowSample ours = functions.sample_with_support(task, {true, true}, places.Outputs(), workspace);
+  SupportOutputs outputs = places.Outputs();
+  const RowSample ours = functions.sample(task, {true, true, &outputs}, workspace);
   std::string difference = Difference(ours, sample);
   if (!difference.empty()) return difference;
   if (ours.status != wanted.status) return "status";
@@ -85,9 +86,9 @@ std::string DifferenceAt(size_t width, const RowFunctions& functions, const RowT
   if (!difference.empty()) return difference;
   // Without log-probabilities, of the support or of the row, the tokens are the same.
   GuardedPlaces lean(width);
-  SupportOutputs outputs = lean.Outputs();
+  outputs = lean.Outputs();
   outputs.logprob = nullptr;
-  const RowSample leaner = functions.sample_with_support(task, {false, true}, outputs, workspace);
+  const RowSample leaner = functions.sample(task, {false, true, &outputs}, workspace);
   if (leaner.token != ours.token || leaner.status != ours.status) return "sample without a reference";
   if (!lean.NoLogprobIsWritten()) return "log-probabilities that nobody asked for";
   for (size_t i = 0; i < width; ++i)
