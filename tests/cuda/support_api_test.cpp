@@ -1,5 +1,6 @@
-// The C++ API of the support on a device: what it refuses, and that a captured graph replays it with what then lies in
-// memory.
+// The C++ API of the support on a device: where it reads each argument, what it refuses, and that a captured graph
+// replays it with what then lies in memory.
+#include <algorithm>
 #include <functional>
 
 #include "tests/cpp/support_rows.h"
@@ -75,6 +76,77 @@ TEST(CudaSupportApi, WhatTheCpuRefusesBeforeItReadsARowIsRefusedInItsWords) {
   unknown.logits_type = static_cast<LogitsType>(3);
   EXPECT_NE(RefusalOf([&] { SupportLogProbCuda(unknown, {}, nullptr); }).find("expected a LogitsType"),
             std::string::npos);
+}
+
+// Rows of logits, supports, tokens and temperatures as the strides of a batch have them.
+struct StridedRows {
+  static constexpr int64_t kRows = 5, kVocabulary = 40, kWidth = 4;
+
+  // `stride` places from a row to the next; row 0 lies last where it is negative.
+  template <typename T>
+  static DeviceArray<T> Spread(const std::vector<T>& values, int64_t length, int64_t stride) {
+    const int64_t apart = stride < 0 ? -stride : stride;
+    std::vector<T> all(static_cast<size_t>((kRows - 1) * apart + length));
+    for (int64_t row = 0; row < (stride == 0 ? 1 : kRows); ++row)
+      std::copy_n(values.begin() + row * length, length, all.begin() + (stride < 0 ? kRows - 1 - row : row) * apart);
+    return DeviceArray<T>(all);
+  }
+  static int64_t FirstOf(int64_t stride) { return stride < 0 ? (1 - kRows) * stride : 0; }
+
+  std::vector<float> logits, temperature;
+  std::vector<int32_t> support;
+  std::vector<int64_t> token;
+};
+
+TEST(CudaSupportApi, EveryArgumentIsReadAtItsStride) {
+  constexpr int64_t kRows = StridedRows::kRows, kVocabulary = StridedRows::kVocabulary, kWidth = StridedRows::kWidth;
+  Random random(Seed());
+  StridedRows rows;
+  for (int64_t i = 0; i < kRows * kVocabulary; ++i) rows.logits.push_back(static_cast<float>(3 * random.Bell()));
+  for (int32_t row = 0; row < kRows; ++row) {
+    for (const int32_t id : {row, 2 * row + 5, 3 * row + 9, -1}) rows.support.push_back(id);
+    rows.token.push_back(2 * row + 5);
+    rows.temperature.push_back(0.5f + 0.25f * static_cast<float>(row));
+  }
+  struct Strides {
+    int64_t logits, support, token, temperature;
+  };
+  // Without gaps, apart, backwards, and one row for all.
+  for (const Strides& strides : {Strides{kVocabulary, kWidth, 1, 1}, Strides{kVocabulary + 5, kWidth + 3, 3, 2},
+                                 Strides{-kVocabulary - 1, -kWidth - 2, -2, -1}, Strides{0, 0, 0, 0}}) {
+    const DeviceArray<float> logits = StridedRows::Spread(rows.logits, kVocabulary, strides.logits);
+    const DeviceArray<int32_t> support = StridedRows::Spread(rows.support, kWidth, strides.support);
+    const DeviceArray<int64_t> token = StridedRows::Spread(rows.token, 1, strides.token);
+    const DeviceArray<float> temperature = StridedRows::Spread(rows.temperature, 1, strides.temperature);
+    SupportBatch batch;
+    batch.rows = kRows, batch.vocabulary = kVocabulary, batch.width = kWidth;
+    batch.logits = logits.get() + StridedRows::FirstOf(strides.logits);
+    batch.support = support.get() + StridedRows::FirstOf(strides.support);
+    batch.token = token.get() + StridedRows::FirstOf(strides.token);
+    batch.temperature = temperature.get() + StridedRows::FirstOf(strides.temperature);
+    batch.token_stride = strides.token, batch.temperature_stride = strides.temperature;
+    if (strides.logits != kVocabulary) batch.row_stride = strides.logits, batch.support_stride = strides.support;
+
+    const DeviceArray<SupportMasses> masses(kRows);
+    const DeviceArray<float> logprob(kRows), gradient(kRows * kVocabulary), ones(std::vector<float>(kRows, 1.0f));
+    SupportLogProbCuda(batch, {logprob.get(), nullptr, nullptr, masses.get()}, nullptr);
+    SupportLogProbBackwardCuda(batch, masses.get(), ones.get(), nullptr, gradient.get(), kVocabulary, nullptr);
+    ThrowOnError(cudaDeviceSynchronize(), "the kernels of support_log_prob");
+    row_runs += 2 * kRows;
+    const std::vector<float> logprobs = logprob.Read(), gradients = gradient.Read();
+    for (int64_t row = 0; row < kRows; ++row) {
+      const int64_t of = strides.logits == 0 ? 0 : row;
+      const auto at = rows.logits.begin() + of * kVocabulary;
+      const auto places = rows.support.begin() + of * kWidth;
+      const definition::SupportReferenceRow reference({at, at + kVocabulary}, rows.token[static_cast<size_t>(of)],
+                                                      {places, places + kWidth},
+                                                      rows.temperature[static_cast<size_t>(of)]);
+      EXPECT_TRUE(CloseFloat(logprobs[static_cast<size_t>(row)], reference.LogProb()))
+          << "row " << row << ", logits " << strides.logits << " apart";
+      const auto got = gradients.begin() + row * kVocabulary;
+      EXPECT_EQ(std::vector<float>(got, got + kVocabulary), reference.Gradient(1.0f, 0.0f)) << "row " << row;
+    }
+  }
 }
 
 TEST(CudaSupportApi, NoRowsIsNoWorkAndNeedsNoMemory) {
