@@ -73,8 +73,8 @@ FIRE_RULE uint64_t MulHigh64(uint64_t a, uint64_t b) {
 #endif
 }
 
-// min(floor((high · 2^64 + low) / divisor), 2^64 − 1), one bit of the quotient a step. For a divisor below 2^62, and high
-// below it, or equal to it with a low below 2^63: no step leaves 64 bits then.
+// min(floor((high · 2^64 + low) / divisor), 2^64 − 1), one bit of the quotient a step. For a divisor below 2^62, and
+// high below it, or equal to it with a low below 2^63: no step leaves 64 bits then.
 FIRE_RULE uint64_t DivideWide(uint64_t high, uint64_t low, uint64_t divisor) {
   for (int bit = 0; bit < 64; ++bit) {
     high = high << 1 | low >> 63;
