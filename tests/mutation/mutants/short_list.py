@@ -54,36 +54,6 @@ MUTATIONS: list[Mutation] = [
             "place += entries[i] > entry;",
         ),
         (
-            "sorted-without-weightless",
-            "a kept token that weighs nothing, in a sorted kept set",
-            "storage.short_weight[candidate] = is_kept ? counted : 0;",
-            "storage.short_weight[candidate] = is_kept && weight != 0 ? counted : 0;",
-        ),
-        (
-            "sorted-places-by-order",
-            "the order in which a sorted kept set is drawn from",
-            "place = static_cast<uint32_t>(before_in_id_order) & ((1u << kPlaceBits) - 1);",
-            "place = rank;",
-        ),
-        (
-            "sorted-mass-before-each",
-            "the mass up to a token of a sorted kept set, with its own",
-            "running = (before_in_id_order >> kPlaceBits) + weight;",
-            "running = before_in_id_order >> kPlaceBits;",
-        ),
-        (
-            "sorted-ranks-without-equals",
-            "the rank of a token of a sorted kept set that has equals",
-            "reaching += KeyOf(entries[i]) >= KeyOf(entry);",
-            "reaching += KeyOf(entries[i]) > KeyOf(entry);",
-        ),
-        (
-            "sorted-mass-with-places",
-            "the mass of a sorted kept set",
-            "mass = SumOfSharers(mass, sharers) >> kPlaceBits;",
-            "mass = SumOfSharers(mass, sharers);",
-        ),
-        (
             "rest-of-the-whole-point",
             "the next code of a row with few candidates",
             "storage.found_rest = point - before_in_id_order;",
@@ -132,6 +102,41 @@ MUTATIONS: list[Mutation] = [
             "const bool is_first_sharer = candidate < count;",
         ),
     ),
+    # What only a group asks for.
+    *in_file(
+        "kernels/device/short_list.cuh",
+        (
+            "sorted-without-weightless",
+            "a kept token that weighs nothing, in a sorted kept set",
+            "storage.short_weight[candidate] = is_kept ? counted : 0;",
+            "storage.short_weight[candidate] = is_kept && weight != 0 ? counted : 0;",
+        ),
+        (
+            "sorted-places-by-order",
+            "the order in which a sorted kept set is drawn from",
+            "place = static_cast<uint32_t>(before_in_id_order) & ((1u << kPlaceBits) - 1);",
+            "place = rank;",
+        ),
+        (
+            "sorted-mass-before-each",
+            "the mass up to a token of a sorted kept set, with its own",
+            "running = (before_in_id_order >> kPlaceBits) + weight;",
+            "running = before_in_id_order >> kPlaceBits;",
+        ),
+        (
+            "sorted-ranks-without-equals",
+            "the rank of a token of a sorted kept set that has equals",
+            "reaching += KeyOf(entries[i]) >= KeyOf(entry);",
+            "reaching += KeyOf(entries[i]) > KeyOf(entry);",
+        ),
+        (
+            "sorted-mass-with-places",
+            "the mass of a sorted kept set",
+            "mass = SumOfSharers(mass, sharers) >> kPlaceBits;",
+            "mass = SumOfSharers(mass, sharers);",
+        ),
+        tests="CudaGroups.*:*Groups*/float32Times*700",
+    ),
     *without(
         "kernels/device/short_list.cuh",
         (
@@ -167,11 +172,15 @@ MUTATIONS: list[Mutation] = [
             "the drawn token is read before it is there",
             "    __syncthreads();  // the drawn token is written; else an older one is returned\n",
         ),
+    ),
+    *without(
+        "kernels/device/short_list.cuh",
         (
             "sorted-kept-set-not-awaited",
             "a sorted kept set is searched before it is there",
             "  __syncthreads();  // outcome and sorted kept set are written; "
             "else others read what an earlier stage or row left\n",
         ),
+        tests="CudaGroups.*:*Groups*/float32Times*700",
     ),
 ]
