@@ -22,6 +22,7 @@ using kernels::Plan;
 
 inline bool CloseFloat(float a, float b) {
   if (a == b || BitsOf(a) == BitsOf(b) || (std::isnan(a) && std::isnan(b))) return true;
+  if (!std::isfinite(a) || !std::isfinite(b)) return false;  // of an infinite one everything would be a small part
   return std::fabs(static_cast<double>(a) - b) <= 1e-6 * std::max(1.0, std::fabs(static_cast<double>(b)));
 }
 

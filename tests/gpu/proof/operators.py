@@ -119,7 +119,7 @@ def same(got: Tensor, expected: Tensor) -> bool:
     """Equal; log-probabilities within 1e-6 · max(1, |value|)."""
     if not expected.is_floating_point():
         return torch.equal(got, expected)
-    close = (got - expected).abs() <= 1e-6 * expected.abs().clamp(min=1)
+    close = expected.isfinite() & ((got - expected).abs() <= 1e-6 * expected.abs().clamp(min=1))
     return bool(((got == expected) | close).all())
 
 
