@@ -141,8 +141,18 @@ class SamplingConfig:
         return range(full.hot_begin, full.hot_begin + full.hot_steps)
 
     @property
+    def most_kept(self) -> int | None:
+        """The most tokens that any of its steps keeps; None where the vocabulary alone bounds them.
+
+        Top-k bounds them unless equal logits are kept beyond it (`ties`).
+        """
+        full = self.resolve()
+        bounds = (full.top_k, full.hot_top_k) if full.hot_steps else (full.top_k,)
+        return max(bounds) if full.ties == "exact" and min(bounds) > 0 else None
+
+    @property
     def has_design(self) -> bool:
-        """Whether the config is of a group's member, if of the only one."""
+        """Whether the config is of a member of a group, which may be its only one."""
         return self.design not in (None, "none")
 
     @functools.cached_property

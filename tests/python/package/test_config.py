@@ -240,3 +240,13 @@ def test_the_repr_says_of_a_design_without_a_hot_step_that_it_does_nothing() -> 
     assert repr(lattice).endswith("design='lattice'; no step is hot, so the design does nothing)")
     assert repr(lattice.replace(design="iid")).endswith("; no step is hot)")
     assert repr(lattice.replace(hot_steps=1)).endswith("; step 0 is hot: temperature 30, top_k 16)")
+
+
+def test_the_most_tokens_kept_are_the_larger_top_k_of_a_configs_steps_and_none_where_ties_go_beyond() -> None:
+    assert SamplingConfig(top_k=50).most_kept == 50
+    assert SamplingConfig(top_k=5, hot_top_k=16).most_kept == 16
+    assert SamplingConfig(top_k=5, hot_top_k=16, hot_steps=0).most_kept == 5
+    assert SamplingConfig(top_k=50, hot_top_k=0).most_kept is None
+    assert SamplingConfig().most_kept is None
+    assert SamplingConfig(top_k=50, ties="keep_top_k").most_kept is None
+    assert SamplingConfig(top_k=50, ties="keep").most_kept is None

@@ -88,12 +88,12 @@ class Recorder:
         self._default = default
         self._seed = seed
 
-    def records(self, requests: list[Any], device: Any) -> tuple[torch.Tensor, list[int]]:
+    def records(self, requests: list[Any], device: Any) -> tuple[torch.Tensor, list[int | None]]:
         """Int32 [R, 16], a record for each of R requests of SGLang; and how many tokens a step of each may
-        keep, 0 where no top-k bounds it.
+        keep, None where no top-k bounds it.
         """
         configs = [self._config(request) for request in requests]
-        return pack(configs, device=device), [_most_kept(config) for config in configs]
+        return pack(configs, device=device), [config.most_kept for config in configs]
 
     def _config(self, request: Any) -> SamplingConfig:
         params = request.sampling_params
@@ -106,13 +106,6 @@ class Recorder:
         if seed is None:
             seed = seed_of(f"{self._seed}/{request.rid}")
         return config_of(params, settings).replace(seed=seed)
-
-
-def _most_kept(config: SamplingConfig) -> int:
-    """The largest top-k of its steps, 0 where one has none: of equal logits no more than top-k are kept."""
-    full = config.resolve()
-    bounds = [full.top_k, full.hot_top_k] if full.hot_steps else [full.top_k]
-    return 0 if min(bounds) <= 0 else max(bounds)
 
 
 def _is_greedy(params: Any) -> bool:

@@ -46,13 +46,13 @@ class FireBatchInfo(batches.SamplingBatchInfo):  # type: ignore[misc]
 
     Attributes:
         fire_records: int32 [R, 16].
-        fire_kept: of each, how many tokens a step may keep at most; 0 where nothing bounds them.
+        fire_kept: of each, how many tokens a step may keep at most; None where nothing bounds them.
         fire_prompt: int64 [R]: the tokens of each prompt. A request that was retracted and is prefilled
             again, its output included, keeps it.
     """
 
     fire_records: torch.Tensor | None = None
-    fire_kept: list[int] | None = None
+    fire_kept: list[int | None] | None = None
     fire_prompt: torch.Tensor | None = None
 
     def adjusted_from_schedule_batch(self, batch: Any, vocab_size: int) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from vllm.v1.worker.gpu.sample import output as vllms
 
 from fire_sampling._support_mask import support_mask
-from fire_sampling.config import ResolvedConfig
+from fire_sampling.config import SamplingConfig
 from fire_sampling.functional import SampleWithSupport
 from fire_sampling.integrations.vllm.fused import UnfitError
 
@@ -44,11 +44,9 @@ class Widths:
         self._vocabulary = vocabulary
         self._of_slot = np.full(slots, vocabulary, np.int64)
 
-    def add(self, slot: int, config: ResolvedConfig) -> None:
-        """Takes up a request. Of equal logits its filters keep no more than top-k."""
-        bounds = [config.top_k, config.hot_top_k] if config.hot_steps else [config.top_k]
-        every = self._vocabulary
-        self._of_slot[slot] = max(min(bound, every) if bound > 0 else every for bound in bounds)
+    def add(self, slot: int, config: SamplingConfig) -> None:
+        """Takes up a request."""
+        self._of_slot[slot] = min(config.most_kept or self._vocabulary, self._vocabulary)
 
     def of(self, slots: npt.NDArray[Any]) -> int:
         """The width that holds every support of a batch."""

@@ -227,7 +227,7 @@ class FusedV2Slots:
         seed = int(self._sampler.sampling_states.seeds.np[slot])
         config = self.recorder.config(params, seed)
         self._records.write(slot, self.recorder.pack(config))
-        self.widths.add(slot, config.resolve())
+        self.widths.add(slot, config)
         if self._own_heater is not None:
             self._own_heater.add(slot, params)
         budget = self._sampler.thinking_budget_state
