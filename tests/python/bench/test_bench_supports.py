@@ -10,6 +10,8 @@ import pytest
 import torch
 from bench_runs import BENCH
 
+import fire_sampling  # noqa: F401  # registers the operators that are timed
+
 import supports  # isort: skip
 from harness.cases import Case
 from views.text import markers
