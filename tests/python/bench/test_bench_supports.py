@@ -13,7 +13,7 @@ from bench_runs import BENCH
 import fire_sampling  # noqa: F401  # registers the operators that are timed
 
 import supports  # isort: skip
-from harness.cases import Case
+from harness.cases import DTYPES, Case
 from views.text import markers
 
 COMMITTED: dict[str, Any] = json.loads((BENCH / "results" / "supports" / "cpu.json").read_text())
@@ -45,11 +45,7 @@ def test_a_support_that_costs_more_than_its_goal_is_named_and_a_cut_one_has_none
         result = cell["results"]
         result[supports.OURS]["median"] = 2 * result[supports.ALONE]["median"]
     run["cells"] = [cell for cell in run["cells"] if cell["setting"] in ("k=50 p=0.9", "no filter")]
-    told = [
-        f"k=50 p=0.9, {dtype}, {o}: 2.00 of 1.1"
-        for o in ("logprobs", "reference")
-        for dtype in supports.DTYPES
-    ]
+    told = [f"k=50 p=0.9, {dtype}, {o}: 2.00 of 1.1" for o in ("logprobs", "reference") for dtype in DTYPES]
     assert supports.missed(run) == told
 
 
