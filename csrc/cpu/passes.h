@@ -189,7 +189,7 @@ inline uint64_t CountFrom(const Row<T>& row, float value, const Workspace& works
   return Total(counts);
 }
 
-// The same, and the mass of all logits: what rank and ref_logprob need, in one read.
+// How many logits are at least `value`, and the mass of all: what rank and ref_logprob need, in one read.
 template <typename T>
 inline uint64_t RankAndMass(const Row<T>& row, float value, const VectorScale& scale, uint64_t* mass_of_row) {
   const Floats least = Broadcast(value);

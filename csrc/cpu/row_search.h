@@ -1,6 +1,7 @@
-// Finding that logit in a whole row: by histograms, each of the range that the last one left, until what is left fits
-// the candidate list or is one value. A row of few values, or of a narrow range, is first cut to what it holds: a
-// histogram adds to one bin there again and again, each time waiting for the last, and tells nothing.
+// Finding the logit at which a running count or mass over a whole row reaches a target: by histograms, each of the
+// range that the last one left, until what is left fits the candidate list or is one value. A row of few values, or of
+// a narrow range, is first cut to what it holds: a histogram adds to one bin there again and again, each time waiting
+// for the last, and tells nothing.
 #pragma once
 
 #include "cpu/search.h"

@@ -28,7 +28,7 @@ class SupportPlaces {
 
   // Fills the places behind the last.
   void Finish() {
-    for (int64_t i = count_; i < out_.width; ++i) out_.token[i] = -1;
+    for (int64_t i = count_; i < out_.width; ++i) out_.token[i] = definition::kNoToken;
     if (out_.logprob == nullptr) return;
     for (int64_t i = count_; i < out_.width; ++i) out_.logprob[i] = kMasked;
   }

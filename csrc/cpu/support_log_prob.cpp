@@ -1,6 +1,7 @@
 // The trainer's half of the support on the CPU: checks every row's support and temperature, then spreads the rows over
 // threads.
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <string>
 
@@ -35,20 +36,29 @@ float TemperatureOf(const SupportBatch& batch, int64_t row) {
                        " in ascending order, then -1");
 }
 
+// The first place of a row's support that no id may have there, or `width`.
+int64_t FirstRefusedPlace(const SupportBatch& batch, int64_t row) {
+  const int32_t* const support = SupportOf(batch, row);
+  int32_t previous = definition::kBeforeSupport;
+  for (int64_t place = 0; place < batch.width; previous = support[place++])
+    if (!definition::MayFollow(previous, support[place], static_cast<uint32_t>(batch.vocabulary))) return place;
+  return batch.width;
+}
+
 // Throws for the first row whose temperature or support is none.
-void CheckRows(const SupportBatch& batch) {
-  const uint32_t vocabulary = static_cast<uint32_t>(batch.vocabulary);
-  for (int64_t row = 0; row < batch.rows; ++row) {
-    const float temperature = TemperatureOf(batch, row);
-    if (!definition::IsSupportTemperature(temperature)) RefuseTemperature(row, temperature);
-    const int32_t* const support = SupportOf(batch, row);
-    int32_t previous = definition::kBeforeSupport;
-    for (int64_t place = 0; place < batch.width; ++place) {
-      if (!definition::MayFollow(previous, support[place], vocabulary))
-        RefuseSupport(row, support, place, batch.vocabulary);
-      previous = support[place];
+void CheckRows(const SupportBatch& batch, const ParallelFor& parallel_for) {
+  std::atomic<int64_t> first_refused{batch.rows};
+  cpu::ForRows(batch.rows, batch.width, parallel_for, [&](int64_t row, cpu::Workspace&) {
+    if (definition::IsSupportTemperature(TemperatureOf(batch, row)) && FirstRefusedPlace(batch, row) == batch.width)
+      return;
+    for (int64_t first = first_refused; row < first && !first_refused.compare_exchange_weak(first, row);) {
     }
-  }
+  });
+  const int64_t row = first_refused;
+  if (row == batch.rows) return;
+  const float temperature = TemperatureOf(batch, row);
+  if (!definition::IsSupportTemperature(temperature)) RefuseTemperature(row, temperature);
+  RefuseSupport(row, SupportOf(batch, row), FirstRefusedPlace(batch, row), batch.vocabulary);
 }
 
 cpu::SupportTask TaskOf(const SupportBatch& batch, int64_t row) {
@@ -72,7 +82,7 @@ void SupportLogProbCpu(const SupportBatch& batch, const SupportLogProbOutputs& o
                        const ParallelFor& parallel_for) {
   CheckSupportLogProb(batch);
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
-  CheckRows(batch);
+  CheckRows(batch, parallel_for);
   const cpu::SupportRequest request = {
       .has_nan = outputs.status != nullptr,
       .full = outputs.full_logprob != nullptr || outputs.status != nullptr || outputs.masses != nullptr};
@@ -90,7 +100,7 @@ void SupportLogProbBackwardCpu(const SupportBatch& batch, const SupportMasses* m
                                const ParallelFor& parallel_for) {
   CheckSupportLogProbBackward(batch, masses, grad_logits, grad_logits_stride);
   const cpu::RowFunctions& functions = cpu::ChosenRowFunctions();
-  CheckRows(batch);
+  CheckRows(batch, parallel_for);
   const int64_t row_bytes = grad_logits_stride * definition::BytesOf(batch.logits_type);
   cpu::ForRows(batch.rows, batch.vocabulary, parallel_for, [&](int64_t row, cpu::Workspace&) {
     functions.support_log_prob_backward(TaskOf(batch, row), masses[row], grad == nullptr ? 0.0f : grad[row],

@@ -5,8 +5,8 @@
 // are worked out again one by one, in float32.
 #pragma once
 
-#include "cpu/passes.h"
 #include "cpu/row_table.h"
+#include "cpu/search.h"
 #include "definition/support.h"
 
 namespace fire::cpu::FIRE_ISA {
@@ -23,16 +23,8 @@ class SupportRow {
   bool RowHoldsToken() const { return task_.token >= 0 && task_.token < static_cast<int64_t>(row.size); }
   bool SupportHoldsToken() const {
     if (SupportIsRow()) return RowHoldsToken();
-    uint32_t low = 0, high = task_.count;
-    while (low < high) {
-      const uint32_t middle = low + (high - low) / 2;
-      if (task_.support[middle] < task_.token) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    return low < task_.count && task_.support[low] == task_.token;
+    const uint32_t place = FirstWhere(0, task_.count, [&](uint32_t i) { return task_.support[i] >= task_.token; });
+    return place < task_.count && task_.support[place] == task_.token;
   }
   bool SupportIsRow() const { return task_.count == 0 || task_.count == row.size; }
   float LogitAt(int64_t id) const { return ValueAt(row.logits, static_cast<uint32_t>(id)); }

@@ -20,6 +20,7 @@ FIRE_RULE uint32_t Key(float logit) { return KeyOfBits(SanitisedBits(FloatBits(l
 
 FIRE_RULE float KeyToFloat(uint32_t key) { return BitsToFloat((key & kSignBit) ? key & ~kSignBit : ~key); }
 
+inline constexpr int32_t kNoToken = -1;                             // in the places behind a support's ids
 inline constexpr uint32_t kMaskedKey = ~kNegativeInfinityBits;      // the key of −inf: never kept
 inline constexpr uint32_t kInfinityKey = kInfinityBits | kSignBit;  // the key of +inf: decides a row
 

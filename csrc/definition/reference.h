@@ -91,7 +91,8 @@ class ReferenceRow {
       if (!holds_drawn) ids.back() = drawn;
       std::sort(ids.begin(), ids.end());
     }
-    Support out = {std::vector<int32_t>(width, -1), std::vector<float>(width, -std::numeric_limits<float>::infinity()),
+    Support out = {std::vector<int32_t>(width, kNoToken),
+                   std::vector<float>(width, -std::numeric_limits<float>::infinity()),
                    status_ | (kept_.size() > width ? kStatusSupportCut : 0)};
     for (size_t i = 0; i < ids.size(); ++i) {
       out.token[i] = static_cast<int32_t>(ids[i]);

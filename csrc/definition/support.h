@@ -11,8 +11,7 @@
 
 namespace fire::definition {
 
-inline constexpr int32_t kNoToken = -1;        // in the places behind a support's ids
-inline constexpr int32_t kBeforeSupport = -2;  // the id before its first place
+inline constexpr int32_t kBeforeSupport = -2;  // the id before a support's first place
 
 // Whether `id` may stand behind `previous`. A support whose every place passes is one: ids in ascending order, then −1.
 FIRE_RULE bool MayFollow(int32_t previous, int32_t id, uint32_t vocabulary) {

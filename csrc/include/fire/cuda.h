@@ -48,7 +48,7 @@ void LogProbBackwardCuda(const Batch& batch, const int64_t* token, int64_t token
 // gradient.
 void SupportLogProbCuda(const SupportBatch& batch, const SupportLogProbOutputs& outputs, CudaStream stream);
 
-// As SupportLogProbBackwardCpu.
+// As SupportLogProbBackwardCpu, but that nothing is refused: a row that was has no gradient, by its masses.
 void SupportLogProbBackwardCuda(const SupportBatch& batch, const SupportMasses* masses, const float* grad,
                                 const float* full_grad, void* grad_logits, int64_t grad_logits_stride,
                                 CudaStream stream);

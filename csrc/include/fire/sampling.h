@@ -68,9 +68,9 @@ struct SupportBatch {
 
   const int64_t* token = nullptr;
   int64_t token_stride = 1;
-  const int32_t* support =
-      nullptr;        // row r's begins at r · support_stride: ids, ascending, then −1; −1 alone: every id
-  int64_t width = 0;  // of each
+  // Row r's begins at r · support_stride: `width` ids, ascending, then −1. −1 alone stands for every id.
+  const int32_t* support = nullptr;
+  int64_t width = 0;
   int64_t support_stride = kContiguous;
   const float* temperature = nullptr;
   int64_t temperature_stride = 1;  // 0: one for every row
@@ -137,8 +137,8 @@ void LogProbBackwardCpu(const Batch& batch, const int64_t* token, int64_t token_
                         const ParallelFor& parallel_for = {});
 
 // ln of the probability of each token, over the support given and over the whole row, at a temperature. Throws also for
-// a support that is not ascending or leaves the vocabulary, and for a temperature that is not positive and finite: of
-// those it names the first row, before anything is written.
+// a support that is not ascending or leaves the vocabulary, and for a temperature that is not finite and at least
+// 2^-64: of those it names the first row, before anything is written.
 void SupportLogProbCpu(const SupportBatch& batch, const SupportLogProbOutputs& outputs,
                        const ParallelFor& parallel_for = {});
 
