@@ -30,7 +30,7 @@ from torch import Tensor
 from views.text import markdown_table, microseconds, ratio, write_between_markers
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "bench" / "results" / "engines" / "masks_cpu.json"
+RESULTS = ROOT / "bench" / "results" / "masks" / "cpu.json"
 DOCUMENT = ROOT / "docs" / "vllm.md"
 PLACE = (str(RESULTS.relative_to(ROOT)), "bench/masks.py")  # of its markers
 ROWS = (1, 8, 64)
@@ -179,9 +179,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--show", action="store_true", help="measure nothing")
-    parser.add_argument(
-        "--out", type=Path, default=RESULTS, help="default: bench/results/engines/masks_cpu.json"
-    )
+    parser.add_argument("--out", type=Path, default=RESULTS, help="default: bench/results/masks/cpu.json")
     options = parser.parse_args()
     if options.show:
         run = json.loads(options.out.read_text())

@@ -14,7 +14,7 @@ import fire_sampling  # noqa: F401  registers the operators that are timed
 
 import masks  # isort: skip
 
-COMMITTED: dict[str, Any] = json.loads((BENCH / "results" / "engines" / "masks_cpu.json").read_text())
+COMMITTED: dict[str, Any] = json.loads((BENCH / "results" / "masks" / "cpu.json").read_text())
 
 
 @pytest.mark.parametrize("setting", masks.TOP_P)
