@@ -91,7 +91,9 @@ TEST_F(SupportWork, OfAShortListIsATenthOfADrawAtMost) {
                 static_cast<unsigned long long>(support.busiest), static_cast<unsigned long long>(draw.all),
                 static_cast<unsigned long long>(support.all));
     const bool is_short = setting.width >= 16 && setting.width <= 64 && (setting.top_k != 0 || setting.top_p < 1);
-    if (is_short) EXPECT_LE(static_cast<double>(support.busiest), kMostOfADraw * static_cast<double>(draw.busiest));
+    if (is_short) {
+      EXPECT_LE(static_cast<double>(support.busiest), kMostOfADraw * static_cast<double>(draw.busiest));
+    }
   }
 }
 
