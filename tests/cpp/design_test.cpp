@@ -17,7 +17,7 @@ namespace {
 
 __extension__ using Wide = unsigned __int128;
 
-const uint32_t kSizes[] = {1, 2, 3, 7, 16, 64, 65536};
+const uint32_t kSizes[] = {1, 2, 3, 7, 16, 64, 40000, 65536};
 
 Record Grouped(Design design, uint32_t size, uint32_t member, uint64_t seed) {
   Record record = test::OpenRecord(design, seed);

@@ -177,7 +177,8 @@ inline void PutInAGroup(Random& random, Record* record, int64_t step) {
     record->hot_begin = static_cast<int32_t>(step), record->hot_steps = 1;
   }
   record->flags |= (random.Below(2) == 0 ? 4 : 1 + random.Below(3)) << kDesignShift;
-  record->group = GroupWord(1 + random.Below(200), random.Below(200));
+  const uint32_t most = random.Pick({200u, 65536u});  // strata of large groups go beyond 16 bits before they go round
+  record->group = GroupWord(1 + random.Below(most), random.Below(most));
 }
 
 // Every named row once, under records that begin at number `turn` of the named ones: with as many turns as there are
