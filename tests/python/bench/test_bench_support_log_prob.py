@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import copy
-import json
-from typing import Any
 
 import pytest
 import torch
-from bench_runs import BENCH
+from bench_runs import committed
 
 import support_log_prob as bench  # isort: skip
-from views.text import markers
 
-COMMITTED: dict[str, Any] = json.loads((BENCH / "results" / "support_log_prob" / "cpu.json").read_text())
+COMMITTED = committed(bench.PROGRAM)
 
 
 @pytest.mark.parametrize("dtype", bench.DTYPES)
@@ -54,8 +51,3 @@ def test_ours_takes_the_gradient_and_nothing_else_of_its_size() -> None:
         assert cell["peak_in_gradients"][bench.OURS] < 1.1
         assert max(cell["largest_difference"].values()) < (1e-5 if cell["dtype"] == "float32" else 1e-2)
     assert [(one["rows"], one["peak_in_gradients"] < 1.01) for one in COMMITTED["many"]] == [(4096, True)] * 2
-
-
-def test_the_page_shows_the_committed_table() -> None:
-    begin, end = markers(*bench.PLACE)
-    assert f"{begin}\n{bench.page_part(COMMITTED)}\n{end}" in bench.DOCUMENT.read_text()

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.comparison import Comparison, Results
 
 BENCH = Path(__file__).resolve().parents[3] / "bench"
 sys.path.insert(0, str(BENCH))
+
+
+def committed(program: Comparison) -> Results:
+    """The results that the program's page shows."""
+    found: Results = json.loads(program.results.read_text())
+    return found
 
 
 def result(median: float | None, wrong: int = 0) -> dict[str, Any]:
