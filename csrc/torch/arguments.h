@@ -2,7 +2,7 @@
 //
 // Nothing here depends on a device: the object of each backend includes this header. What of the rules does not depend
 // on sizes and strides, the fake kernels check too, in the same words (python/fire_sampling/_fake_checks.py); one table
-// of bad calls is run against both (tests/python/operators/test_bad_calls.py).
+// of bad calls is run against both (tests/python/support/bad_calls.py).
 #pragma once
 
 #include <torch/csrc/stable/tensor.h>

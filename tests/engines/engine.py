@@ -6,10 +6,21 @@ import contextlib
 import gc
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pytest
+    import torch
 
 RUNNER = 2 if os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == "1" else 1
 PROCESSOR = "fire_sampling.integrations.vllm:FireLogitsProcessor"
+# What vLLM's filters do with logits equal to the last one kept: Triton is there for V2 alone.
+TIES: Literal["keep_top_k", "exact"] = "exact" if RUNNER == 2 else "keep_top_k"
+
+Logits = npt.NDArray[np.float32]
 
 
 # Engines share their process groups: shutting one down takes them from every other, so only one may live.
@@ -65,3 +76,18 @@ def model_runner(llm: Any) -> Any:
     """The worker's model runner; the engine runs in this process."""
     worker = llm.llm_engine.engine_core.engine_core.model_executor.driver_worker
     return getattr(worker, "worker", worker).model_runner
+
+
+def watch_logits(llm: Any, patch: pytest.MonkeyPatch) -> list[Logits]:
+    """Where the engine's model leaves a copy of the logits of every step, as it makes them."""
+    seen: list[Logits] = []
+    model = model_runner(llm).model
+    compute = model.compute_logits
+
+    def compute_and_copy(*args: Any, **kwargs: Any) -> torch.Tensor:
+        logits: torch.Tensor = compute(*args, **kwargs)
+        seen.append(logits.float().numpy().copy())
+        return logits
+
+    patch.setattr(model, "compute_logits", compute_and_copy)
+    return seen

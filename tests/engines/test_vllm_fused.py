@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from engine import RUNNER, engine, model_runner
+from engine import RUNNER, TIES, Logits, engine, model_runner, watch_logits
 from fused_requests import generate, prompt, requests
 from tiny_llama import VOCABULARY
 
 import fire_sampling.numpy as fire
 from fire_sampling import SamplingConfig
 from fire_sampling.integrations.vllm import fused
-
-Logits = npt.NDArray[np.float32]
-
-# What vLLM's filters do with logits equal to the last one kept: Triton is there for V2 alone.
-TIES = {1: "keep_top_k", 2: "exact"}[RUNNER]
 
 
 @pytest.fixture(scope="module")
@@ -35,20 +31,7 @@ def llm(tiny_llama: Path) -> Iterator[Any]:
 def logits_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], list[Logits]]:
     """Has the engine's model leave a copy of the logits of every step."""
 
-    def watch(llm: Any) -> list[Logits]:
-        seen: list[Logits] = []
-        model = model_runner(llm).model
-        compute = model.compute_logits
-
-        def compute_and_copy(*args: Any, **kwargs: Any) -> torch.Tensor:
-            logits: torch.Tensor = compute(*args, **kwargs)
-            seen.append(logits.float().numpy().copy())
-            return logits
-
-        monkeypatch.setattr(model, "compute_logits", compute_and_copy)
-        return seen
-
-    return watch
+    return functools.partial(watch_logits, patch=monkeypatch)
 
 
 def test_a_token_is_the_operators_own_draw_for_its_logits_step_and_settings(
@@ -79,7 +62,7 @@ def test_a_token_is_the_operators_own_draw_for_its_logits_step_and_settings(
         hot_steps=2,
         seed=2**63 - 5,
         order="vllm",
-        ties=TIES,  # type: ignore[arg-type]
+        ties=TIES,
     )
     seen = logits_of(llm)
     (tokens,) = generate(llm, [prompt(1)], [params])

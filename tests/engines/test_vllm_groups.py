@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-import torch
-from engine import RUNNER, engine, model_runner
+from engine import TIES, Logits, engine, model_runner, watch_logits
 from fused_requests import generate, prompt
 from vllm.exceptions import VLLMValidationError
 
@@ -25,10 +23,6 @@ N, SEED, TOKENS = 6, 41, 3
 DESIGNS = ("iid", "stratified", "lattice", "enumerated")
 HOT = {"fire_temperature": 20.0, "fire_top_k": 12}
 REGULAR: dict[str, Any] = dict(temperature=0.7, top_k=30, max_tokens=TOKENS, ignore_eos=True)
-# What vLLM's filters do with logits equal to the last one kept: Triton is there for V2 alone.
-TIES = {1: "keep_top_k", 2: "exact"}[RUNNER]
-
-Logits = npt.NDArray[np.float32]
 
 
 def samples(design: str, **fields: Any) -> Any:
@@ -56,7 +50,7 @@ def config(design: Any, member: int, seed: int = SEED) -> SamplingConfig:
         hot_temperature=20.0,
         hot_top_k=12,
         order="vllm",
-        ties=TIES,  # type: ignore[arg-type]
+        ties=TIES,
         seed=seed,
         design=design,
         group_size=N,
@@ -113,17 +107,7 @@ def one_by_one(tiny_llama: Path, together: Together) -> Iterator[Any]:
 @pytest.fixture
 def seen(one_by_one: Any, monkeypatch: pytest.MonkeyPatch) -> list[Logits]:
     """The logits [1, V] of every step of `one_by_one`."""
-    rows: list[Logits] = []
-    model = model_runner(one_by_one).model
-    compute = model.compute_logits
-
-    def compute_and_copy(*args: Any, **kwargs: Any) -> torch.Tensor:
-        logits: torch.Tensor = compute(*args, **kwargs)
-        rows.append(logits.float().numpy().copy())
-        return logits
-
-    monkeypatch.setattr(model, "compute_logits", compute_and_copy)
-    return rows
+    return watch_logits(one_by_one, monkeypatch)
 
 
 @pytest.mark.parametrize("design", DESIGNS)

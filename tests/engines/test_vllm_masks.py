@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from child import run_child
-from engine import engine, model_runner
+from engine import Logits, engine, model_runner, watch_logits
 from fused_requests import prompt
 from tiny_llama import VOCABULARY
 
@@ -20,7 +19,6 @@ import fire_sampling_vllm as plugin
 from fire_sampling import SamplingConfig
 from fire_sampling.integrations.vllm.fused import masks
 
-Logits = npt.NDArray[np.float32]
 Answer = tuple[list[int], list[list[int]]]  # the tokens, and the mask of each
 
 MASKED: dict[str, Any] = dict(
@@ -87,17 +85,7 @@ def answers(llm: Any, prompts: list[Any], params: list[Any]) -> list[Answer]:
 @pytest.fixture
 def logits_of(llm: Any, monkeypatch: pytest.MonkeyPatch) -> list[Logits]:
     """A copy of the logits of every step, as the engine's model makes them."""
-    seen: list[Logits] = []
-    model = model_runner(llm).model
-    compute = model.compute_logits
-
-    def compute_and_copy(*args: Any, **kwargs: Any) -> torch.Tensor:
-        logits: torch.Tensor = compute(*args, **kwargs)
-        seen.append(logits.float().numpy().copy())
-        return logits
-
-    monkeypatch.setattr(model, "compute_logits", compute_and_copy)
-    return seen
+    return watch_logits(llm, monkeypatch)
 
 
 def support_of(logits: Logits, step: int, config: SamplingConfig) -> list[int]:

@@ -1,5 +1,5 @@
 """What the Python functions over the operators say to what is no tensor: function, argument, what came, what
-was expected. tests/python/operators/test_bad_calls.py has the tensors that the operators refuse.
+was expected. tests/python/support/bad_calls.py has the tensors that the operators refuse.
 """
 
 from __future__ import annotations

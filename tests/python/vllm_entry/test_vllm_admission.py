@@ -8,45 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from vllm_stand_ins import VOCABULARY, sampling_params, vllm_config
 
 import fire_sampling as fire
 from fire_sampling.integrations.vllm.admission import STRICTEST, Engine, calling_engine, hands_over, refusal
 from fire_sampling.integrations.vllm.heat.v1 import HeatV1Rows
 from fire_sampling.integrations.vllm.heat.v2 import HeatV2Slots
 from fire_sampling.integrations.vllm.requests import HOT_KEYS, fire_request
-
-VOCABULARY = 64
-
-
-def params(**fields: Any) -> SimpleNamespace:
-    """Stands for vLLM's `SamplingParams`."""
-    defaults = dict(
-        temperature=1.0,
-        top_k=0,
-        top_p=1.0,
-        min_p=0.0,
-        seed=None,
-        n=1,
-        max_tokens=16,
-        presence_penalty=0.0,
-        frequency_penalty=0.0,
-        logprobs=None,
-        extra_args=None,
-    )
-    return SimpleNamespace(**{**defaults, **fields})
-
-
-def vllm_config(**fields: Any) -> SimpleNamespace:
-    """Stands for vLLM's `VllmConfig`."""
-    model_config = SimpleNamespace(
-        logprobs_mode="raw_logprobs", seed=0, get_vocab_size=lambda: VOCABULARY, **fields
-    )
-    return SimpleNamespace(
-        model_config=model_config,
-        speculative_config=None,
-        parallel_config=SimpleNamespace(data_parallel_rank=0),
-        use_v2_model_runner=True,
-    )
 
 
 def test_hands_over_says_what_the_operator_does() -> None:
@@ -80,7 +48,7 @@ def test_of_an_engine_that_nobody_shows_the_strictest_is_assumed() -> None:
     assert calling_engine() == STRICTEST
     settings = HOT_KEYS.read({"fire_after": [1]})
     assert settings is not None
-    assert refusal(params(), fire_request(params(), settings), STRICTEST) is not None
+    assert refusal(sampling_params(), fire_request(sampling_params(), settings), STRICTEST) is not None
 
 
 @pytest.mark.parametrize("keys", [{"fire_temperature": 30.0, "fire_top_k": 16}, {"fire_after": [1]}])
@@ -89,7 +57,7 @@ def test_a_greedy_request_whose_keys_would_heat_nothing_is_refused(keys: dict[st
     for steps, refused in ((None, True), (1, False)):
         settings = HOT_KEYS.read(keys if steps is None else {**keys, "fire_steps": steps})
         assert settings is not None
-        greedy = params(temperature=0.0)
+        greedy = sampling_params(temperature=0.0)
         reason = refusal(greedy, fire_request(greedy, settings), engine)
         assert (reason is not None) == refused
         assert reason is None or reason.startswith(
@@ -97,7 +65,7 @@ def test_a_greedy_request_whose_keys_would_heat_nothing_is_refused(keys: dict[st
         )
     continuation = HOT_KEYS.read({"fire_steps": 0})
     assert continuation is not None
-    greedy = params(temperature=0.0)
+    greedy = sampling_params(temperature=0.0)
     assert refusal(greedy, fire_request(greedy, continuation), engine) is None
 
 
@@ -125,7 +93,7 @@ def test_rows_follow_their_requests_through_removals_additions_and_moves(seed: i
             begin, steps, output = rng.randint(0, 2), rng.randint(0, 2), [0] * rng.randint(0, 3)
             batch[row] = (begin, steps, output)
             keys = {"fire_begin": begin, "fire_steps": steps, "fire_top_k": 4}
-            added.append((row, params(extra_args=keys), None, output))
+            added.append((row, sampling_params(extra_args=keys), None, output))
         moved = []
         for source in rng.sample(sorted(batch), min(2, len(batch))):
             target = rng.randrange(8)
@@ -194,14 +162,14 @@ class Slots:
 def test_a_recycled_slot_forgets_its_last_request() -> None:
     slots = Slots(3)
     slots.prompt[:] = 4
-    assert slots.requests.add(0, params(extra_args={"fire_steps": 2, "fire_after": [7]}))
-    assert slots.requests.add(1, params(extra_args={"fire_steps": 1}))
+    assert slots.requests.add(0, sampling_params(extra_args={"fire_steps": 2, "fire_after": [7]}))
+    assert slots.requests.add(1, sampling_params(extra_args={"fire_steps": 1}))
     assert slots.heated([1, 0], [4, 4, 4]) == [True, True]
     slots.tokens[0, 5] = 7
     assert slots.heated([0, 1], [7, 5, 4]) == [True, False]
-    assert not slots.requests.add(0, params())
-    assert not slots.requests.add(1, params(extra_args={"fire_steps": 0}))
-    assert slots.requests.add(2, params(extra_args={"fire_steps": 1}))
+    assert not slots.requests.add(0, sampling_params())
+    assert not slots.requests.add(1, sampling_params(extra_args={"fire_steps": 0}))
+    assert slots.requests.add(2, sampling_params(extra_args={"fire_steps": 1}))
     assert slots.heated([2, 0, 1], [4, 4, 4]) == [True, False, False]
     assert slots.heated([2, 0, 1], [4, 6, 4]) == [True, False, False]
 
@@ -215,7 +183,7 @@ def test_windows_after_tokens_are_those_of_the_definition(seed: int) -> None:
         slots.prompt[slot] = rng.randint(1, 5)
         slots.tokens[slot] = torch.tensor([rng.choice([*after, *range(40, 60)]) for _ in range(40)])
         keys = {"fire_steps": steps[slot], "fire_after": after if slot else [], "fire_begin": 3}
-        slots.requests.add(slot, params(extra_args=keys))
+        slots.requests.add(slot, sampling_params(extra_args=keys))
     for generated in range(34):
         expected = []
         for slot in range(4):

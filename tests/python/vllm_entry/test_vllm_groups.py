@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import sys
 from types import ModuleType, SimpleNamespace
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from vllm_stand_ins import VOCABULARY, sampling_params, vllm_config
 
 import fire_sampling.numpy as fire
 from fire_sampling import SamplingConfig
@@ -23,25 +25,13 @@ from fire_sampling.integrations.vllm.requests import GROUP, HOT_KEYS, fire_reque
 from fire_sampling_vllm import front_end
 from fire_sampling_vllm.switch import PROCESSOR
 
-VOCABULARY = 64
 HOT: dict[str, Any] = {"fire_temperature": 20.0, "fire_top_k": 12}
 LATTICE = {**HOT, "fire_design": "lattice"}
 # Of an engine that can do all that any can.
 ABLE = Engine(2, "raw_logprobs", False, VOCABULARY, tells_apart=True)
 
 
-def params(**fields: Any) -> SimpleNamespace:
-    """Stands for vLLM's `SamplingParams`."""
-    defaults = dict(n=1, temperature=0.7, top_k=0, top_p=1.0, min_p=0.0, seed=None, max_tokens=16)
-    penalties = dict(presence_penalty=0.0, frequency_penalty=0.0)
-    return SimpleNamespace(**{**defaults, **penalties, "logprobs": None, "extra_args": None, **fields})
-
-
-def vllm_config() -> SimpleNamespace:
-    """Stands for vLLM's `VllmConfig`."""
-    model = SimpleNamespace(logprobs_mode="raw_logprobs", seed=0, get_vocab_size=lambda: VOCABULARY)
-    parallel = SimpleNamespace(data_parallel_rank=0)
-    return SimpleNamespace(model_config=model, speculative_config=None, parallel_config=parallel)
+params = functools.partial(sampling_params, temperature=0.7)
 
 
 def children(parent: Any, transported: bool = False) -> list[Any]:

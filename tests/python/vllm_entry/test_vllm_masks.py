@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import sys
@@ -9,6 +10,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from vllm_stand_ins import sampling_params
 
 import fire_sampling_vllm as plugin
 from fire_sampling.integrations.vllm import fused
@@ -35,22 +37,7 @@ def config_of(model: dict[str, Any] | None = None, **engine: Any) -> Any:
     return SimpleNamespace(model_config=SimpleNamespace(**{**masked, **(model or {})}), **{**kept, **engine})
 
 
-def params_of(**fields: Any) -> Any:
-    """Stands for vLLM's `SamplingParams`."""
-    kept = dict(
-        temperature=0.8,
-        top_k=5,
-        top_p=1.0,
-        min_p=0.0,
-        seed=None,
-        n=1,
-        max_tokens=16,
-        presence_penalty=0.0,
-        frequency_penalty=0.0,
-        logprobs=0,
-        extra_args=None,
-    )
-    return SimpleNamespace(**{**kept, **fields})
+params_of = functools.partial(sampling_params, temperature=0.8, top_k=5, logprobs=0)
 
 
 @pytest.fixture(autouse=True)

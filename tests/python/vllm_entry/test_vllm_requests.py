@@ -1,9 +1,9 @@
 """The `fire_` keys of a request to vLLM. What the engine makes of them: tests/engines."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from vllm_stand_ins import sampling_params
 
 from fire_sampling import SamplingConfig
 from fire_sampling.config import GROUP_FIELDS, HOT_FIELDS
@@ -12,12 +12,6 @@ from fire_sampling.integrations.vllm.requests import HOT_KEYS, sampling_config, 
 
 read_settings, default_settings = HOT_KEYS.read, HOT_KEYS.default
 HOT = FireSettings(SamplingConfig(hot_temperature=30.0, hot_top_k=16))
-
-
-def params(**fields: Any) -> SimpleNamespace:
-    """Stands for vLLM's `SamplingParams`: the fields that are read, with vLLM's defaults."""
-    defaults = dict(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=None, n=1, max_tokens=16)
-    return SimpleNamespace(**{**defaults, "extra_args": None, **fields})
 
 
 def test_a_request_without_fire_keys_says_nothing() -> None:
@@ -127,39 +121,39 @@ def test_a_wrong_default_names_the_variable(text: str, message: str) -> None:
 
 
 def test_the_default_holds_for_a_request_that_says_nothing() -> None:
-    assert settings_for(params(), HOT) == HOT
-    assert settings_for(params(), None) is None
+    assert settings_for(sampling_params(), HOT) == HOT
+    assert settings_for(sampling_params(), None) is None
 
 
 def test_the_default_leaves_greedy_requests_and_those_of_one_token_alone() -> None:
-    assert settings_for(params(temperature=0.0), HOT) is None
-    assert settings_for(params(max_tokens=1), HOT) is None
-    assert settings_for(params(max_tokens=None), HOT) == HOT
+    assert settings_for(sampling_params(temperature=0.0), HOT) is None
+    assert settings_for(sampling_params(max_tokens=1), HOT) is None
+    assert settings_for(sampling_params(max_tokens=None), HOT) == HOT
 
 
 def test_a_request_overrules_the_default_as_a_whole() -> None:
-    own = settings_for(params(extra_args={"fire_steps": 0}), HOT)
+    own = settings_for(sampling_params(extra_args={"fire_steps": 0}), HOT)
     assert own == FireSettings(SamplingConfig(hot_steps=0))
-    greedy = params(temperature=0.0, max_tokens=1, extra_args={"fire_steps": 1})
+    greedy = sampling_params(temperature=0.0, max_tokens=1, extra_args={"fire_steps": 1})
     assert settings_for(greedy, HOT) == FireSettings(SamplingConfig(hot_steps=1))
 
 
 @pytest.mark.parametrize(("top_k", "hot_top_k"), [(5, 5), (16, 16), (50, 16), (0, 16), (-1, 16)])
 def test_the_default_keeps_no_more_tokens_than_the_request(top_k: int, hot_top_k: int) -> None:
-    settings = settings_for(params(top_k=top_k), HOT)
+    settings = settings_for(sampling_params(top_k=top_k), HOT)
     assert settings is not None
     assert settings.phase.hot_top_k == hot_top_k
 
 
 def test_a_default_that_keeps_all_tokens_keeps_the_requests_own() -> None:
     everything = FireSettings(SamplingConfig(hot_top_k=0))
-    settings = settings_for(params(top_k=5), everything)
+    settings = settings_for(sampling_params(top_k=5), everything)
     assert settings is not None
     assert settings.phase.hot_top_k == 5
 
 
 def test_the_config_has_the_requests_regular_phase_and_the_order_of_vllm() -> None:
-    request = params(temperature=0.7, top_k=50, top_p=0.9, min_p=0.05, seed=3)
+    request = sampling_params(temperature=0.7, top_k=50, top_p=0.9, min_p=0.05, seed=3)
     config = sampling_config(request, HOT)
     assert config == SamplingConfig(
         temperature=0.7,
@@ -176,10 +170,10 @@ def test_the_config_has_the_requests_regular_phase_and_the_order_of_vllm() -> No
 
 
 def test_without_settings_no_step_is_hot() -> None:
-    assert sampling_config(params(top_k=-1), None).resolve().hot_steps == 0
+    assert sampling_config(sampling_params(top_k=-1), None).resolve().hot_steps == 0
 
 
 def test_a_greedy_request_is_hot_only_where_it_says_so() -> None:
-    greedy = params(temperature=0.0)
+    greedy = sampling_params(temperature=0.0)
     assert sampling_config(greedy, read_settings({"fire_temperature": 30})).resolve().hot_steps == 0
     assert sampling_config(greedy, read_settings({"fire_steps": 1})).resolve().hot_steps == 1
