@@ -11,8 +11,10 @@
 // once per instruction set, and the linker must not merge an AVX-512 copy into code that runs without it.
 #if defined(__CUDACC__)
 #define FIRE_RULE __host__ __device__ static inline
+#define FIRE_MEMBER __host__ __device__ inline  // of a class template, which takes its linkage from its arguments
 #else
 #define FIRE_RULE static inline
+#define FIRE_MEMBER inline
 #endif
 
 namespace fire::definition {

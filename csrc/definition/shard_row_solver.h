@@ -1,0 +1,358 @@
+// From the first entries of a sharded row, and the sums that the ranks answer with, to its kept set and its token.
+//
+// The filters of docs/semantics.md, one stage after another. Each looks into the list of first entries, and where that
+// does not settle it, leaves a question; Take() brings the answer and goes on.
+//
+// A Team is the threads that solve a row: one on a host, a warp on a device. All of them hold the same row and take the
+// same way. It has
+//   Sum(count, at)                             at(0) + … + at(count − 1)
+//   FirstReaching(count, target, at, &before)  the first index up to which at() adds up to `target`, else `count`;
+//                                              `before`: the sum before it
+//   ForEach(count, visit)                      visit(0) … visit(count − 1); what it writes, all threads then read
+#pragma once
+
+#include "definition/design.h"
+#include "definition/draw.h"
+#include "definition/shard.h"
+
+namespace fire::definition {
+
+// The first entries of a row in their order, 0 behind them where it has fewer tokens above −inf. Of a row with +inf,
+// those behind the first may be missing.
+struct ShardList {
+  const uint64_t* entry;
+  uint64_t* weight;  // of the same tokens; Begin() writes them
+  uint32_t size;
+};
+
+template <typename Team>
+class ShardRowSolver {
+ public:
+  FIRE_MEMBER ShardRowSolver(const Team& team, const ShardList& list, ShardRow* row)
+      : team_(team),
+        list_(list),
+        row_(*row),
+        listed_(static_cast<uint32_t>(team.Sum(list.size, [&](uint32_t i) -> uint64_t { return list.entry[i] != 0; }))),
+        is_whole_(listed_ < list.size || list.size >= row->vocabulary) {}
+
+  // A row before its first question. Set must be its wants, vocabulary, ranks, key_bits, record, step and, where its
+  // log-probability is wanted, the token asked for; all else is 0.
+  FIRE_MEMBER void Begin(bool has_nan, bool slot_out_of_range) {
+    const uint64_t first = listed_ == 0 ? Entry(kMaskedKey, 0) : list_.entry[0];
+    row_.maximum = KeyToFloat(KeyOf(first));
+    Prepare();
+    const bool decided =
+        !HasFiniteMaximum(row_) || phase_.heat == Heat::kGreedy || min_weight_ > WeightOfMaximum(row_.vocabulary);
+    row_.status = StatusOf(phase_, row_.maximum, has_nan, decided) | (slot_out_of_range ? kStatusSlotOutOfRange : 0);
+    row_.rule = {KeepAll().last, phase_.order == Order::kVllm ? min_weight_ : 0};
+    row_.kept = 1;
+    WeighList();
+    LookUp();
+    if (decided) Decide(first);
+    row_.stage = decided ? kReference : kTopK;
+    if (Wants(kWantsHeat) && !phase_.hot) row_.stage = kDone;
+    Advance();
+  }
+
+  // `answers`: those of all ranks to the row's questions, added up.
+  FIRE_MEMBER void Take(const ShardAnswer* answers) {
+    Prepare();
+    const uint32_t questions = row_.questions;
+    row_.questions = 0;
+    row_.known |= questions & (kAskReference | kAskRank | kAskToken);
+    if ((questions & kAskReference) != 0) row_.reference_mass = answers[kReferenceSlot].mass;
+    if ((questions & kAskRank) != 0) row_.rank = answers[kReferenceSlot].count;
+    if ((questions & kAskToken) != 0) TakeToken(answers[kTokenSlot]);
+    if ((questions & kAskMasses) != 0) TakeMasses(answers + kFirstSlot);
+    if ((questions & kAskDigits) != 0) TakeDigits(answers + kFirstSlot);
+    if (row_.questions == 0) Advance();
+  }
+
+ private:
+  enum Stage : uint32_t { kTopK, kCountedMass, kTopP, kMinP, kMass, kPlace, kToken, kReference, kDone };
+
+  FIRE_MEMBER bool Wants(uint32_t what) const { return (row_.wants & what) != 0; }
+  FIRE_MEMBER bool IsKnown(uint32_t question) const { return (row_.known & question) != 0; }
+  FIRE_MEMBER bool IsListKept(uint32_t i) const { return Keeps(row_.rule, list_.entry[i], list_.weight[i]); }
+  FIRE_MEMBER uint64_t CountAt(uint32_t i) const { return IsListKept(i) ? 1 : 0; }
+  FIRE_MEMBER uint64_t MassAt(uint32_t i) const { return IsListKept(i) ? list_.weight[i] : 0; }
+
+  FIRE_MEMBER void Prepare() {
+    phase_ = PhaseOf(row_);
+    if (IsHandedOver(row_)) phase_ = HandOverPhase(phase_);
+    min_weight_ = MinPThreshold(phase_.min_p, WeightOfMaximum(row_.vocabulary));
+  }
+
+  FIRE_MEMBER void WeighList() const {
+    const bool finite = HasFiniteMaximum(row_);
+    const WeightScale scale = finite ? ScaleOf(row_) : WeightScale{};
+    team_.ForEach(list_.size, [&](uint32_t i) {
+      const uint64_t entry = list_.entry[i];
+      list_.weight[i] = finite && entry != 0 ? Weight(KeyToFloat(KeyOf(entry)), scale) : 0;
+    });
+  }
+
+  // What the list tells at once: the caller's token, and a whole row's mass.
+  FIRE_MEMBER void LookUp() {
+    if (Wants(kWantsLogProb)) {
+      const auto is_asked = [&](uint32_t i) { return static_cast<int64_t>(IdOf(list_.entry[i])) == row_.asked; };
+      row_.entry = team_.Sum(listed_, [&](uint32_t i) { return is_asked(i) ? list_.entry[i] : 0; });
+      row_.weight = team_.Sum(listed_, [&](uint32_t i) { return is_asked(i) ? list_.weight[i] : 0; });
+      if (row_.entry != 0 || is_whole_) row_.known |= kAskToken;
+    }
+    if (!HasFiniteMaximum(row_)) {
+      row_.known |= kAskReference;  // ref_logprob is 0
+    } else if (is_whole_) {
+      const WeightScale scale = ReferenceScaleOf(row_);
+      row_.reference_mass =
+          team_.Sum(listed_, [&](uint32_t i) { return Weight(KeyToFloat(KeyOf(list_.entry[i])), scale); });
+      row_.known |= kAskReference;
+    }
+  }
+
+  // Leaves questions, and with them all that will be asked anyway.
+  FIRE_MEMBER bool Ask(uint32_t questions) {
+    if (Wants(kWantsReference)) questions |= kAskReference;
+    if (Wants(kWantsLogProb)) questions |= kAskToken;
+    row_.questions = questions & ~row_.known;
+    return false;
+  }
+
+  FIRE_MEMBER void Advance() {
+    while (row_.stage != kDone && Settles()) ++row_.stage;
+  }
+
+  // Whether the stage is settled; else it has asked.
+  FIRE_MEMBER bool Settles() {
+    switch (row_.stage) {
+      case kTopK:
+        return CutsToTopK();
+      case kCountedMass:
+        return CountsMass();
+      case kTopP:
+        return CutsToNucleus();
+      case kMinP:
+        return CutsByMinP();
+      case kMass:
+        return WeighsKept();
+      case kPlace:
+        return TakesPlace();
+      case kToken:
+        return FindsToken();
+      default:
+        return FindsReference();
+    }
+  }
+
+  // Whether the list holds all that the rule keeps. A logit that is smaller than the last listed one may weigh more by
+  // 2^-23 of it, or by 1 (docs/semantics.md, "Weights").
+  FIRE_MEMBER bool IsListed() const {
+    if (is_whole_ || list_.entry[listed_ - 1] <= row_.rule.last) return true;
+    const uint64_t weight = list_.weight[listed_ - 1];
+    return weight + (weight >> 22) + 1 < row_.rule.min_weight;
+  }
+
+  FIRE_MEMBER bool CutsToTopK() {
+    if (phase_.top_k >= row_.vocabulary) return true;
+    const bool keeps_ties = phase_.ties != Ties::kExact;
+    uint64_t before;
+    const uint32_t i = team_.FirstReaching(
+        listed_, phase_.top_k, [&](uint32_t at) { return CountAt(at); }, &before);
+    if (i == listed_) return IsListed() || Search({.target = phase_.top_k, .keeps_ties = keeps_ties});
+    EndTopK(LastWith(list_.entry[i], keeps_ties));
+    return true;
+  }
+
+  FIRE_MEMBER void EndTopK(uint64_t last) {
+    if (phase_.order == Order::kJoint) {
+      row_.top_k_last = last;  // top-p counts the whole row
+    } else {
+      row_.rule.last = last;
+    }
+  }
+
+  FIRE_MEMBER bool CountsMass() {
+    if (!TopPIsOn(phase_.top_p)) return true;
+    if (!IsListed()) return Ask(kAskMasses);
+    row_.counted = team_.Sum(listed_, [&](uint32_t i) { return MassAt(i); });
+    return true;
+  }
+
+  FIRE_MEMBER bool CutsToNucleus() {
+    if (!TopPIsOn(phase_.top_p)) return true;
+    const bool keeps_ties = phase_.ties == Ties::kKeep;
+    const uint64_t target = TopPTarget(phase_.top_p, row_.counted);
+    uint64_t before;
+    const uint32_t i = team_.FirstReaching(
+        listed_, target, [&](uint32_t at) { return MassAt(at); }, &before);
+    if (i < listed_) {
+      EndTopP(LastWith(list_.entry[i], keeps_ties));
+      return true;
+    }
+    const bool is_beyond_top_k = row_.top_k_last != 0 && list_.entry[listed_ - 1] <= row_.top_k_last;
+    return IsListed() || is_beyond_top_k || Search({.target = target, .by_mass = true, .keeps_ties = keeps_ties});
+  }
+
+  FIRE_MEMBER void EndTopP(uint64_t last) {
+    if (last > row_.rule.last) row_.rule.last = last;
+  }
+
+  FIRE_MEMBER bool CutsByMinP() {
+    if (row_.top_k_last > row_.rule.last) row_.rule.last = row_.top_k_last;
+    row_.rule.min_weight = min_weight_;
+    if (IsHandedOver(row_)) row_.stage = kDone - 1;  // the engine weighs
+    return true;
+  }
+
+  FIRE_MEMBER bool WeighsKept() {
+    if (!IsListed()) return Ask(kAskMasses);
+    row_.mass = team_.Sum(listed_, [&](uint32_t i) { return MassAt(i); });
+    row_.kept = team_.Sum(listed_, [&](uint32_t i) { return CountAt(i); });
+    return true;
+  }
+
+  FIRE_MEMBER bool TakesPlace() {
+    if (!IsEnumerated(row_.record, row_.step)) return true;
+    const uint64_t target = uint64_t{PlaceOf(row_.record, static_cast<uint32_t>(row_.kept))} + 1;
+    uint64_t before;
+    const uint32_t i = team_.FirstReaching(
+        listed_, target, [&](uint32_t at) { return CountAt(at); }, &before);
+    if (i == listed_) return Search({.target = target, .finds_token = true});
+    Decide(list_.entry[i]);
+    return true;
+  }
+
+  FIRE_MEMBER void Decide(uint64_t entry) {
+    row_.status |= kStatusDecided;
+    row_.token = IdOf(entry);
+    if (!Wants(kWantsLogProb)) row_.entry = entry;
+  }
+
+  FIRE_MEMBER bool FindsToken() {
+    if (IsDecided(row_)) return true;
+    if (Wants(kWantsLogProb)) return IsKnown(kAskToken) || Ask(kAskToken);
+    if (!Wants(kWantsDraw | kWantsHeat) || IsKnown(kAskToken)) return true;
+    if (!IsListed()) return Ask(kAskToken);
+    const uint64_t point = DrawPoint(DrawBits(row_.record, row_.step), row_.mass);
+    // The lowest id up to which the listed tokens weigh more than the point, from its highest bit down.
+    uint32_t id = 0;
+    for (uint32_t bit = 1u << (kIdBits - 1); bit != 0; bit >>= 1) {
+      const uint32_t middle = id | bit;
+      const uint64_t mass =
+          team_.Sum(listed_, [&](uint32_t i) { return IdOf(list_.entry[i]) < middle ? MassAt(i) : 0; });
+      if (mass <= point) id = middle;
+    }
+    const auto is_token = [&](uint32_t i) { return IdOf(list_.entry[i]) == id; };
+    row_.token = id;
+    row_.entry = team_.Sum(listed_, [&](uint32_t i) { return is_token(i) ? list_.entry[i] : 0; });
+    row_.weight = team_.Sum(listed_, [&](uint32_t i) { return is_token(i) ? list_.weight[i] : 0; });
+    return true;
+  }
+
+  FIRE_MEMBER bool FindsReference() {
+    if (!Wants(kWantsReference)) return true;
+    const uint32_t key = KeyOf(row_.entry);
+    if (key == kMaskedKey) {
+      row_.rank = row_.vocabulary;  // all are equal
+    } else if (HasFiniteMaximum(row_) && (is_whole_ || KeyOf(list_.entry[listed_ - 1]) < key)) {
+      row_.rank = team_.Sum(listed_, [&](uint32_t i) -> uint64_t { return KeyOf(list_.entry[i]) >= key; });
+    } else {
+      Ask(kAskRank);
+    }
+    if (!IsKnown(kAskReference)) Ask(row_.questions);
+    return row_.questions == 0;
+  }
+
+  // ---- a search, and the answers ----
+
+  FIRE_MEMBER static uint64_t LastWith(uint64_t entry, bool keeps_ties) {
+    return keeps_ties ? LastOfKey(KeyOf(entry)) : entry;
+  }
+
+  FIRE_MEMBER bool Search(ShardSearch search) {
+    search.shift = 64 - DigitBits(63);
+    row_.search = search;
+    return Ask(kAskDigits);
+  }
+
+  FIRE_MEMBER void TakeDigits(const ShardAnswer* answers) {
+    ShardSearch& search = row_.search;
+    const uint32_t digits = 1u << DigitBits(search.shift);
+    const auto answer_at = [&](uint32_t i) {
+      const ShardAnswer& answer = answers[digits - 1 - i];
+      return search.by_mass ? answer.mass : answer.count;
+    };
+    uint64_t before;
+    const uint32_t i = team_.FirstReaching(digits, search.target - search.above, answer_at, &before);
+    if (i == digits) {
+      ++row_.stage;  // the row has fewer tokens than top-k: nothing is cut
+      return;
+    }
+    const uint32_t digit = digits - 1 - i;
+    search.above += before;
+    search.prefix |= uint64_t{digit} << search.shift;
+    const uint64_t count = answers[digit].count;
+    const bool is_told = search.by_mass ? count == 1 : search.above + count == search.target;
+    if ((is_told && !search.finds_token) || !NextDigit()) return EndSearch(search.prefix);
+    Ask(kAskDigits);
+  }
+
+  // False behind the last digit that can differ.
+  FIRE_MEMBER bool NextDigit() {
+    ShardSearch& search = row_.search;
+    if (search.shift > 32 && search.shift > 64 - static_cast<int>(row_.key_bits)) {
+      search.shift -= DigitBits(search.shift);
+      return true;
+    }
+    if (search.shift >= 32) {
+      // What is left of a key: its logit's bits are zeros there, and a negative one's key has them inverted.
+      const bool is_negative = (search.prefix >> 63) == 0;
+      const uint64_t rest = (uint64_t{1} << search.shift) - (uint64_t{1} << 32);
+      if (is_negative) search.prefix |= rest;
+      if (search.keeps_ties) return false;
+      search.prefix |= kOnesAboveId;
+      search.shift = kIdBits;
+    }
+    search.shift -= DigitBits(0);
+    return search.shift >= 0;
+  }
+
+  FIRE_MEMBER void EndSearch(uint64_t last) {
+    if (row_.stage == kTopK) EndTopK(last);
+    if (row_.stage == kTopP) EndTopP(last);
+    if (row_.stage == kPlace) Decide(last);
+    ++row_.stage;
+  }
+
+  FIRE_MEMBER void TakeMasses(const ShardAnswer* answers) {
+    const auto mass_at = [&](uint32_t i) { return answers[i].mass; };
+    const uint64_t mass = team_.Sum(row_.ranks, mass_at);
+    if (row_.stage == kCountedMass) {
+      row_.counted = mass;
+    } else {
+      row_.mass = mass;
+      row_.kept = team_.Sum(row_.ranks, [&](uint32_t i) { return answers[i].count; });
+      const uint64_t point = DrawPoint(DrawBits(row_.record, row_.step), mass);
+      uint64_t before;
+      row_.owner = team_.FirstReaching(row_.ranks, point + 1, mass_at, &before);
+      row_.point = point - before;
+    }
+    ++row_.stage;
+  }
+
+  FIRE_MEMBER void TakeToken(const ShardAnswer& answer) {
+    row_.entry = answer.count;
+    row_.weight = answer.mass;
+    if (!Wants(kWantsLogProb)) row_.token = IdOf(row_.entry);
+  }
+
+  Team team_;
+  ShardList list_;
+  ShardRow& row_;
+  uint32_t listed_;
+  bool is_whole_;
+  Phase phase_ = {};
+  uint64_t min_weight_ = 0;
+};
+
+}  // namespace fire::definition

@@ -1,0 +1,145 @@
+// A sharded row against the whole one: whatever the split and however few entries are told, the same bits.
+#include "definition/shard.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "definition/reference.h"
+#include "shard_ranks.h"
+
+namespace fire::test {
+namespace {
+
+using definition::ReferenceRow;
+using definition::ReferenceSample;
+using definition::ShardRow;
+
+constexpr LogitsType kTypes[] = {LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16};
+
+// A row, its split, a record and a step that look for trouble.
+struct Trouble {
+  explicit Trouble(Random& random)
+      : vocabulary(1 + random.Below(random.Below(4) == 0 ? 3 : 400)),
+        type(random.Pick(kTypes)),
+        logits(TypedRow(TroublesomeRow(random, vocabulary), type).values()),
+        sizes(TroublesomeSplit(random, vocabulary)),
+        record(TroublesomeRecord(random, vocabulary)),
+        step(random.Below(4)),
+        count(1 + random.Below(random.Below(2) == 0 ? 4 : 80)) {}
+
+  uint32_t vocabulary;
+  LogitsType type;
+  std::vector<float> logits;
+  std::vector<uint32_t> sizes;
+  Record record;
+  int64_t step;
+  uint32_t count;
+};
+
+TEST(Shard, ASampleIsThatOfTheWholeRowInEveryBit) {
+  Random random(1801);
+  int searched = 0, settled = 0, drawn = 0;
+  for (int i = 0; i < 20000; ++i) {
+    const Trouble trouble(random);
+    const ReferenceSample want =
+        ReferenceRow(trouble.logits.data(), trouble.vocabulary, trouble.record, trouble.step).Sample();
+    ShardedRow sharded(trouble.logits, trouble.sizes);
+    const ShardRow row =
+        sharded.Solve(trouble.record, trouble.step, definition::kWantsDraw | definition::kWantsReference, trouble.count,
+                      definition::KeyBitsOf(trouble.type));
+    const std::string where =
+        std::to_string(i) + ", " + std::to_string(trouble.count) + " entries, " + Describe(trouble.record);
+    ASSERT_EQ(row.token, want.token) << where;
+    ASSERT_EQ(BitsOf(definition::LogProbOf(row)), BitsOf(want.logprob)) << where;
+    ASSERT_EQ(BitsOf(definition::RefLogProbOf(row)), BitsOf(want.ref_logprob)) << where;
+    ASSERT_EQ(static_cast<int32_t>(row.rank), want.rank) << where;
+    ASSERT_EQ(static_cast<int32_t>(row.kept), want.kept) << where;
+    ASSERT_EQ(row.status, want.status) << where;
+    searched += sharded.rounds() > 4;
+    settled += sharded.rounds() <= 1;
+    drawn += (want.status & kStatusDecided) == 0;
+  }
+  EXPECT_GT(searched, 1000);
+  EXPECT_GT(settled, 1000);
+  EXPECT_GT(drawn, 5000);
+}
+
+TEST(Shard, ALogProbabilityAndItsGradientAreThoseOfTheWholeRow) {
+  Random random(1802);
+  int finite = 0;
+  for (int i = 0; i < 5000; ++i) {
+    const Trouble trouble(random);
+    const ReferenceRow whole(trouble.logits.data(), trouble.vocabulary, trouble.record, trouble.step);
+    const int64_t token =
+        random.Below(3) == 0 ? static_cast<int64_t>(random.Below(trouble.vocabulary + 4)) - 2 : whole.Sample().token;
+    ShardedRow sharded(trouble.logits, trouble.sizes);
+    const ShardRow row = sharded.Solve(trouble.record, trouble.step, definition::kWantsLogProb, trouble.count,
+                                       definition::KeyBitsOf(trouble.type), token);
+    ASSERT_EQ(BitsOf(definition::LogProbOf(row)), BitsOf(whole.LogProb(token))) << i << Describe(trouble.record);
+    finite += whole.LogProb(token) > -kInfinity;
+    const std::vector<float> want = whole.LogProbGradient(token, 0.75f);
+    std::vector<float> got;
+    for (const definition::ReferenceShard& shard : sharded.shards())
+      for (const float slope : shard.LogProbGradient(row, 0.75f)) got.push_back(slope);
+    ASSERT_EQ(got, want) << i << Describe(trouble.record);
+  }
+  EXPECT_GT(finite, 1000);
+}
+
+TEST(Shard, ProcessedAndHeatedLogitsAreThoseOfTheWholeRow) {
+  Random random(1803);
+  int heated = 0;
+  for (int i = 0; i < 10000; ++i) {
+    const Trouble trouble(random);
+    const ReferenceRow whole(trouble.logits.data(), trouble.vocabulary, trouble.record, trouble.step);
+    ShardedRow sharded(trouble.logits, trouble.sizes);
+    const uint32_t key_bits = definition::KeyBitsOf(trouble.type);
+    const ShardRow row = sharded.Solve(trouble.record, trouble.step, 0, trouble.count, key_bits);
+    const ShardRow hot = sharded.Solve(trouble.record, trouble.step, definition::kWantsHeat, trouble.count, key_bits);
+    const std::vector<float> processed = whole.ProcessedLogits(), left = whole.HeatedLogits(trouble.logits.data());
+    size_t at = 0;
+    for (const definition::ReferenceShard& shard : sharded.shards()) {
+      const std::vector<float> own_processed = shard.ProcessedLogits(row), own_left = shard.HeatedLogits(hot);
+      for (size_t j = 0; j < own_left.size(); ++j, ++at) {
+        ASSERT_EQ(BitsOf(own_processed[j]), BitsOf(processed[at])) << i << Describe(trouble.record);
+        ASSERT_EQ(BitsOf(own_left[j]), BitsOf(left[at])) << i << Describe(trouble.record);
+      }
+    }
+    heated += IsHandedOver(hot);
+  }
+  EXPECT_GT(heated, 100);
+}
+
+TEST(Shard, AFilteredRowWhoseEntriesHoldItsCandidatesAsksNothing) {
+  Random random(1804);
+  Record record = PlainRecord(7);
+  record.top_k = 50;
+  record.top_p = 0.9f;
+  for (int i = 0; i < 100; ++i) {
+    std::vector<float> logits(1000);
+    for (float& x : logits) x = static_cast<float>(random.Bell());
+    ShardedRow sharded(logits, {250, 250, 250, 250});
+    sharded.Solve(record, 0, definition::kWantsDraw, 50);
+    ASSERT_EQ(sharded.rounds(), 0);
+    sharded.Solve(record, 0, definition::kWantsDraw | definition::kWantsReference, 51);
+    ASSERT_EQ(sharded.rounds(), 1) << "the row's mass at the reference temperature, and perhaps the rank";
+  }
+}
+
+TEST(Shard, ASearchTakesNoMoreRoundsThanItsTypeHasDigits) {
+  Record record = PlainRecord(9);
+  record.top_p = 0.7f;
+  const auto rounds = [&](const std::vector<float>& logits, uint32_t key_bits) {
+    ShardedRow sharded(logits, {400, 600});
+    sharded.Solve(record, 0, definition::kWantsDraw, 1, key_bits);
+    return sharded.rounds();
+  };
+  const std::vector<float> equal(1000, 0.5f);
+  EXPECT_EQ(rounds(equal, 32), 1 + 7 + 1 + 1) << "its mass, seven digits, the kept mass, the token";
+  EXPECT_EQ(rounds(equal, 19), 1 + 6 + 1 + 1);
+  EXPECT_EQ(rounds(equal, 16), 1 + 5 + 1 + 1);
+}
+
+}  // namespace
+}  // namespace fire::test
