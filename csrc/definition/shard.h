@@ -10,6 +10,7 @@
 #include "definition/filter.h"
 #include "definition/heat.h"
 #include "definition/kept_rule.h"
+#include "definition/shard_search.h"
 #include "definition/status.h"
 
 namespace fire::definition {
@@ -31,7 +32,6 @@ inline constexpr uint32_t kWantsHeat = 8;     // what heat_logits_ leaves
 inline constexpr uint32_t kReferenceSlot = 0;  // (how many for the rank, the mass at the reference temperature)
 inline constexpr uint32_t kTokenSlot = 1;      // (entry, weight)
 inline constexpr uint32_t kFirstSlot = 2;      // (count, mass) of each rank, or of each digit
-inline constexpr uint32_t kDigits = 256;
 
 struct ShardAnswer {
   uint64_t count;  // or as the slot has it
@@ -41,37 +41,6 @@ struct ShardAnswer {
 // Slots that the answer to these questions takes.
 FIRE_RULE uint32_t SlotsFor(uint32_t questions, uint32_t ranks) {
   return kFirstSlot + ((questions & kAskDigits) != 0 ? kDigits : (questions & kAskMasses) != 0 ? ranks : 0);
-}
-
-// A search looks for an entry digit by digit: four of the key, then three of the id, whose bits beyond the largest
-// vocabulary are all ones in an entry.
-inline constexpr int kIdBits = 21;
-inline constexpr uint32_t kOnesAboveId = ~((1u << kIdBits) - 1);
-
-FIRE_RULE int DigitBits(int shift) { return shift >= 32 ? 8 : 7; }
-
-// From the highest down, the bits in which two keys of the type can differ beyond their sign.
-FIRE_RULE uint32_t KeyBitsOf(LogitsType type) {
-  return type == LogitsType::kFloat32 ? 32 : type == LogitsType::kBFloat16 ? 16 : 19;
-}
-
-// Where a search stands: among the tokens whose entries have the prefix's bits above the digit.
-struct ShardSearch {
-  uint64_t prefix = 0;
-  uint64_t above = 0;  // reached by earlier tokens than those
-  uint64_t target = 0;
-  int32_t shift = 0;         // the digit's lowest bit
-  uint32_t by_mass = 0;      // else by count
-  uint32_t keeps_ties = 0;   // ends with a key; else with a token
-  uint32_t finds_token = 0;  // the very token; else where the tokens end is enough
-};
-
-FIRE_RULE bool IsInRange(const ShardSearch& search, uint64_t entry) {
-  return ((entry ^ search.prefix) >> search.shift >> DigitBits(search.shift)) == 0;
-}
-
-FIRE_RULE uint32_t DigitOf(const ShardSearch& search, uint64_t entry) {
-  return static_cast<uint32_t>(entry >> search.shift) & ((1u << DigitBits(search.shift)) - 1);
 }
 
 // Plain data, the same on every rank between two rounds.

@@ -270,7 +270,7 @@ class ShardRowSolver {
   }
 
   FIRE_MEMBER bool Search(ShardSearch search) {
-    search.shift = 64 - DigitBits(63);
+    search.shift = kFirstDigit;
     row_.search = search;
     return Ask(kAskDigits);
   }
@@ -293,28 +293,8 @@ class ShardRowSolver {
     search.prefix |= uint64_t{digit} << search.shift;
     const uint64_t count = answers[digit].count;
     const bool is_told = search.by_mass ? count == 1 : search.above + count == search.target;
-    if ((is_told && !search.finds_token) || !NextDigit()) return EndSearch(search.prefix);
+    if ((is_told && !search.finds_token) || !NextDigit(&search, row_.key_bits)) return EndSearch(search.prefix);
     Ask(kAskDigits);
-  }
-
-  // False behind the last digit that can differ.
-  FIRE_MEMBER bool NextDigit() {
-    ShardSearch& search = row_.search;
-    if (search.shift > 32 && search.shift > 64 - static_cast<int>(row_.key_bits)) {
-      search.shift -= DigitBits(search.shift);
-      return true;
-    }
-    if (search.shift >= 32) {
-      // What is left of a key: its logit's bits are zeros there, and a negative one's key has them inverted.
-      const bool is_negative = (search.prefix >> 63) == 0;
-      const uint64_t rest = (uint64_t{1} << search.shift) - (uint64_t{1} << 32);
-      if (is_negative) search.prefix |= rest;
-      if (search.keeps_ties) return false;
-      search.prefix |= kOnesAboveId;
-      search.shift = kIdBits;
-    }
-    search.shift -= DigitBits(0);
-    return search.shift >= 0;
   }
 
   FIRE_MEMBER void EndSearch(uint64_t last) {
