@@ -9,7 +9,6 @@ is rare. `--write-docs` puts the table into the page and draws the picture.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import fire_sampling as fire
-from examples.page import fill
+from examples.page import print_or_fill
 from examples.pictures import same_bytes
 from fire_sampling import rl
 
@@ -232,16 +231,8 @@ def _signed(value: Tensor) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument(
-        "--write-docs", action="store_true", help=f"write the table into {PAGE.name} and draw its picture"
-    )
     row = Row()
-    if parser.parse_args().write_docs:
-        fill(PAGE, WRITER, page_text(row))
-        draw(row, PICTURE)
-    else:
-        print(page_text(row))
+    print_or_fill(__doc__, PAGE, WRITER, lambda: page_text(row), lambda: draw(row, PICTURE))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ the table into the page.
 
 from __future__ import annotations
 
-import argparse
 import functools
 from dataclasses import dataclass
 
@@ -27,7 +26,7 @@ from examples.first_token_gradient import (
     SAMPLES,
     WEIGHTS,
 )
-from examples.page import fill
+from examples.page import print_or_fill
 from fire_sampling import rl
 
 WRITER = "examples/first_token_training.py --write-docs"
@@ -116,13 +115,7 @@ def page_text() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--write-docs", action="store_true", help=f"write the table into {PAGE.name}")
-    text = page_text()
-    if parser.parse_args().write_docs:
-        fill(PAGE, WRITER, text)
-    else:
-        print(text)
+    print_or_fill(__doc__, PAGE, WRITER, page_text)
 
 
 if __name__ == "__main__":

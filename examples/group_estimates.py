@@ -6,7 +6,6 @@ tokens i, with the chance q_i to come and the chance s_i to be right then, and e
 over the tokens that a block can hold. `--write-docs` puts the figures into the page.
 """
 
-import argparse
 import bisect
 import functools
 import itertools
@@ -20,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from examples.page import fill
+from examples.page import print_or_fill
 from fire_sampling import rl
 
 PAGE = Path(__file__).parents[1] / "docs" / "training.md"
@@ -239,12 +238,7 @@ def _signed(value: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--write-docs", action="store_true", help=f"write the figures into {PAGE.name}")
-    if parser.parse_args().write_docs:
-        fill(PAGE, WRITER, page_text())
-    else:
-        print(page_text())
+    print_or_fill(__doc__, PAGE, WRITER, page_text)
 
 
 if __name__ == "__main__":

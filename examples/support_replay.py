@@ -9,7 +9,6 @@ over the whole softmax and over that set. `--write-docs` puts the table into the
 
 from __future__ import annotations
 
-import argparse
 import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 import fire_sampling as fire
-from examples.page import fill
+from examples.page import print_or_fill
 from fire_sampling import rl
 
 PAGE, WRITER = Path(__file__).parents[1] / "docs" / "training.md", "examples/support_replay.py --write-docs"
@@ -129,13 +128,7 @@ def page_text(measured: list[Measured]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--write-docs", action="store_true", help=f"write the table into {PAGE.name}")
-    text = page_text(train()[1])
-    if parser.parse_args().write_docs:
-        fill(PAGE, WRITER, text)
-    else:
-        print(text)
+    print_or_fill(__doc__, PAGE, WRITER, lambda: page_text(train()[1]))
 
 
 if __name__ == "__main__":
