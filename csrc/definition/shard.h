@@ -12,8 +12,11 @@
 #include "definition/kept_rule.h"
 #include "definition/shard_search.h"
 #include "definition/status.h"
+#include "fire/shards.h"
 
 namespace fire::definition {
+
+using fire::ShardAnswer;
 
 // What a row asks. Bits: a round may answer several.
 inline constexpr uint32_t kAskMasses = 1;     // what the rule keeps of each shard: how many, and their mass
@@ -23,20 +26,15 @@ inline constexpr uint32_t kAskRank = 8;       // how many keys are at least the 
 inline constexpr uint32_t kAskToken = 16;     // the token that is drawn, or asked for, with its weight
 
 // What the caller wants to know of a row.
-inline constexpr uint32_t kWantsDraw = 1;
-inline constexpr uint32_t kWantsReference = 2;
-inline constexpr uint32_t kWantsLogProb = 4;  // of a token of the caller's
-inline constexpr uint32_t kWantsHeat = 8;     // what heat_logits_ leaves
+inline constexpr uint32_t kWantsDraw = kShardWantsDraw;
+inline constexpr uint32_t kWantsReference = kShardWantsReference;
+inline constexpr uint32_t kWantsLogProb = kShardWantsLogProb;  // of a token of the caller's
+inline constexpr uint32_t kWantsHeat = kShardWantsHeat;        // what heat_logits_ leaves
 
 // An answer is so many pairs of integers. All but those of a search lie in the first slots.
 inline constexpr uint32_t kReferenceSlot = 0;  // (how many for the rank, the mass at the reference temperature)
 inline constexpr uint32_t kTokenSlot = 1;      // (entry, weight)
 inline constexpr uint32_t kFirstSlot = 2;      // (count, mass) of each rank, or of each digit
-
-struct ShardAnswer {
-  uint64_t count;  // or as the slot has it
-  uint64_t mass;
-};
 
 // Slots that the answer to these questions takes.
 FIRE_RULE uint32_t SlotsFor(uint32_t questions, uint32_t ranks) {
@@ -73,7 +71,13 @@ struct ShardRow {
   uint64_t rank;
 };
 
-static_assert(sizeof(ShardRow) % sizeof(uint64_t) == 0 && alignof(ShardRow) == alignof(uint64_t));
+static_assert(sizeof(ShardRow) == sizeof(ShardState) && alignof(ShardRow) == alignof(ShardState));
+
+// A row that was handed back may hold any bits: those that would lead out of an answer come into range.
+FIRE_RULE void BringIntoRange(ShardRow* row) {
+  if (row->ranks < 1 || row->ranks > kMaxShardRanks) row->ranks = 1;
+  if (row->search.shift < 0 || row->search.shift > kFirstDigit) row->search.shift = 0;
+}
 
 FIRE_RULE Phase PhaseOf(const ShardRow& row) { return PhaseOf(row.record, row.step, row.vocabulary); }
 

@@ -56,6 +56,8 @@ class ShardRowSolver {
 
   // `answers`: those of all ranks to the row's questions, added up.
   FIRE_MEMBER void Take(const ShardAnswer* answers) {
+    BringIntoRange(&row_);
+    if (row_.stage > kDone) row_.stage = kDone;
     Prepare();
     const uint32_t questions = row_.questions;
     row_.questions = 0;
@@ -189,8 +191,8 @@ class ShardRowSolver {
       EndTopP(LastWith(list_.entry[i], keeps_ties));
       return true;
     }
-    const bool is_beyond_top_k = row_.top_k_last != 0 && list_.entry[listed_ - 1] <= row_.top_k_last;
-    return IsListed() || is_beyond_top_k || Search({.target = target, .by_mass = true, .keeps_ties = keeps_ties});
+    const auto is_beyond_top_k = [&] { return row_.top_k_last != 0 && list_.entry[listed_ - 1] <= row_.top_k_last; };
+    return IsListed() || is_beyond_top_k() || Search({.target = target, .by_mass = true, .keeps_ties = keeps_ties});
   }
 
   FIRE_MEMBER void EndTopP(uint64_t last) {
@@ -213,7 +215,8 @@ class ShardRowSolver {
 
   FIRE_MEMBER bool TakesPlace() {
     if (!IsEnumerated(row_.record, row_.step)) return true;
-    const uint64_t target = uint64_t{PlaceOf(row_.record, static_cast<uint32_t>(row_.kept))} + 1;
+    const uint32_t kept = static_cast<uint32_t>(row_.kept);
+    const uint64_t target = uint64_t{PlaceOf(row_.record, kept == 0 ? 1 : kept)} + 1;  // 0: of answers that are none
     uint64_t before;
     const uint32_t i = team_.FirstReaching(
         listed_, target, [&](uint32_t at) { return CountAt(at); }, &before);
