@@ -76,7 +76,7 @@ SimulationError::SimulationError(std::vector<Report> reports)
 LaunchState::LaunchState(const Program& program, const LaunchShape& shape, const Settings& settings, MemoryMap& memory)
     : program(program), shape(shape), settings(settings), memory(memory) {
   if (settings.check_races) shadow = std::make_unique<GlobalShadow>();
-  if (settings.count_work) work = std::make_unique<WorkCounter>(program);
+  if (settings.count_work) work = std::make_unique<WorkCounter>(program, shape, settings.trace);
 }
 
 LaunchState::~LaunchState() = default;

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "tests/simulator/instructions/operations.h"
+#include "tests/simulator/machine/memory.h"
 #include "tests/simulator/machine/warp.h"
 
 namespace fire::simulator {
@@ -51,9 +52,36 @@ std::ostream& operator<<(std::ostream& out, const Dim3& d) {
 
 }  // namespace
 
-void WorkCounter::Add(const Block& block) {
+LaunchTrace::Step StepOf(Warp& w, const Op& op, int32_t pc, uint32_t lanes) {
+  LaunchTrace::Step step{w.index, pc, lanes};
+  const bool may_be_global = op.space == Space::kGlobal || op.space == Space::kGeneric;
+  const bool is_prefetch = op.execute == Nothing && op.a != kNone;
+  if (lanes != 0 && may_be_global && (op.execute == Load || op.execute == Store || is_prefetch)) {
+    const uint64_t address = AddressOf(w, op, std::countr_zero(lanes));
+    if ((address & (kSharedWindow | kLocalWindow)) == 0) step.address = address;
+  }
+  return step;
+}
+
+WorkCounter::WorkCounter(const Program& program, const LaunchShape& shape, bool trace)
+    : program_(program), shape_(shape), all_(program.code.size()) {
+  if (!trace) return;
+  trace_.blocks.resize(shape.grid.Count());
+  for (size_t pc = 0; pc < program.code.size(); ++pc) {
+    const uint32_t number = program.code[pc].source;
+    const SourceLine& source = program.sources[number];
+    const bool goes_on = pc + 1 < program.code.size() && program.code[pc + 1].source == number;
+    trace_.code.push_back({goes_on ? "" : source.text, FileOf(program, source), source.line});
+  }
+}
+
+void WorkCounter::Add(Block& block) {
   const std::lock_guard lock(mutex_);
-  const Tally& tally = block.tally;
+  Tally& tally = block.tally;
+  if (!trace_.blocks.empty()) {
+    const Dim3 &id = block.id, &grid = shape_.grid;
+    trace_.blocks[(uint64_t{id.z} * grid.y + id.y) * grid.x + id.x] = std::move(tally.steps);
+  }
   for (size_t pc = 0; pc < all_.size(); ++pc) all_[pc] += tally.issued[pc];
   const uint64_t count = Sum(tally.issued);
   const auto place = [](const Dim3& d) { return std::make_tuple(d.z, d.y, d.x); };
@@ -64,10 +92,11 @@ void WorkCounter::Add(const Block& block) {
   busiest_id_ = block.id;
 }
 
-LaunchWork WorkCounter::Work(const LaunchShape& shape) const {
+LaunchWork WorkCounter::Work() {
   LaunchWork work;
   work.kernel = program_.info.name;
-  work.shape = shape;
+  work.shape = shape_;
+  work.trace = std::move(trace_);
   work.instructions = Sum(all_);
   work.busiest_block = busiest_id_;
   work.of_busiest = most_;

@@ -12,11 +12,13 @@
 namespace fire::simulator {
 
 struct Block;
+struct Warp;
 
 // What one block has issued so far.
 struct Tally {
   std::vector<uint64_t> issued;  // by pc; empty where nothing is counted
   uint64_t block_barriers = 0, cluster_barriers = 0;
+  std::vector<LaunchTrace::Step> steps;  // empty where nothing is traced
 
   void PassCluster(uint32_t phase) {  // a warp has waited for it
     cluster_barriers += phase > last_phase;
@@ -25,16 +27,20 @@ struct Tally {
   uint32_t last_phase = 0;
 };
 
+LaunchTrace::Step StepOf(Warp& w, const Op& op, int32_t pc, uint32_t lanes);
+
 class WorkCounter {
  public:
-  explicit WorkCounter(const Program& program) : program_(program), all_(program.code.size()) {}
+  WorkCounter(const Program& program, const LaunchShape& shape, bool trace);
   // A block that has ended; host threads call it in any order.
-  void Add(const Block& block);
-  LaunchWork Work(const LaunchShape& shape) const;
+  void Add(Block& block);
+  LaunchWork Work();  // once
 
  private:
   const Program& program_;
+  const LaunchShape& shape_;
   std::mutex mutex_;
+  LaunchTrace trace_;
   std::vector<uint64_t> all_;  // by pc
   Tally busiest_;
   uint64_t most_ = 0;  // instructions of the busiest block

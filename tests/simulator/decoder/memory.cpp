@@ -108,10 +108,12 @@ bool Decoder::DecodeMemory(Opcode& opcode, const std::vector<std::string>& opera
     Emit(Step::kNext, Fence, op);
   } else if (root == "prefetch" || root == "prefetchu" || root == "applypriority" || root == "discard") {
     if (root == "discard") Refuse("unknown instruction");
-    TakeSpace(opcode);
+    Op op;
+    op.space = TakeSpace(opcode);
     TakeCacheHints(opcode);
     opcode.TakeAny({"L1", "L2"});
-    Emit(Step::kNext, Nothing);
+    Address(operands.at(0), op);  // for a trace alone
+    Emit(Step::kNext, Nothing, op);
   } else if (root == "createpolicy") {  // a hint for the caches, which are not simulated
     opcode.TakeAny({"fractional", "range"});
     opcode.Take("global");

@@ -37,6 +37,7 @@ bool Scheduler::WaitForCluster(Warp& w, Group& group, const Op& op, uint32_t lan
     w.groups.push_back(group);
     --w.steps;  // it will execute the same instruction again, which is issued once
     if (launch_.work) --w.block->tally.issued[group.pc];
+    if (launch_.settings.trace) w.block->tally.steps.pop_back();
     return false;
   }
   w.cluster_arrived &= ~lanes;

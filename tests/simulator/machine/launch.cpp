@@ -212,7 +212,7 @@ void RunCluster(Cluster& cluster, LaunchState& launch, uint64_t index) {
   }
   Scheduler(cluster).Run();
   if (launch.work) {
-    for (const Block& block : cluster.blocks) launch.work->Add(block);
+    for (Block& block : cluster.blocks) launch.work->Add(block);
   }
 }
 
@@ -282,7 +282,7 @@ uint64_t Launch(const Module& module, const std::string& kernel, const LaunchSha
   for (std::thread& other : others) other.join();
   if (failure) std::rethrow_exception(failure);
   if (std::vector<Report> reports = launch.TakeReports(); !reports.empty()) throw SimulationError(std::move(reports));
-  if (launch.work) *work = launch.work->Work(shape);
+  if (launch.work) *work = launch.work->Work();
   return instructions;
 }
 

@@ -36,7 +36,8 @@ struct Settings {
   uint64_t step_budget = 0;  // instructions each warp may run; 0: no limit
   // Launch fills in what it is asked to count; diverged lanes then always meet where the compiler would have them.
   bool count_work = false;
-  int threads = 2;  // host threads, which run whole clusters
+  bool trace = false;  // with count_work: every step of it is kept, in LaunchWork::trace
+  int threads = 2;     // host threads, which run whole clusters
 };
 
 enum class Finding {
@@ -140,6 +141,23 @@ struct LoopWork {
   uint64_t of_busiest = 0;    // by the busiest
 };
 
+// Every instruction that the warps of a launch issued, warp by warp in their own order.
+struct LaunchTrace {
+  struct Instruction {
+    std::string text;  // PTX; empty for all but the last of the operations that one instruction is decoded into
+    std::string file;
+    int line = 0;
+  };
+  struct Step {
+    uint32_t warp = 0;     // of the block
+    int32_t pc = 0;        // an index of `code`
+    uint32_t lanes = 0;    // that a guard let through
+    uint64_t address = 0;  // in global memory, that the first of them loads, stores or prefetches
+  };
+  std::vector<Instruction> code;
+  std::vector<std::vector<Step>> blocks;  // by their place in the grid
+};
+
 // What a launch issued, in instructions of warps, whether or not a guard let any lane execute them; and the barriers of
 // the block that issued most.
 struct LaunchWork {
@@ -151,6 +169,7 @@ struct LaunchWork {
   uint64_t block_barriers = 0;    // that were completed in it
   uint64_t cluster_barriers = 0;  // that a warp of it waited for
   std::vector<LoopWork> loops;    // those that were entered
+  LaunchTrace trace;              // empty unless Settings::trace
   std::string Json() const;       // on one line
 };
 

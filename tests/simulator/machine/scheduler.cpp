@@ -133,10 +133,11 @@ void Scheduler::RunGroup(Warp& w, Group group) {
     if (op.guard >= 0) {
       const uint32_t guard = w.predicates[op.guard];
       lanes &= op.negate_guard ? ~guard : guard;
-      if (lanes == 0) {
-        ++group.pc;
-        continue;
-      }
+    }
+    if (launch_.settings.trace) w.block->tally.steps.push_back(StepOf(w, op, group.pc, lanes));
+    if (lanes == 0) {
+      ++group.pc;
+      continue;
     }
     switch (op.step) {
       case Step::kNext:

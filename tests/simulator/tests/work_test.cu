@@ -182,6 +182,65 @@ TEST_P(SimulatedWork, GoesToAFileALineALaunchWhereOneIsNamed) {
   std::remove(path.c_str());
 }
 
+// Lanes 0 to 3 load, from the 40th byte on; block 1 leaves before that.
+__global__ void LoadInBlockZero(const int* in) {
+  asm volatile(
+      "{.reg .u32 b, l, v; .reg .pred p, q; mov.u32 b, %%ctaid.x; mov.u32 l, %%laneid; setp.ne.u32 p, b, 0;"
+      " @p bra done; setp.lt.u32 q, l, 4; @q ld.global.u32 v, [%0+40]; done: mov.u32 l, 0;}" ::"l"(in));
+}
+
+TEST_P(SimulatedWork, IsTracedStepByStepWithLanesAndGlobalAddresses) {
+  Behaviour behaviour = GetBehaviour();
+  behaviour.launch.trace = true;
+  SetBehaviour(behaviour);
+  LoadInBlockZero<<<2, kThreads>>>(out_);
+  const LaunchWork work = Only();
+  const LaunchTrace& trace = work.trace;
+  ASSERT_EQ(trace.blocks.size(), 2u);
+  EXPECT_EQ(trace.blocks[0].size() + trace.blocks[1].size(), work.instructions);
+  size_t loads = 0, left = 0;
+  for (const LaunchTrace::Step& step : trace.blocks[0]) {
+    const LaunchTrace::Instruction& instruction = trace.code[static_cast<size_t>(step.pc)];
+    const bool is_load = instruction.text.find("ld.global") != std::string::npos;
+    EXPECT_EQ(step.address, is_load ? reinterpret_cast<uint64_t>(out_) + 40 : 0) << instruction.text;
+    EXPECT_EQ(step.lanes, is_load                                             ? 0xFu
+                          : instruction.text.find("bra") != std::string::npos ? 0u
+                                                                              : ~0u)
+        << instruction.text;
+    EXPECT_LT(step.warp, uint32_t{kWarps});
+    loads += is_load;
+  }
+  for (const LaunchTrace::Step& step : trace.blocks[1]) {
+    const std::string& text = trace.code[static_cast<size_t>(step.pc)].text;
+    EXPECT_EQ(text.find("ld.global"), std::string::npos);
+    left += text.find("bra") != std::string::npos && step.lanes == ~0u;
+  }
+  EXPECT_EQ(loads, size_t{kWarps});
+  EXPECT_EQ(left, size_t{kWarps}) << "a branch that is taken has the lanes that take it";
+}
+
+__global__ void MeetTwice() {
+  ClusterArriveRelaxed();
+  ClusterWait();
+  ClusterArrive();
+  ClusterWait();
+}
+
+TEST_P(SimulatedWork, ATraceHasAWaitForTheClusterOnceHoweverOftenItWasTried) {
+  Behaviour behaviour = GetBehaviour();
+  behaviour.launch.trace = true;
+  SetBehaviour(behaviour);
+  ASSERT_EQ(LaunchClusters(MeetTwice, 4, kThreads, 4), cudaSuccess);
+  const LaunchWork work = Only();
+  size_t waits = 0;
+  for (const auto& block : work.trace.blocks) {
+    for (const LaunchTrace::Step& step : block) {
+      waits += work.trace.code[static_cast<size_t>(step.pc)].text.find("cluster.wait") != std::string::npos;
+    }
+  }
+  EXPECT_EQ(waits, size_t{4} * kWarps * 2);
+}
+
 TEST(SimulatedWorkUnasked, IsNotCounted) {
   Straight<true><<<2, kThreads>>>(nullptr, 0);
   ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
