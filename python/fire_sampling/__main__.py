@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 
-from fire_sampling import __version__, _launch_plan, _native, functional, selftest
+from fire_sampling import __version__, _launch_plan, _native, _torch_entry, selftest
 
 INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
 # Exit status: FIRE_CPU names an instruction set that this processor lacks.
@@ -23,8 +23,8 @@ UNAVAILABLE = 3
 
 def operators() -> str:
     """Where the torch operators are, or why they are missing."""
-    if functional._unavailable is not None:
-        return f"missing: {functional._unavailable}"
+    if _torch_entry.unavailable is not None:
+        return f"missing: {_torch_entry.unavailable}"
     from fire_sampling import _ops
 
     return f"{_ops.LIBRARY}, built against torch {_native.build_info()['torch']}"
@@ -46,7 +46,7 @@ def cuda() -> str:
 
 def loaded() -> str:
     """Whether torch has loaded the CUDA kernels, or why not."""
-    if functional._unavailable is not None:
+    if _torch_entry.unavailable is not None:
         return "not loaded: the torch operators are missing"
     from fire_sampling import _ops
 
@@ -98,11 +98,11 @@ def selftest_here() -> int:
         ("NumPy", selftest.draw_with_numpy, selftest.numpy_dtypes())
     ]
     failed = False
-    if functional._unavailable is not None:
+    if _torch_entry.unavailable is not None:
         # Whoever has torch counts on its operators, whoever has none asked for NumPy alone.
-        failed = not functional._torch_is_absent
+        failed = not _torch_entry.torch_is_absent
         verdict = "FAILED" if failed else "not compared"
-        print(f"{instruction_set}: torch: {verdict}: {functional._unavailable}")
+        print(f"{instruction_set}: torch: {verdict}: {_torch_entry.unavailable}")
     else:
         entries.append(("torch", selftest.draw_with_torch, selftest.DTYPES))
         if has_gpu():

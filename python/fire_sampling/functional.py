@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
-from fire_sampling._call import Entry
-from fire_sampling._messages import support_temperature, why_no_torch
+from fire_sampling._messages import support_temperature
 from fire_sampling._outputs import CodedSample as CodedSample
 from fire_sampling._outputs import SampleWithLogprobs as SampleWithLogprobs
 from fire_sampling._outputs import SampleWithSupport as SampleWithSupport
 from fire_sampling._outputs import SupportLogProb as SupportLogProb
-from fire_sampling.config import SamplingConfig
-from fire_sampling.packing import pack
-
-_unavailable: ImportError | None = None
-# A broken torch may raise anything, and whoever uses only NumPy shall not suffer from it.
-try:
-    import torch
-except Exception as error:
-    _unavailable = ImportError(why_no_torch(error))
-    _torch_is_absent = isinstance(error, ModuleNotFoundError) and error.name == "torch"
-else:
-    _torch_is_absent = False
-    try:
-        from fire_sampling import _ops as _ops
-    except Exception as error:
-        _unavailable = error if isinstance(error, ImportError) else ImportError(repr(error))
-
-if _unavailable is not None and not _torch_is_absent:
-    # Said at import, because torch's own words for a missing torch.ops.fire name no reason.
-    warnings.warn(
-        f"fire_sampling: the operators torch.ops.fire are missing: {_unavailable}. fire_sampling.numpy works "
-        "without them",
-        RuntimeWarning,
-        stacklevel=3,
-    )
+from fire_sampling._torch_entry import ENTRY, arguments, require_plain, step_tensor, torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    Config: TypeAlias = SamplingConfig | Sequence[SamplingConfig] | Tensor
+    from fire_sampling._torch_entry import Config
 
 
 def sample(logits: Tensor, step: Tensor | int, config: Config, slot: Tensor | None = None) -> Tensor:
@@ -67,8 +39,8 @@ def sample(logits: Tensor, step: Tensor | int, config: Config, slot: Tensor | No
             record for every row.
         RuntimeError: A tensor of a wrong type, shape or device.
     """
-    arguments = _arguments("sample", logits, step, config, slot)
-    token: Tensor = torch.ops.fire.sample(*arguments)
+    inputs = arguments("sample", logits, step, config, slot)
+    token: Tensor = torch.ops.fire.sample(*inputs)
     return token
 
 
@@ -83,8 +55,8 @@ def sample_with_logprobs(
     whole row for `ref_logprob` (NaN then) and `rank` (-1 then) is skipped. Arguments and errors are those of
     `sample`.
     """
-    arguments = _arguments("sample_with_logprobs", logits, step, config, slot)
-    return SampleWithLogprobs(*torch.ops.fire.sample_with_logprobs(*arguments, reference=reference))
+    inputs = arguments("sample_with_logprobs", logits, step, config, slot)
+    return SampleWithLogprobs(*torch.ops.fire.sample_with_logprobs(*inputs, reference=reference))
 
 
 def sample_with_support(
@@ -122,9 +94,9 @@ def sample_with_support(
         ValueError: As for `sample`; `width` is out of range.
         RuntimeError: A tensor of a wrong type, shape or device.
     """
-    arguments = _arguments("sample_with_support", logits, step, config, slot)
-    width = _ENTRY.support_width("sample_with_support", width)
-    outputs = torch.ops.fire.sample_with_support(*arguments, width=width, reference=reference)
+    inputs = arguments("sample_with_support", logits, step, config, slot)
+    width = ENTRY.support_width("sample_with_support", width)
+    outputs = torch.ops.fire.sample_with_support(*inputs, width=width, reference=reference)
     return SampleWithSupport(*outputs)
 
 
@@ -153,8 +125,8 @@ def sample_group(
         ValueError: As for `sample`; `size` is out of range.
         RuntimeError: A tensor of a wrong type, shape or device.
     """
-    arguments = _arguments("sample_group", logits, step, config, slot)
-    token: Tensor = torch.ops.fire.sample_group(*arguments, size=_ENTRY.group_size("sample_group", size))
+    inputs = arguments("sample_group", logits, step, config, slot)
+    token: Tensor = torch.ops.fire.sample_group(*inputs, size=ENTRY.group_size("sample_group", size))
     return token
 
 
@@ -173,9 +145,9 @@ def sample_group_with_logprobs(
     members. `logprob` is that of a member alone: members of a design depend on each other. Arguments and
     errors are those of `sample_group`.
     """
-    arguments = _arguments("sample_group_with_logprobs", logits, step, config, slot)
-    size = _ENTRY.group_size("sample_group_with_logprobs", size)
-    outputs = torch.ops.fire.sample_group_with_logprobs(*arguments, size=size, reference=reference)
+    inputs = arguments("sample_group_with_logprobs", logits, step, config, slot)
+    size = ENTRY.group_size("sample_group_with_logprobs", size)
+    outputs = torch.ops.fire.sample_group_with_logprobs(*inputs, size=size, reference=reference)
     return SampleWithLogprobs(*outputs)
 
 
@@ -200,8 +172,8 @@ def sample_coded(
     Raises:
         ImportError, TypeError, ValueError, RuntimeError: As for `sample`.
     """
-    logits, steps, records, slot = _arguments("sample_coded", logits, step, config, slot, code=code)
-    _ENTRY.require_array("sample_coded", "code", code)
+    logits, steps, records, slot = arguments("sample_coded", logits, step, config, slot, code=code)
+    ENTRY.require_array("sample_coded", "code", code)
     return CodedSample(*torch.ops.fire.sample_coded(logits, code, steps, records, slot))
 
 
@@ -223,10 +195,10 @@ def first_code(step: Tensor | int, config: Config, slot: Tensor | None = None) -
         ValueError: `step` is an int beyond 64 bits; one config with `slot`, or with one step for all rows.
         RuntimeError: A tensor of a wrong type, shape or device.
     """
-    _require_plain("first_code", step=step, config=config, slot=slot)
+    require_plain("first_code", step=step, config=config, slot=slot)
     if isinstance(step, torch.SymInt) and isinstance(config, torch.Tensor):
-        step = _step_tensor(step, config)
-    code: Tensor = torch.ops.fire.first_code(*_ENTRY.sequences("first_code", step, config, slot))
+        step = step_tensor(step, config)
+    code: Tensor = torch.ops.fire.first_code(*ENTRY.sequences("first_code", step, config, slot))
     return code
 
 
@@ -236,8 +208,8 @@ def process_logits(logits: Tensor, step: Tensor | int, config: Config, slot: Ten
 
     Arguments and errors are those of `sample`.
     """
-    arguments = _arguments("process_logits", logits, step, config, slot)
-    processed: Tensor = torch.ops.fire.process_logits(*arguments)
+    inputs = arguments("process_logits", logits, step, config, slot)
+    processed: Tensor = torch.ops.fire.process_logits(*inputs)
     return processed
 
 
@@ -250,8 +222,8 @@ def heat_logits_(logits: Tensor, step: Tensor | int, config: Config, slot: Tenso
     Returns:
         `logits`.
     """
-    arguments = _arguments("heat_logits_", logits, step, config, slot)
-    torch.ops.fire.heat_logits_(*arguments)
+    inputs = arguments("heat_logits_", logits, step, config, slot)
+    torch.ops.fire.heat_logits_(*inputs)
     return logits
 
 
@@ -264,8 +236,8 @@ def log_prob(
     Differentiable in `logits`, once, the kept set taken as constant. Arguments and errors are those of
     `sample`.
     """
-    logits, steps, records, slot = _arguments("log_prob", logits, step, config, slot, token=token)
-    _ENTRY.require_array("log_prob", "token", token)
+    logits, steps, records, slot = arguments("log_prob", logits, step, config, slot, token=token)
+    ENTRY.require_array("log_prob", "token", token)
     value: Tensor = torch.ops.fire.log_prob(logits, token, steps, records, slot)
     return value
 
@@ -298,9 +270,9 @@ def support_log_prob(
             no gradient and `Status.REFUSED`.
     """
     name = "support_log_prob"
-    _require_plain(name, logits=logits, token=token, support=support, temperature=temperature)
+    require_plain(name, logits=logits, token=token, support=support, temperature=temperature)
     for argument, value in (("logits", logits), ("token", token), ("support", support)):
-        _ENTRY.require_array(name, argument, value)
+        ENTRY.require_array(name, argument, value)
     if not isinstance(temperature, torch.Tensor):
         checked = temperature
         if not isinstance(temperature, torch.SymFloat):  # a number that a trace leaves open
@@ -309,49 +281,3 @@ def support_log_prob(
         temperature = torch.full((), checked, dtype=torch.float32, device=logits.device)
     logprob, full_logprob, status, _ = torch.ops.fire.support_log_prob(logits, token, support, temperature)
     return SupportLogProb(logprob, full_logprob, status)
-
-
-def _arguments(
-    name: str,
-    logits: Tensor,
-    step: Tensor | int,
-    config: Config,
-    slot: Tensor | None,
-    **others: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    _require_plain(name, logits=logits, step=step, config=config, slot=slot, **others)
-    if isinstance(step, torch.SymInt):  # an integer that a trace leaves open
-        step = _step_tensor(step, logits)
-    return _ENTRY.arguments(name, logits, step, config, slot)
-
-
-def _require_plain(name: str, **arguments: Any) -> None:
-    """Raises where the operators are missing, or where an argument is spread over processes."""
-    if _unavailable is not None:
-        raise ImportError(f"fire_sampling.{name}: {_unavailable}") from _unavailable
-    if (tensor := sys.modules.get("torch.distributed.tensor")) is not None:
-        _refuse_sharded(name, tensor.DTensor, arguments)
-
-
-def _refuse_sharded(name: str, kind: type[Any], arguments: dict[str, Any]) -> None:
-    """Raises a TypeError for a tensor that is spread over processes: a row is filtered as a whole."""
-    for argument, value in arguments.items():
-        if isinstance(value, kind):
-            raise TypeError(
-                f"fire_sampling.{name}: {argument} is a DTensor, expected a plain tensor (call "
-                f"{argument}.full_tensor() first, or {argument}.to_local() where each process has whole rows)"
-            )
-
-
-def _step_tensor(step: int | torch.SymInt, beside: Tensor) -> Tensor:
-    return torch.full((), step, dtype=torch.int64, device=beside.device)  # type: ignore[arg-type]
-
-
-def _pack_beside(
-    config: SamplingConfig | Sequence[SamplingConfig], rows: int | None, beside: Tensor | None
-) -> Tensor:
-    return pack(config, rows=rows, device=None if beside is None else beside.device)
-
-
-if _unavailable is None:
-    _ENTRY = Entry("fire_sampling", (torch.Tensor, "a torch.Tensor"), _step_tensor, _pack_beside)

@@ -23,6 +23,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import fire_sampling as fire
 from fire_sampling import _ops
+from fire_sampling._fakes import FAKES
 
 pytestmark = pytest.mark.every_backend
 
@@ -182,7 +183,7 @@ def test_a_fake_called_with_real_tensors_raises(name: str) -> None:
     argument = "cfg" if name == "first_code" else "logits"
     words = rf"^fire::{name}: {argument} holds data on {DEVICE}, expected a fake"
     with pytest.raises(RuntimeError, match=words):
-        _ops._FAKES[name](*arguments_of(name, make_inputs()), **KEYWORDS.get(name, {}))
+        FAKES[name](*arguments_of(name, make_inputs()), **KEYWORDS.get(name, {}))
 
 
 # ---- loading ----

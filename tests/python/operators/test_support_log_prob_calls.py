@@ -12,7 +12,7 @@ from support_inputs import ORDER, make_support_inputs
 from torch import Tensor
 
 import fire_sampling as fire
-from fire_sampling import _ops
+from fire_sampling._fakes import FAKES
 
 pytestmark = pytest.mark.every_backend
 
@@ -114,4 +114,4 @@ def test_functional_transforms_are_refused_instead_of_wrong() -> None:
 @pytest.mark.parametrize("name", ORDER)
 def test_a_fake_called_with_real_tensors_raises(name: str) -> None:
     with pytest.raises(RuntimeError, match=rf"^fire::{name}: logits holds data on {DEVICE}, expected a fake"):
-        _ops._FAKES[name](*arguments_of(name))
+        FAKES[name](*arguments_of(name))

@@ -18,6 +18,7 @@ from packaging_support import build_wheel, run
 from support_inputs import make_support_inputs
 
 from fire_sampling import _ops
+from fire_sampling._fakes import FAKES
 
 CPU_OBJECT, CUDA_OBJECT = "libfire_sampling_torch_cpu.so", "libfire_sampling_torch_cuda.so"
 TORCH_LIBRARIES = Path(torch.__file__).parent / "lib"
@@ -89,7 +90,7 @@ def test_a_torch_without_cuda_cannot_load_the_object_and_says_so(
     assert reason.startswith(f"torch {torch.__version__} cannot load {library}")
 
 
-@pytest.mark.parametrize("name", _ops._FAKES)
+@pytest.mark.parametrize("name", FAKES)
 def test_a_call_for_the_gpu_without_cuda_kernels_says_why_there_are_none(name: str) -> None:
     cuda = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
     supported = make_support_inputs()
