@@ -54,7 +54,8 @@ def support_policy(logits: Tensor, *, support: Tensor, temperature: float) -> Te
     Over the whole vocabulary; differentiable in `logits`. What `centered_loss` takes as `support_policy`.
 
     Args:
-        logits: [B, T, V], of float32, bfloat16 or float16: those of the forward pass in training.
+        logits: [B, T, V], of float32, bfloat16 or float16: those of the forward pass in training. Where
+            `logits.flatten(0, 1)` is a copy, as of `logits[:, :-1]` it is, one is made.
         support: int32 [B, T, width]: ids, then −1, as `sample_with_support` returns them.
         temperature: finite, at least 2^-64.
     """
@@ -66,7 +67,7 @@ def support_policy(logits: Tensor, *, support: Tensor, temperature: float) -> Te
     listed = (support >= 0) & (support < vocabulary)
     ids = torch.where(listed, support, 0).long()
     chosen = logits.gather(2, ids).float() / temperature
-    # The normaliser is that of one token, a probable one for precision, so that no row is copied.
+    # The normaliser comes with one token, a probable one for precision, and needs no float32 copy of a row.
     best, place = chosen.max(dim=2, keepdim=True)
     token = ids.gather(2, place)
     everything = torch.full_like(token.flatten(0, 1), -1, dtype=torch.int32)
