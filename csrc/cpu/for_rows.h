@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 
 #include "cpu/float_environment.h"
@@ -18,6 +19,13 @@ inline constexpr int64_t kLogitsWorthAThread = 1 << 15;
 inline Workspace& ThreadWorkspace() {
   static thread_local const std::unique_ptr<Workspace> workspace(new Workspace);
   return *workspace;
+}
+
+// Records may lie at any address.
+inline Record RecordAt(const Batch& batch, int64_t index) {
+  Record record;
+  std::memcpy(&record, batch.records + index, sizeof record);
+  return record;
 }
 
 // Calls visit(row, workspace) for every row, each of which is the work of so many logits.

@@ -3,6 +3,9 @@
 
 #include "cpu/group.h"
 #include "cpu/row_outputs.h"
+#include "cpu/shard_answers.h"
+#include "cpu/shard_entries.h"
+#include "cpu/shard_outputs.h"
 #include "cpu/support_log_prob.h"
 
 namespace fire::cpu::FIRE_ISA {
@@ -22,6 +25,26 @@ auto WithType(LogitsType type, const Function& function) {
 
 template <typename T>
 T TypeOf(const T*);
+
+constexpr ShardFunctions MakeShardFunctions() {
+  return {
+      [](const ShardTask& task, uint32_t count, uint64_t* out, Workspace& workspace) {
+        WithType(task.logits_type, [&](auto* t) { ShardEntries<decltype(TypeOf(t))>(task, count, out, workspace); });
+      },
+      [](const ShardTask& task, const ShardRow& row, uint32_t rank, uint32_t slots, ShardAnswer* out) {
+        WithType(task.logits_type, [&](auto* t) { ShardAnswers<decltype(TypeOf(t))>(task, row, rank, slots, out); });
+      },
+      [](const ShardTask& task, const ShardRow& row, float* out) {
+        WithType(task.logits_type, [&](auto* t) { ShardProcess<decltype(TypeOf(t))>(task, row, out); });
+      },
+      [](const ShardTask& task, const ShardRow& row, float grad, void* grad_logits, Workspace& workspace) {
+        WithType(task.logits_type, [&](auto* t) {
+          using T = decltype(TypeOf(t));
+          ShardLogProbBackward<T>(task, row, grad, static_cast<T*>(grad_logits), workspace);
+        });
+      },
+      [](const ShardTask& task, const ShardRow& row, float* logits) { ShardHeat(task, row, logits); }};
+}
 
 constexpr RowFunctions MakeRowFunctions(const char* name) {
   return {name,
@@ -60,7 +83,8 @@ constexpr RowFunctions MakeRowFunctions(const char* name) {
               using T = decltype(TypeOf(t));
               SupportLogProbBackward<T>(task, masses, grad, full_grad, static_cast<T*>(grad_logits));
             });
-          }};
+          },
+          MakeShardFunctions()};
 }
 
 }  // namespace fire::cpu::FIRE_ISA

@@ -74,22 +74,29 @@ float LogProb(const RowTask& task, int64_t token, Workspace& workspace) {
                                 kept.kept_set().mass);
 }
 
+// Writes grad · ∂ log_prob(token) / ∂ x where the rule keeps, of `mass`.
+template <typename T>
+void WriteSlopesOfKept(const Row<T>& row, const KeptRule& rule, const VectorScale& scale, const Workspace& workspace,
+                       uint64_t mass, int64_t token, float temperature, float grad, T* grad_logits) {
+  ForKept(row, rule, scale, workspace, [&](uint32_t id, Floats x, uint32_t bits) {
+    alignas(64) uint64_t weight[kLanes];
+    StoreWeights(weight, WeightsOf(x, scale));
+    for (; bits != 0; bits &= bits - 1) {
+      const uint32_t lane = static_cast<uint32_t>(__builtin_ctz(bits));
+      const float slope = definition::LogProbSlope(weight[lane], mass, id + lane == token, temperature);
+      Narrow(slope * grad, grad_logits + id + lane);
+    }
+  });
+}
+
 template <typename T>
 void LogProbBackward(const RowTask& task, int64_t token, float grad, T* grad_logits, Workspace& workspace) {
   memset(static_cast<void*>(grad_logits), 0, task.vocabulary * sizeof(T));
   const Phase phase = definition::PhaseOf(task.record, task.step, task.vocabulary);
   const KeptRow<T> kept(task, phase, {.has_nan = false, .mass = true}, workspace);
   if (kept.decided() || !kept.Holds(token)) return;
-  const uint64_t mass = kept.kept_set().mass;
-  ForKept(kept.row(), kept.Rule(), kept.vector_scale(), workspace, [&](uint32_t id, Floats x, uint32_t bits) {
-    alignas(64) uint64_t weight[kLanes];
-    StoreWeights(weight, WeightsOf(x, kept.vector_scale()));
-    for (; bits != 0; bits &= bits - 1) {
-      const uint32_t lane = static_cast<uint32_t>(__builtin_ctz(bits));
-      const float slope = definition::LogProbSlope(weight[lane], mass, id + lane == token, phase.temperature);
-      Narrow(slope * grad, grad_logits + id + lane);
-    }
-  });
+  WriteSlopesOfKept(kept.row(), kept.Rule(), kept.vector_scale(), workspace, kept.kept_set().mass, token,
+                    phase.temperature, grad, grad_logits);
 }
 
 }  // namespace fire::cpu::FIRE_ISA

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "cpu/shard_table.h"
 #include "cpu/workspace.h"
 #include "definition/row_sample.h"
 #include "fire/sampling.h"
@@ -84,6 +85,7 @@ struct RowFunctions {
   SupportValues (*support_log_prob)(const SupportTask& task, const SupportRequest& request, Workspace& workspace);
   void (*support_log_prob_backward)(const SupportTask& task, const SupportMasses& masses, float grad, float full_grad,
                                     void* grad_logits);
+  ShardFunctions shard;
 };
 
 extern const RowFunctions kBaselineRowFunctions;

@@ -2,7 +2,6 @@
 #include "fire/sampling.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "batch_checks.h"
 #include "cpu/for_rows.h"
@@ -18,11 +17,7 @@ namespace {
 // What one more member of a group costs.
 constexpr int64_t kLogitsAMember = 512;
 
-Record RecordAt(const Batch& batch, int64_t index) {
-  Record record;
-  std::memcpy(&record, batch.records + index, sizeof record);
-  return record;
-}
+using cpu::RecordAt;
 
 cpu::RowTask TaskOf(const Batch& batch, int64_t row, int64_t record_index) {
   cpu::RowTask task;

@@ -104,6 +104,37 @@ inline Record TroublesomeRecord(Random& random, uint32_t vocabulary) {
   return record;
 }
 
+// Rows whose candidates do not fit the list: of few values, of a narrow range, and with all large logits in one place.
+inline std::vector<float> CrowdedRow(Random& random, uint32_t vocabulary) {
+  const uint32_t shape = random.Below(7);
+  const float low = random.Pick({-3.0f, 0.0f, 1e-30f, 5.0f}), high = low + random.Pick({0x1p-20f, 0.5f, 8.0f, 60.0f});
+  const uint32_t few = random.Pick({1u, 10u, 60u, 9000u}), place = random.Below(vocabulary);
+  const uint32_t block = vocabulary / random.Pick({2u, 3u, 20u});
+  std::vector<float> row;
+  for (uint32_t id = 0; id < vocabulary; ++id) {
+    float x = low;                                               // all equal
+    const bool is_in_block = id - place < block;                 //
+    if (shape == 1) x = random.Below(2) != 0 ? high : low;       // two values, as many of either
+    if (shape == 2 && random.Below(vocabulary) < few) x = high;  // a few larger ones
+    if (shape == 3) x = random.Below(vocabulary) < few ? high : low * 0.5f + high * 0.5f * random.Below(2);
+    if (shape == 4) x = FloatOf(BitsOf(5.0f) + random.Below(3000));  // neighbouring floats
+    if (shape == 5) x = static_cast<float>(random.Bell()) + (is_in_block ? 9.0f : 0.0f);
+    if (shape == 6) x = is_in_block ? high : low - static_cast<float>(random.Below(3));
+    row.push_back(x);
+  }
+  return row;
+}
+
+inline Record CrowdedRecord(Random& random, uint32_t vocabulary) {
+  Record record = PlainRecord(random.Bits());
+  record.temperature = random.Pick({0.05f, 1.0f, 30.0f});
+  record.top_k = random.Pick({0, 0, 1, 50, 200, 8191, 8192, 8193, static_cast<int>(vocabulary / 2)});
+  record.top_p = random.Pick({1.0f, 0.9f, 0.5f, 0.0001f, 0.9999f});
+  record.min_p = random.Pick({0.0f, 0.0f, 0.05f, 0.7f, 1.0f});
+  record.flags = random.Below(3) | random.Below(3) << 2;
+  return record;
+}
+
 // A row in one of the logit types, and the float32 values it holds.
 class TypedRow {
  public:
