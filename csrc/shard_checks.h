@@ -6,6 +6,9 @@
 
 namespace fire {
 
+inline constexpr uint32_t kAllShardWants =
+    kShardWantsDraw | kShardWantsReference | kShardWantsLogProb | kShardWantsHeat;
+
 inline int64_t RowStride(const ShardBatch& shard) {
   return shard.row_stride == kContiguous ? shard.size : shard.row_stride;
 }
@@ -43,9 +46,8 @@ inline void CheckShardEntries(const ShardBatch& shard, int64_t count, const uint
 
 inline void CheckShardBegin(const Batch& batch, const ShardEntries& entries, const ShardQuery& query,
                             const ShardState* state) {
-  constexpr uint32_t kAll = kShardWantsDraw | kShardWantsReference | kShardWantsLogProb | kShardWantsHeat;
   CheckRanks(query.ranks, "ShardQuery::ranks");
-  Require((query.wants & ~kAll) == 0, "ShardQuery::wants", query.wants, "kShardWants... bits");
+  Require((query.wants & ~kAllShardWants) == 0, "ShardQuery::wants", query.wants, "kShardWants... bits");
   CheckSequences(batch);
   if (batch.rows == 0) return;
   Require(IsVocabulary(batch.vocabulary), "Batch::vocabulary", batch.vocabulary,

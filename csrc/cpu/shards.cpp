@@ -9,6 +9,7 @@
 #include "definition/batch.h"
 #include "definition/one_thread.h"
 #include "definition/shard_row_solver.h"
+#include "refused_row.h"
 #include "shard_checks.h"
 
 namespace fire {
@@ -47,9 +48,14 @@ void CheckRows(const ShardState* state, int64_t rows, const ShardRound& round, i
     const int64_t at = RowAt(round, i, rows);
     const ShardRow row = Load(state[at]);
     const int64_t needed = definition::SlotsFor(row.questions, row.ranks);
-    Require(round.slots >= needed, "ShardRound::slots", round.slots,
-            std::to_string(needed) + " or more, which row " + std::to_string(at) + " asks for");
-    Require(rank < row.ranks, "rank", rank, "0 to " + std::to_string(row.ranks - 1) + ", the ranks of the states");
+    if (round.slots < needed)
+      throw RefusedRow("ShardRound", "slots",
+                       "is " + std::to_string(round.slots) + ", expected " + std::to_string(needed) +
+                           " or more, as row " + std::to_string(at) + " asks");
+    if (rank >= row.ranks)
+      throw RefusedRow("ShardAnswerCpu", "rank",
+                       "is " + std::to_string(rank) + ", expected one of the " + std::to_string(row.ranks) +
+                           " ranks of row " + std::to_string(at));
   }
 }
 

@@ -57,7 +57,6 @@ class ShardRowSolver {
   // `answers`: those of all ranks to the row's questions, added up.
   FIRE_MEMBER void Take(const ShardAnswer* answers) {
     BringIntoRange(&row_);
-    if (row_.stage > kDone) row_.stage = kDone;
     Prepare();
     const uint32_t questions = row_.questions;
     row_.questions = 0;
@@ -121,7 +120,7 @@ class ShardRowSolver {
   }
 
   FIRE_MEMBER void Advance() {
-    while (row_.stage != kDone && Settles()) ++row_.stage;
+    while (row_.stage < kDone && Settles()) ++row_.stage;
   }
 
   // Whether the stage is settled; else it has asked.

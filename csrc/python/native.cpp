@@ -14,6 +14,7 @@
 #include "definition/row_sample.h"
 #include "fire/config.h"
 #include "fire/sampling.h"
+#include "fire/shards.h"
 #include "group_records.h"
 #include "python/arguments.h"
 #include "python/launch_plan.h"
@@ -250,6 +251,9 @@ py::dtype RecordType() {
 void ExposeLayout(py::module_& module) {
   module.attr("RECORD") = RecordType();
   module.attr("MAX_VOCABULARY") = kMaxVocabulary;
+  module.attr("MAX_SHARD_RANKS") = kMaxShardRanks;
+  module.attr("MAX_SHARD_ENTRIES") = kMaxShardEntries;
+  module.attr("SHARD_STATE_WORDS") = sizeof(ShardState) / sizeof(int64_t);
   py::dict orders, ties, designs;
   const auto in_flags = [](auto code, uint32_t shift) { return static_cast<uint32_t>(code) << shift; };
   orders["hf"] = in_flags(Order::kHf, kOrderShift);

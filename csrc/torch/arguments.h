@@ -168,7 +168,7 @@ inline Batch MakeBatch(const Tensor& logits, const Tensor& step, const Tensor& r
 
 // An uninitialised contiguous tensor on the device of `beside`.
 inline Tensor NewTensor(const Tensor& beside, std::initializer_list<int64_t> sizes, int32_t dtype) {
-  constexpr size_t kMaxDim = 2;
+  constexpr size_t kMaxDim = 3;
   int64_t strides[kMaxDim];
   int64_t stride = 1;
   for (size_t i = sizes.size(); i-- > 0;) {

@@ -9,6 +9,7 @@
 
 #include "refused_row.h"
 #include "torch/operators.h"
+#include "torch/shards.h"
 #include "torch/support_log_prob.h"
 
 namespace fire::operators {
@@ -75,6 +76,42 @@ struct Cpu {
     });
   }
 
+  void ShardEntries(const ShardBatch& shard, int64_t count, uint64_t* entries) const {
+    ShardEntriesCpu(shard, count, entries, TorchParallelFor);
+  }
+
+  void ShardBegin(const Batch& batch, const fire::ShardEntries& entries, const ShardQuery& query,
+                  ShardState* state) const {
+    ShardBeginCpu(batch, entries, query, state, TorchParallelFor);
+  }
+
+  void ShardAnswers(const ShardBatch& shard, const ShardState* state, const ShardRound& round, int64_t rank,
+                    ShardAnswer* answers) const {
+    Named([&] { ShardAnswerCpu(shard, state, round, rank, answers, TorchParallelFor); });
+  }
+
+  void ShardTake(ShardState* state, int64_t rows, const fire::ShardEntries& entries, const ShardRound& round,
+                 const ShardAnswer* answers) const {
+    Named([&] { ShardTakeCpu(state, rows, entries, round, answers, TorchParallelFor); });
+  }
+
+  void ShardFinish(const ShardState* state, int64_t rows, const SampleOutputs& outputs) const {
+    ShardFinishCpu(state, rows, outputs);
+  }
+
+  void ShardProcess(const ShardBatch& shard, const ShardState* state, float* out, int64_t out_stride) const {
+    ShardProcessCpu(shard, state, out, out_stride, TorchParallelFor);
+  }
+
+  void ShardLogProbBackward(const ShardBatch& shard, const ShardState* state, const float* grad, int64_t grad_stride,
+                            void* grad_logits, int64_t grad_logits_stride) const {
+    ShardLogProbBackwardCpu(shard, state, grad, grad_stride, grad_logits, grad_logits_stride, TorchParallelFor);
+  }
+
+  void ShardHeat(const ShardBatch& shard, const ShardState* state, float* logits) const {
+    ShardHeatCpu(shard, state, logits, TorchParallelFor);
+  }
+
   // Runs `call`, and names the operator where it refuses what a row holds.
   template <typename Call>
   void Named(const Call& call) const {
@@ -127,9 +164,21 @@ STABLE_TORCH_LIBRARY(fire, library) {
   library.def(
       "support_log_prob_backward(Tensor grad, Tensor full_grad, Tensor logits, Tensor token, Tensor support, Tensor "
       "temperature, Tensor masses) -> Tensor");
+  // Private: the steps of rows whose vocabulary lies in shards, between which fire_sampling.distributed exchanges.
+  library.def("shard_entries(Tensor logits, int count, int first_id) -> Tensor");
+  library.def(
+      "shard_begin(Tensor entries, Tensor step, Tensor cfg, Tensor? slot=None, *, int vocabulary, int ranks, int "
+      "wants, int key_bits, Tensor? token=None) -> (Tensor state, Tensor weights)");
+  library.def("shard_answer(Tensor logits, Tensor state, Tensor? rows, int first_id, int rank, int slots) -> Tensor");
+  library.def("shard_take(Tensor(a!) state, Tensor entries, Tensor weights, Tensor answers, Tensor? rows) -> ()");
+  library.def(("shard_finish(Tensor state, bool reference) -> (" + outputs + ")").c_str());
+  library.def("shard_process(Tensor logits, Tensor state, int first_id) -> Tensor");
+  library.def("shard_log_prob_backward(Tensor grad, Tensor logits, Tensor state, int first_id) -> Tensor");
+  library.def("shard_heat_(Tensor(a!) logits, Tensor state, int first_id) -> ()");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fire, CPU, library) {
   fire::operators::Implement<fire::operators::Cpu>(library);
   fire::operators::ImplementSupportLogProb<fire::operators::Cpu>(library);
+  fire::operators::ImplementShards<fire::operators::Cpu>(library);
 }

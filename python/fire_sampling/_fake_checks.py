@@ -48,11 +48,9 @@ def check_arguments(
     Raises:
         RuntimeError: Names the operator, the argument, what came and what was expected.
     """
-    if write and logits.dtype != torch.float32:
-        _refuse(op, "logits", f"has dtype {_name(logits.dtype)}, expected float32 (it is written in place)")
-    one_a_row = _check_logits(op, logits)
-    _check(op, "step", step, logits, _STEPS, (0, 1), f"{one_a_row}, or [], one for all")
-    _check(op, "cfg", cfg, logits, (torch.int32,), (2,), _RECORDS)
+    one_a_row = check_logits(op, logits, write=write)
+    check_tensor(op, "step", step, logits, _STEPS, (0, 1), f"{one_a_row}, or [], one for all")
+    check_tensor(op, "cfg", cfg, logits, (torch.int32,), (2,), _RECORDS)
     for argument, tensor, dtype in (
         ("slot", slot, torch.int32),
         ("token", token, torch.int64),
@@ -60,8 +58,8 @@ def check_arguments(
         ("grad", grad, torch.float32),
     ):
         if tensor is not None:
-            _check(op, argument, tensor, logits, (dtype,), (1,), one_a_row)
-    _require_fake(op, "logits", logits)
+            check_tensor(op, argument, tensor, logits, (dtype,), (1,), one_a_row)
+    require_fake(op, "logits", logits)
 
 
 def check_support(
@@ -90,21 +88,21 @@ def check_support(
     Raises:
         RuntimeError: Names the operator, the argument, what came and what was expected.
     """
-    one_a_row = _check_logits(op, logits)
+    one_a_row = check_logits(op, logits)
     rows = logits.shape[0]
-    _check(op, "token", token, logits, (torch.int64,), (1,), one_a_row)
+    check_tensor(op, "token", token, logits, (torch.int64,), (1,), one_a_row)
     places = f"[{rows}, width], the places of each row of logits"
-    _check(op, "support", support, logits, (torch.int32,), (2,), places)
-    _check(
+    check_tensor(op, "support", support, logits, (torch.int32,), (2,), places)
+    check_tensor(
         op, "temperature", temperature, logits, (torch.float32,), (0, 1), f"{one_a_row}, or [], one for all"
     )
     for argument, tensor in (("grad", grad), ("full_grad", full_grad)):
         if tensor is not None:
-            _check(op, argument, tensor, logits, (torch.float32,), (1,), one_a_row)
+            check_tensor(op, argument, tensor, logits, (torch.float32,), (1,), one_a_row)
     if masses is not None:
         shape = f"[{rows}, 3] as the forward call gave them"
-        _check(op, "masses", masses, logits, (torch.int64,), (2,), shape)
-    _require_fake(op, "logits", logits)
+        check_tensor(op, "masses", masses, logits, (torch.int64,), (2,), shape)
+    require_fake(op, "logits", logits)
 
 
 def check_sequences(op: str, step: Tensor, cfg: Tensor, slot: Tensor | None) -> int:
@@ -119,12 +117,14 @@ def check_sequences(op: str, step: Tensor, cfg: Tensor, slot: Tensor | None) -> 
     Raises:
         RuntimeError: Names the operator, the argument, what came and what was expected.
     """
-    _check(op, "cfg", cfg, cfg, (torch.int32,), (2,), _RECORDS)
+    check_tensor(op, "cfg", cfg, cfg, (torch.int32,), (2,), _RECORDS)
     if slot is not None:
-        _check(op, "slot", slot, cfg, (torch.int32,), (1,), "[R], one a sequence", beside="cfg")
+        check_tensor(op, "slot", slot, cfg, (torch.int32,), (1,), "[R], one a sequence", beside="cfg")
     rows, row = (cfg.shape[0], "record") if slot is None else (slot.shape[0], "slot")
-    _check(op, "step", step, cfg, _STEPS, (0, 1), f"[{rows}], one a {row}, or [], one for all", beside="cfg")
-    _require_fake(op, "cfg", cfg)
+    check_tensor(
+        op, "step", step, cfg, _STEPS, (0, 1), f"[{rows}], one a {row}, or [], one for all", beside="cfg"
+    )
+    require_fake(op, "cfg", cfg)
     return rows
 
 
@@ -134,7 +134,7 @@ def check_size(op: str, size: int) -> None:
     Raises:
         RuntimeError: Names the operator, what came and what was expected.
     """
-    _check_range(op, "size", size, MAX_GROUP_SIZE)
+    check_range(op, "size", size, 1, MAX_GROUP_SIZE)
 
 
 def check_width(op: str, width: int) -> None:
@@ -143,32 +143,35 @@ def check_width(op: str, width: int) -> None:
     Raises:
         RuntimeError: Names the operator, what came and what was expected.
     """
-    _check_range(op, "width", width, _native.MAX_VOCABULARY)
+    check_range(op, "width", width, 1, _native.MAX_VOCABULARY)
 
 
-def _check_range(op: str, argument: str, value: int, most: int) -> None:
-    if isinstance(value, int) and not 1 <= value <= most:
-        _refuse(op, argument, f"is {value}, expected 1 to {most}")
+def check_range(op: str, argument: str, value: int, least: int, most: int) -> None:
+    """Refuses a number out of range, where it is no symbol."""
+    if isinstance(value, int) and not least <= value <= most:
+        refuse(op, argument, f"is {value}, expected {least} to {most}")
 
 
-def _check_logits(op: str, logits: Tensor) -> str:
+def check_logits(op: str, logits: Tensor, *, write: bool = False) -> str:
     """Refuses logits of another dtype or number of dimensions; returns the shape of one value a row."""
+    if write and logits.dtype != torch.float32:
+        refuse(op, "logits", f"has dtype {_name(logits.dtype)}, expected float32 (it is written in place)")
     if logits.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        _refuse(op, "logits", f"has dtype {_name(logits.dtype)}, expected float32, bfloat16 or float16")
+        refuse(op, "logits", f"has dtype {_name(logits.dtype)}, expected float32, bfloat16 or float16")
     if logits.dim() != 2:
-        _refuse(op, "logits", f"has shape {_shape(logits)}, expected [R, V]")
+        refuse(op, "logits", f"has shape {_shape(logits)}, expected [R, V]")
     return f"[{logits.shape[0]}], one a row of logits"
 
 
-def _require_fake(op: str, argument: str, tensor: Tensor) -> None:
+def require_fake(op: str, argument: str, tensor: Tensor) -> None:
     """Torch picks one kernel for all arguments: one on `meta` can bring real ones to a fake, which has no
     values to give.
     """
     if tensor.device.type != "meta" and not isinstance(tensor, FakeTensor):
-        _refuse(op, argument, f"holds data on {tensor.device}, expected a fake or meta tensor")
+        refuse(op, argument, f"holds data on {tensor.device}, expected a fake or meta tensor")
 
 
-def _check(
+def check_tensor(
     op: str,
     argument: str,
     tensor: Tensor,
@@ -181,12 +184,12 @@ def _check(
 ) -> None:
     """Refuses another device than that of `beside`, another dtype, or another number of dimensions."""
     if tensor.device != other.device:
-        _refuse(op, argument, f"is on {tensor.device}, expected {other.device}, the device of {beside}")
+        refuse(op, argument, f"is on {tensor.device}, expected {other.device}, the device of {beside}")
     if tensor.dtype not in dtypes:
         expected = " or ".join(_name(dtype) for dtype in dtypes)
-        _refuse(op, argument, f"has dtype {_name(tensor.dtype)}, expected {expected}")
+        refuse(op, argument, f"has dtype {_name(tensor.dtype)}, expected {expected}")
     if tensor.dim() not in dims:
-        _refuse(op, argument, f"has shape {_shape(tensor)}, expected {shape}")
+        refuse(op, argument, f"has shape {_shape(tensor)}, expected {shape}")
 
 
 def _name(dtype: torch.dtype) -> str:
@@ -197,5 +200,5 @@ def _shape(tensor: Tensor) -> str:
     return str(list(tensor.shape))
 
 
-def _refuse(op: str, argument: str, what: str) -> NoReturn:
+def refuse(op: str, argument: str, what: str) -> NoReturn:
     raise RuntimeError(f"fire::{op}: {argument} {what}")

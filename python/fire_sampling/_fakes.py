@@ -18,7 +18,7 @@ from fire_sampling._fake_checks import (
 )
 
 
-def _new_outputs(logits: Tensor, members: tuple[int, ...] = ()) -> tuple[Tensor, ...]:
+def new_outputs(logits: Tensor, members: tuple[int, ...] = ()) -> tuple[Tensor, ...]:
     """The outputs of a row, or of a group with `members` behind the rows of what each member has its own."""
     rows = (logits.shape[0],)
     return tuple(
@@ -36,7 +36,7 @@ def _fake_sample_with_logprobs(
     logits: Tensor, step: Tensor, cfg: Tensor, slot: Tensor | None = None, *, reference: bool = True
 ) -> tuple[Tensor, ...]:
     check_arguments("sample_with_logprobs", logits, step, cfg, slot)
-    return _new_outputs(logits)
+    return new_outputs(logits)
 
 
 def _fake_sample_with_support(
@@ -51,7 +51,7 @@ def _fake_sample_with_support(
     check_arguments("sample_with_support", logits, step, cfg, slot)
     check_width("sample_with_support", width)
     support = logits.new_empty((logits.shape[0], width), dtype=torch.int32)
-    return *_new_outputs(logits), support, torch.empty_like(support, dtype=torch.float32)
+    return *new_outputs(logits), support, torch.empty_like(support, dtype=torch.float32)
 
 
 def _fake_sample_group(
@@ -73,7 +73,7 @@ def _fake_sample_group_with_logprobs(
 ) -> tuple[Tensor, ...]:
     check_arguments("sample_group_with_logprobs", logits, step, cfg, slot)
     check_size("sample_group_with_logprobs", size)
-    return _new_outputs(logits, (size,))
+    return new_outputs(logits, (size,))
 
 
 def _fake_sample_coded(

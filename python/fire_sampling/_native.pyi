@@ -30,6 +30,10 @@ MEMBER_SHIFT: int
 MAX_GROUP_SIZE: int
 REF_TEMPERATURE_GIVEN: int
 MAX_VOCABULARY: int
+# Of rows in shards (fire/shards.h): ranks, entries a row, and the words of a row's state.
+MAX_SHARD_RANKS: int
+MAX_SHARD_ENTRIES: int
+SHARD_STATE_WORDS: int
 # The outputs of `sample_with_logprobs` in their order: name, dtype of its elements, and whether each member
 # of a group has its own.
 OUTPUTS: tuple[tuple[str, str, bool], ...]

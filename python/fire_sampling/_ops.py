@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fire_sampling._fakes import FAKES
+from fire_sampling._shard_fakes import SHARD_FAKES
 
 LIBRARY = Path(__file__).with_name("libfire_sampling_torch_cpu.so")
 CUDA_LIBRARY = Path(__file__).with_name("libfire_sampling_torch_cuda.so")
@@ -71,7 +72,8 @@ _fire = torch.ops.fire
 
 # ---- fakes ----
 
-for _op, _fake in FAKES.items():
+_ALL_FAKES = FAKES | SHARD_FAKES
+for _op, _fake in _ALL_FAKES.items():
     torch.library.register_fake(f"fire::{_op}", _fake, lib=_library)
 
 
@@ -81,15 +83,16 @@ for _op, _fake in FAKES.items():
 def _refuse_cuda(op: str, reason: str) -> Callable[..., Any]:
     """A kernel that tells why it is none; torch's own words would not."""
 
+    argument = {"first_code": "cfg", "shard_begin": "entries", "shard_take": "state", "shard_finish": "state"}
+
     def refuse(*args: Any, **kwargs: Any) -> None:
-        argument = "cfg" if op == "first_code" else "logits"
-        raise NotImplementedError(f"fire::{op}: {argument} is on a GPU, but {reason}")
+        raise NotImplementedError(f"fire::{op}: {argument.get(op, 'logits')} is on a GPU, but {reason}")
 
     return refuse
 
 
 if cuda_unavailable is not None:
-    for _op in FAKES:
+    for _op in _ALL_FAKES:
         _library.impl(_op, _refuse_cuda(_op, cuda_unavailable), "CUDA")  # type: ignore[no-untyped-call]
 
 
@@ -98,36 +101,42 @@ if cuda_unavailable is not None:
 # A fallthrough leaves every output non-differentiable and costs nothing. Torch's own fallback, which runs
 # where nothing is registered, would have them claim to require grad.
 _DIFFERENTIABLE = ("log_prob", "support_log_prob")
-for _op in FAKES.keys() - {*_DIFFERENTIABLE, *(f"{_op}_backward" for _op in _DIFFERENTIABLE)}:
+for _op in _ALL_FAKES.keys() - {*_DIFFERENTIABLE, *(f"{_op}_backward" for _op in _DIFFERENTIABLE)}:
     _library.impl(_op, torch.library.fallthrough_kernel, "Autograd")  # type: ignore[no-untyped-call]
 
 
-def _heat_logits_and_bump_version(keyset: Any, logits: Tensor, *args: Any, **kwargs: Any) -> None:
-    """Tells autograd of the write, so that a graph which saved these logits refuses to use the new values."""
-    if logits.requires_grad and torch.is_grad_enabled():
-        raise RuntimeError(
-            "fire::heat_logits_: logits requires grad, expected logits that do not while grad mode is on "
-            "(they are written in place; call it under torch.no_grad())"
-        )
-    below = keyset & torch._C._after_ADInplaceOrView_keyset
-    _fire.heat_logits_.default.redispatch(below, logits, *args, **kwargs)
-    torch.autograd.graph.increment_version(logits)
+def _bumping_version(op: str) -> Callable[..., None]:
+    """Tells autograd of the write, so that a graph which saved the old values refuses to use new ones."""
+
+    def call(keyset: Any, written: Tensor, *args: Any, **kwargs: Any) -> None:
+        if written.requires_grad and torch.is_grad_enabled():
+            raise RuntimeError(
+                f"fire::{op}: logits requires grad, expected logits that do not while grad mode is on "
+                "(they are written in place; call it under torch.no_grad())"
+            )
+        below = keyset & torch._C._after_ADInplaceOrView_keyset
+        getattr(_fire, op).default.redispatch(below, written, *args, **kwargs)
+        torch.autograd.graph.increment_version(written)
+
+    return call
 
 
-_library.impl(  # type: ignore[no-untyped-call]
-    "heat_logits_", _heat_logits_and_bump_version, "ADInplaceOrView", with_keyset=True
-)
-
-
-def _refuse_negative(logits: Tensor, *args: Any, **kwargs: Any) -> None:
+def _refuse_negative(op: str) -> Callable[..., None]:
     """A lazy negation has no memory of its own to write to."""
-    raise RuntimeError(
-        "fire::heat_logits_: logits has its negative bit set, expected a tensor without (it is written in "
-        "place; call logits.resolve_neg() first)"
-    )
+
+    def refuse(logits: Tensor, *args: Any, **kwargs: Any) -> None:
+        raise RuntimeError(
+            f"fire::{op}: logits has its negative bit set, expected a tensor without (it is written in "
+            "place; call logits.resolve_neg() first)"
+        )
+
+    return refuse
 
 
-_library.impl("heat_logits_", _refuse_negative, "Negative")  # type: ignore[no-untyped-call]
+for _op in ("heat_logits_", "shard_heat_", "shard_take"):
+    _library.impl(_op, _bumping_version(_op), "ADInplaceOrView", with_keyset=True)  # type: ignore[no-untyped-call]
+for _op in ("heat_logits_", "shard_heat_"):
+    _library.impl(_op, _refuse_negative(_op), "Negative")  # type: ignore[no-untyped-call]
 
 
 def _save_log_prob(ctx: Any, inputs: tuple[Tensor | None, ...], output: Tensor) -> None:
