@@ -268,6 +268,26 @@ TEST(CudaGivenSupport, RowsBeyondTheFastWayHaveTheSameBits) {
   }
 }
 
+// A share divided by a temperature of 2^100 is below the least normal float, where the quick quotient is another one.
+TEST(CudaGivenSupport, SlopesThatUnderflowBeforeTheirGradientHaveTheSameBits) {
+  constexpr uint32_t kVocabulary = 2000;
+  Random random(Seed());
+  std::vector<SupportCase> cases;
+  for (int i = 0; i < 4; ++i) {
+    std::vector<float> logits(kVocabulary);
+    for (float& logit : logits) logit = static_cast<float>(-30 * random.Uniform()) * 0x1p100f;
+    logits[5] = 0.0f;
+    SupportCase c = CaseOf(random, kVocabulary, {-1}, 5, 0x1.8p100f);
+    c.row = TypedRow(logits, LogitsType::kFloat32);
+    c.reference = definition::SupportReferenceRow(c.row.values(), c.token, c.support, c.temperature);
+    c.grad = 0x1.4p110f;
+    cases.push_back(c);
+  }
+  SupportRows rows(cases, {});
+  rows.Run(nullptr, nullptr);
+  ASSERT_EQ(rows.Difference(), "");
+}
+
 TEST(CudaGivenSupport, WhatIsNotAskedForIsNotWritten) {
   constexpr uint32_t kVocabulary = 3000;
   Random random(Seed());
