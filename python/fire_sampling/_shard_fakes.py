@@ -39,10 +39,8 @@ def _check_state(op: str, state: Tensor, logits: Tensor | None = None) -> None:
     shape = f"[{rows}, {_WORDS}] as made by shard_begin"
     if logits is None:
         _check_words(op, "state", state, state, "state", 2, shape)
-        require_fake(op, "state", state)
     else:
         _check_words(op, "state", state, logits, "logits", 2, shape)
-        require_fake(op, "logits", logits)
 
 
 def _check_entries(op: str, entries: Tensor, other: Tensor, beside: str) -> None:
@@ -108,6 +106,7 @@ def _fake_answer(
     _check_rows(op, rows, state)
     check_range(op, "rank", rank, 0, _native.MAX_SHARD_RANKS - 1)
     check_range(op, "slots", slots, 2, 2 + _native.MAX_SHARD_RANKS)
+    require_fake(op, "logits", logits)
     count = logits.shape[0] if rows is None else rows.shape[0]
     return logits.new_empty((count, slots, 2), dtype=torch.int64)
 
@@ -121,16 +120,19 @@ def _fake_take(state: Tensor, entries: Tensor, weights: Tensor, answers: Tensor,
     _check_rows(op, rows, state)
     count = state.shape[0] if rows is None else rows.shape[0]
     _check_words(op, "answers", answers, state, "state", 3, f"[{count}, slots, 2], a row's answer each")
+    require_fake(op, "state", state)
 
 
 def _fake_finish(state: Tensor, reference: bool) -> tuple[Tensor, ...]:
     _check_state("shard_finish", state)
+    require_fake("shard_finish", "state", state)
     return new_outputs(state)
 
 
 def _fake_process(logits: Tensor, state: Tensor, first_id: int) -> Tensor:
     _check_shard("shard_process", logits, first_id)
     _check_state("shard_process", state, logits)
+    require_fake("shard_process", "logits", logits)
     return logits.new_empty(logits.shape, dtype=torch.float32)
 
 
@@ -139,12 +141,14 @@ def _fake_log_prob_backward(grad: Tensor, logits: Tensor, state: Tensor, first_i
     one_a_row = _check_shard(op, logits, first_id)
     _check_state(op, state, logits)
     check_tensor(op, "grad", grad, logits, (torch.float32,), (1,), one_a_row)
+    require_fake(op, "logits", logits)
     return logits.new_empty(logits.shape)
 
 
 def _fake_heat_(logits: Tensor, state: Tensor, first_id: int) -> None:
     _check_shard("shard_heat_", logits, first_id, write=True)
     _check_state("shard_heat_", state, logits)
+    require_fake("shard_heat_", "logits", logits)
 
 
 SHARD_FAKES: dict[str, Callable[..., Any]] = {

@@ -74,6 +74,47 @@ def test_a_log_probability_and_its_gradient_are_those_of_the_whole_row(dtype: to
         assert_same_bits((torch.cat(slopes, dim=1),), (wanted_grad,))
 
 
+def test_opcheck_passes() -> None:
+    inputs = make_inputs(5, VOCABULARY)
+    wide = torch.randn(5, VOCABULARY + 40)
+    token = torch.arange(5)
+    for logits in (inputs.logits, wide[:, 3 : 3 + VOCABULARY]):
+        entries = _fire.shard_entries(logits, 2, 7)
+        keywords = {
+            "vocabulary": 2 * VOCABULARY,
+            "ranks": 2,
+            "wants": LOG_PROB,
+            "key_bits": 32,
+            "token": token,
+        }
+        state, weights = _fire.shard_begin(entries, inputs.step, inputs.cfg, None, **keywords)
+        some = torch.tensor([4, 1])
+        torch.library.opcheck(_fire.shard_entries.default, (logits.clone().requires_grad_(), 2, 7))
+        torch.library.opcheck(_fire.shard_begin.default, (entries, inputs.step, inputs.cfg), keywords)
+        for rows in (None, some):
+            arguments = (logits, state, rows, 7, 1, 258)
+            torch.library.opcheck(_fire.shard_answer.default, arguments)
+            answers = _fire.shard_answer(*arguments)
+            torch.library.opcheck(_fire.shard_take.default, (state.clone(), entries, weights, answers, rows))
+        torch.library.opcheck(_fire.shard_finish.default, (state, True))
+        torch.library.opcheck(_fire.shard_process.default, (logits.clone().requires_grad_(), state, 7))
+        torch.library.opcheck(_fire.shard_log_prob_backward.default, (torch.ones(5), logits, state, 7))
+        torch.library.opcheck(_fire.shard_heat_.default, (logits.clone(), state, 7))
+
+
+def test_what_is_written_in_place_is_not_what_a_graph_saved() -> None:
+    inputs = make_inputs(3, VOCABULARY)
+    state = solve(inputs.logits, [VOCABULARY], inputs.step, inputs.cfg, count=8, wants=HEAT)
+    leaf = torch.ones(3, VOCABULARY, requires_grad=True)
+    logits = inputs.logits.clone()
+    product = leaf * logits
+    _fire.shard_heat_(logits, state, 0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        product.sum().backward()
+    with pytest.raises(RuntimeError, match=r"^fire::shard_heat_: logits requires grad"):
+        _fire.shard_heat_(leaf, state, 0)
+
+
 def test_slots_choose_records_and_one_out_of_range_is_told() -> None:
     inputs = make_inputs(8, VOCABULARY)
     slot = torch.tensor([3, 0, 5, 2, 90, 1, -4, 7], dtype=torch.int32)

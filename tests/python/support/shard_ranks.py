@@ -49,6 +49,7 @@ def solve(
     """The states of rows that ask nothing more."""
     shards = shards_of(logits, sizes)
     entries = gathered_entries(shards, count)
+    state: Tensor
     state, weights = _fire.shard_begin(
         entries,
         step,
