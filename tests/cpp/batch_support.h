@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <thread>
 #include <vector>
 
 #include "definition/reference.h"
@@ -68,6 +69,16 @@ struct BatchRows {
   std::vector<Record> records;
   std::vector<int64_t> steps;
 };
+
+// Halves the rows between two threads; `calls` counts how often it was asked to.
+inline ParallelFor InTwoThreads(int* calls) {
+  return [calls](int64_t count, const ParallelForBody& body) {
+    ++*calls;
+    std::thread first([&] { body(0, count / 2); });
+    body(count / 2, count);
+    first.join();
+  };
+}
 
 inline std::vector<int64_t> Tokens(const Batch& batch, const ParallelFor& parallel_for = {}) {
   std::vector<int64_t> token(static_cast<size_t>(batch.rows), -1);

@@ -8,7 +8,7 @@
 #include "cpu/group_memory.h"
 #include "cpu_backend_rows.h"
 #include "definition/reference.h"
-#include "group_arrays.h"
+#include "sample_arrays.h"
 
 namespace fire::test {
 namespace {
@@ -18,10 +18,7 @@ using cpu::RowTask;
 using definition::ReferenceRow;
 using definition::ReferenceSample;
 
-constexpr LogitsType kTypes[] = {LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16};
 constexpr uint32_t kSizes[] = {1, 2, 3, 7, 16, 64};
-
-bool SameFloat(float a, float b) { return a == b || BitsOf(a) == BitsOf(b); }
 
 void Run(const RowFunctions& functions, const RowTask& task, uint32_t size, const SampleOutputs& outputs,
          cpu::Workspace& workspace) {
@@ -30,21 +27,10 @@ void Run(const RowFunctions& functions, const RowTask& task, uint32_t size, cons
   functions.sample_group(task, {size, reference, memory.scratch()}, outputs, workspace);
 }
 
-GroupArrays GroupOf(const RowFunctions& functions, const RowTask& task, uint32_t size, cpu::Workspace& workspace) {
-  GroupArrays group(1, size);
+SampleArrays GroupOf(const RowFunctions& functions, const RowTask& task, uint32_t size, cpu::Workspace& workspace) {
+  SampleArrays group(1, size);
   Run(functions, task, size, group.Outputs(), workspace);
   return group;
-}
-
-// The first output that differs; empty where none does.
-std::string Difference(const RowSample& ours, const RowSample& wanted) {
-  if (ours.token != wanted.token) return "token";
-  if (!SameFloat(ours.logprob, wanted.logprob)) return "logprob";
-  if (!SameFloat(ours.ref_logprob, wanted.ref_logprob)) return "ref_logprob";
-  if (ours.rank != wanted.rank) return "rank";
-  if (ours.kept != wanted.kept) return "kept";
-  if (ours.status != wanted.status) return "status";
-  return "";
 }
 
 RowTask MemberTask(const RowTask& task, uint32_t size, uint32_t member) {
@@ -54,7 +40,7 @@ RowTask MemberTask(const RowTask& task, uint32_t size, uint32_t member) {
 }
 
 // Every member against `sample` of its record, and some against the reference.
-std::string Difference(const GroupArrays& group, const RowFunctions& functions, const RowTask& task,
+std::string Difference(const SampleArrays& group, const RowFunctions& functions, const RowTask& task,
                        const TypedRow& row, Random& random, cpu::Workspace& workspace) {
   const uint32_t size = static_cast<uint32_t>(group.token.size());
   const auto where = [](uint32_t member, const std::string& what) {
@@ -62,24 +48,24 @@ std::string Difference(const GroupArrays& group, const RowFunctions& functions, 
   };
   for (uint32_t member = 0; member < size; ++member) {
     const RowSample wanted = functions.sample(MemberTask(task, size, member), {true, true}, workspace);
-    const std::string what = Difference(group.Member(member), wanted);
+    const std::string what = SampleDifference(group.Member(member), wanted);
     if (!what.empty()) return where(member, what + " of sample");
   }
   for (int i = 0; i < 2; ++i) {
     const uint32_t member = random.Below(size);
     const Record record = definition::MemberRecord(task.record, size, member);
     const ReferenceRow reference(row.values().data(), row.size(), record, task.step);
-    const std::string what = Difference(group.Member(member), reference.Sample());
+    const std::string what = SampleDifference(group.Member(member), reference.Sample());
     if (!what.empty()) return where(member, what + " of the reference");
   }
   return "";
 }
 
 // What is asked for beside the token changes no output.
-std::string DifferenceOfParts(GroupArrays& group, const RowFunctions& functions, const RowTask& task, Random& random,
+std::string DifferenceOfParts(SampleArrays& group, const RowFunctions& functions, const RowTask& task, Random& random,
                               cpu::Workspace& workspace) {
   const uint32_t size = static_cast<uint32_t>(group.token.size());
-  GroupArrays part(1, size);
+  SampleArrays part(1, size);
   SampleOutputs outputs = part.Outputs();
   const uint32_t wanted = random.Below(32);
   if ((wanted & 1) == 0) outputs.logprob = nullptr, part.logprob = group.logprob;
@@ -89,7 +75,7 @@ std::string DifferenceOfParts(GroupArrays& group, const RowFunctions& functions,
   if ((wanted & 16) == 0) outputs.status = nullptr, part.status = group.status;
   Run(functions, task, size, outputs, workspace);
   for (uint32_t member = 0; member < size; ++member) {
-    const std::string what = Difference(part.Member(member), group.Member(member));
+    const std::string what = SampleDifference(part.Member(member), group.Member(member));
     if (!what.empty()) return what + " where asked for " + std::to_string(wanted);
   }
   return "";
@@ -114,13 +100,13 @@ void CompareRows(uint64_t seed, int rows, uint32_t largest_vocabulary) {
   const auto workspace = std::make_unique<cpu::Workspace>();
   for (int i = 0; i < rows; ++i) {
     const uint32_t vocabulary = 1 + random.Below(random.Below(3) == 0 ? 40 : largest_vocabulary);
-    const TypedRow row(TroublesomeRow(random, vocabulary), random.Pick(kTypes));
+    const TypedRow row(TroublesomeRow(random, vocabulary), random.Pick(kLogitsTypes));
     const Record record = TroublesomeRecord(random, vocabulary);
     const int64_t step = random.Below(10) != 0 ? random.Below(4) : static_cast<int64_t>(random.Bits());
     const RowTask task = {row.data(), row.type(), row.size(), step, record};
     const uint32_t size = random.Below(8) == 0 ? 1 + random.Below(100) : random.Pick(kSizes);
     for (const RowFunctions* functions : cpu::RunnableRowFunctions()) {
-      GroupArrays group = GroupOf(*functions, task, size, *workspace);
+      SampleArrays group = GroupOf(*functions, task, size, *workspace);
       std::string difference = Difference(group, *functions, task, row, random, *workspace);
       if (difference.empty()) difference = DifferenceOfParts(group, *functions, task, random, *workspace);
       if (difference.empty()) difference = CodedDifference(*functions, task, row, random, *workspace);
@@ -142,10 +128,10 @@ void CompareLargestGroup(const TypedRow& row, const Record& record, uint32_t str
     RowTask task = {row.data(), row.type(), row.size(), 0, record};
     task.record.flags |= design << kDesignShift;
     for (const RowFunctions* functions : cpu::RunnableRowFunctions()) {
-      const GroupArrays group = GroupOf(*functions, task, kSize, *workspace);
+      const SampleArrays group = GroupOf(*functions, task, kSize, *workspace);
       for (uint32_t member = 0; member < kSize; member += stride) {
         const RowSample wanted = functions->sample(MemberTask(task, kSize, member), {true, true}, *workspace);
-        ASSERT_EQ(Difference(group.Member(member), wanted), "")
+        ASSERT_EQ(SampleDifference(group.Member(member), wanted), "")
             << functions->name << ", design " << design << ", member " << member;
       }
     }
@@ -194,7 +180,7 @@ TEST(CpuBackendGroup, EnumeratedTokensAreTheKeptSetInItsOrderHoweverManyThereAre
           return definition::Entry(definition::Key(logits[a]), a) > definition::Entry(definition::Key(logits[b]), b);
         });
         for (const RowFunctions* functions : cpu::RunnableRowFunctions()) {
-          const GroupArrays group = GroupOf(*functions, task, static_cast<uint32_t>(kMaxGroupSize), *workspace);
+          const SampleArrays group = GroupOf(*functions, task, static_cast<uint32_t>(kMaxGroupSize), *workspace);
           for (size_t member = 0; member < group.token.size(); ++member)
             ASSERT_EQ(group.token[member], ids[member % ids.size()])
                 << functions->name << ", V = " << vocabulary << ", k = " << top_k << ", member " << member;

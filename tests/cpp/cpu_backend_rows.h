@@ -3,11 +3,13 @@
 
 #include <cmath>
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "cpu/row_table.h"
 #include "definition/bits.h"
+#include "definition/row_sample.h"
 #include "test_support.h"
 
 namespace fire::test {
@@ -135,17 +137,27 @@ inline Record CrowdedRecord(Random& random, uint32_t vocabulary) {
   return record;
 }
 
+// One logit of a row in memory, whatever its type.
+inline float LogitAt(const void* row, LogitsType type, size_t id) {
+  if (type == LogitsType::kFloat32) {
+    float value;
+    std::memcpy(&value, static_cast<const char*>(row) + 4 * id, 4);
+    return value;
+  }
+  uint16_t half;
+  std::memcpy(&half, static_cast<const char*>(row) + 2 * id, 2);
+  return FloatOf(type == LogitsType::kBFloat16 ? definition::BFloat16ToFloatBits(half)
+                                               : definition::Float16ToFloatBits(half));
+}
+
 // A row in one of the logit types, and the float32 values it holds.
 class TypedRow {
  public:
   TypedRow(std::vector<float> values, LogitsType type) : type_(type), values_(std::move(values)) {
     for (float& x : values_) {
       if (type == LogitsType::kFloat32) break;
-      const bool bfloat = type == LogitsType::kBFloat16;
-      const uint16_t half = bfloat ? definition::FloatToBFloat16(x) : definition::FloatToFloat16(x);
-      halves_.push_back(half);
-      x = definition::BitsToFloat(bfloat ? definition::BFloat16ToFloatBits(half)
-                                         : definition::Float16ToFloatBits(half));
+      halves_.push_back(type == LogitsType::kBFloat16 ? definition::FloatToBFloat16(x) : definition::FloatToFloat16(x));
+      x = LogitAt(&halves_.back(), type, 0);
     }
   }
 
@@ -162,5 +174,16 @@ class TypedRow {
   std::vector<float> values_;
   std::vector<uint16_t> halves_;
 };
+
+// The first output of a row that differs, by name; empty where none does.
+inline std::string SampleDifference(const RowSample& ours, const RowSample& wanted) {
+  if (ours.token != wanted.token) return "token";
+  if (!SameFloat(ours.logprob, wanted.logprob)) return "logprob";
+  if (!SameFloat(ours.ref_logprob, wanted.ref_logprob)) return "ref_logprob";
+  if (ours.rank != wanted.rank) return "rank";
+  if (ours.kept != wanted.kept) return "kept";
+  if (ours.status != wanted.status) return "status";
+  return "";
+}
 
 }  // namespace fire::test

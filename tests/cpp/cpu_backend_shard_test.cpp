@@ -13,17 +13,6 @@ namespace {
 using definition::ReferenceShard;
 using definition::ShardRow;
 
-constexpr LogitsType kTypes[] = {LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16};
-
-// −0 and +0 are one logit; NaN equals itself here.
-bool SameFloat(float a, float b) { return a == b || BitsOf(a) == BitsOf(b); }
-
-bool AllSame(const std::vector<float>& a, const std::vector<float>& b) {
-  for (size_t i = 0; i < a.size(); ++i)
-    if (!SameFloat(a[i], b[i])) return false;
-  return a.size() == b.size();
-}
-
 // A row in its type, and the shards that it is cut into: any address that a logit may have.
 class TypedShards {
  public:
@@ -151,7 +140,7 @@ TEST(CpuBackendShard, EveryAnswerAndEveryOutputIsTheReferencesInEveryBit) {
   uint32_t asked = 0;
   for (int i = 0; i < 3000 && !HasFailure(); ++i) {
     const uint32_t vocabulary = 1 + random.Below(random.Below(3) == 0 ? 40 : 1500);
-    const TypedRow row(TroublesomeRow(random, vocabulary), random.Pick(kTypes));
+    const TypedRow row(TroublesomeRow(random, vocabulary), random.Pick(kLogitsTypes));
     const Record record = TroublesomeRecord(random, vocabulary);
     asked |= Compare(random, row, record, random.Below(4), 1 + random.Below(random.Below(2) == 0 ? 4 : 80), *workspace);
   }
@@ -164,7 +153,7 @@ TEST(CpuBackendShard, LongRowsWhoseCandidatesDoNotFitTheListGiveTheReferencesBit
   uint32_t asked = 0;
   for (int i = 0; i < 8 && !HasFailure(); ++i) {
     const uint32_t vocabulary = 20000 + random.Below(i < 2 ? 180000 : 20000);
-    const TypedRow row(CrowdedRow(random, vocabulary), random.Pick(kTypes));
+    const TypedRow row(CrowdedRow(random, vocabulary), random.Pick(kLogitsTypes));
     const uint32_t count = random.Pick({1u, 50u, 1024u, static_cast<uint32_t>(kMaxShardEntries)});
     asked |= Compare(random, row, CrowdedRecord(random, vocabulary), random.Below(2), count, *workspace);
   }

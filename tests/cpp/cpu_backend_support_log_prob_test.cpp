@@ -10,8 +10,6 @@
 namespace fire::test {
 namespace {
 
-constexpr LogitsType kTypes[] = {LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16};
-
 // −0 and +0 are one value; NaN, as an overflow times 0 leaves it, equals itself.
 bool Same(float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); }
 
@@ -27,16 +25,7 @@ std::vector<float> GradientOf(const SupportCase& c, const cpu::RowFunctions& fun
   std::vector<char> bytes(c.row.bytes(), 'x');
   functions.support_log_prob_backward(TaskOf(c), c.reference.Masses(), grad, full_grad, bytes.data());
   std::vector<float> out(c.row.size());
-  for (size_t id = 0; id < out.size(); ++id) {
-    if (c.row.type() == LogitsType::kFloat32) {
-      std::memcpy(&out[id], bytes.data() + 4 * id, 4);
-      continue;
-    }
-    uint16_t half;
-    std::memcpy(&half, bytes.data() + 2 * id, 2);
-    out[id] = FloatOf(c.row.type() == LogitsType::kBFloat16 ? definition::BFloat16ToFloatBits(half)
-                                                            : definition::Float16ToFloatBits(half));
-  }
+  for (size_t id = 0; id < out.size(); ++id) out[id] = LogitAt(bytes.data(), c.row.type(), id);
   return out;
 }
 
@@ -64,7 +53,7 @@ void CompareRows(uint64_t seed, int rows, uint32_t largest_vocabulary) {
   const auto workspace = std::make_unique<cpu::Workspace>();
   for (int i = 0; i < rows; ++i) {
     const uint32_t vocabulary = 1 + random.Below(random.Below(3) == 0 ? 40 : largest_vocabulary);
-    const SupportCase c(random, vocabulary, random.Pick(kTypes));
+    const SupportCase c(random, vocabulary, random.Pick(kLogitsTypes));
     for (const cpu::RowFunctions* functions : cpu::RunnableRowFunctions())
       ASSERT_EQ(Difference(c, *functions, *workspace), "") << functions->name << ", row " << i << ": " << c.Describe();
   }
@@ -77,7 +66,7 @@ TEST(CpuSupportLogProb, EqualsTheReferenceOnRowsOfALargeVocabulary) { CompareRow
 TEST(CpuSupportLogProb, MassesOfAnyBitsFaultNowhere) {
   Random random(3);
   for (int i = 0; i < 300; ++i) {
-    const SupportCase c(random, 1 + random.Below(200), random.Pick(kTypes));
+    const SupportCase c(random, 1 + random.Below(200), random.Pick(kLogitsTypes));
     SupportMasses masses;
     uint64_t words[3] = {random.Bits(), random.Bits(), random.Bits()};
     std::memcpy(&masses, words, sizeof masses);

@@ -1,11 +1,11 @@
 // The support written beside a sample is the reference's, on every instruction set that runs here.
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <memory>
 
 #include "cpu_backend_rows.h"
 #include "definition/reference.h"
+#include "dipping_weights.h"
 
 namespace fire::test {
 namespace {
@@ -14,11 +14,6 @@ using cpu::RowFunctions;
 using cpu::RowTask;
 using definition::ReferenceRow;
 using definition::ReferenceSample;
-
-constexpr LogitsType kTypes[] = {LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16};
-
-// Two NaNs of the same bits are equal here.
-bool SameFloat(float a, float b) { return a == b || BitsOf(a) == BitsOf(b); }
 
 // Places for one row's support amid memory that is none of its business.
 class GuardedPlaces {
@@ -53,16 +48,6 @@ class GuardedPlaces {
   std::vector<float> logprob_;
 };
 
-// The first output other than the status that differs from a sample without a support; empty where none does.
-std::string Difference(const RowSample& ours, const RowSample& wanted) {
-  if (ours.token != wanted.token) return "token";
-  if (!SameFloat(ours.logprob, wanted.logprob)) return "logprob";
-  if (!SameFloat(ours.ref_logprob, wanted.ref_logprob)) return "ref_logprob";
-  if (ours.rank != wanted.rank) return "rank";
-  if (ours.kept != wanted.kept) return "kept";
-  return "";
-}
-
 std::string Difference(const GuardedPlaces& places, const ReferenceRow::Support& wanted) {
   for (size_t i = 0; i < wanted.token.size(); ++i) {
     if (places.token(i) != wanted.token[i])
@@ -79,9 +64,10 @@ std::string DifferenceAt(size_t width, const RowFunctions& functions, const RowT
   GuardedPlaces places(width);
   SupportOutputs outputs = places.Outputs();
   const RowSample ours = functions.sample(task, {true, true, &outputs}, workspace);
-  std::string difference = Difference(ours, sample);
+  RowSample expected = sample;
+  expected.status = wanted.status;
+  std::string difference = SampleDifference(ours, expected);
   if (!difference.empty()) return difference;
-  if (ours.status != wanted.status) return "status";
   difference = Difference(places, wanted);
   if (!difference.empty()) return difference;
   // Without log-probabilities, of the support or of the row, the tokens are the same.
@@ -109,7 +95,7 @@ void CompareRows(uint64_t seed, int rows, uint32_t largest_vocabulary) {
   const auto workspace = std::make_unique<cpu::Workspace>();
   for (int i = 0; i < rows; ++i) {
     const uint32_t vocabulary = 1 + random.Below(random.Below(3) == 0 ? 40 : largest_vocabulary);
-    const TypedRow row(TroublesomeRow(random, vocabulary), random.Pick(kTypes));
+    const TypedRow row(TroublesomeRow(random, vocabulary), random.Pick(kLogitsTypes));
     const Record record = TroublesomeRecord(random, vocabulary);
     const int64_t step = random.Below(10) != 0 ? random.Below(4) : static_cast<int64_t>(random.Bits());
     const RowTask task = {row.data(), row.type(), row.size(), step, record};
@@ -170,37 +156,17 @@ TEST(CpuBackendSupport, CutsAKeptSetBeyondTheCandidateListAmidTies) {
   EXPECT_GT(outside, 0);
 }
 
-// Two neighbouring logits of which the smaller weighs more, and a min-p between their weights, below a maximum of 0.
-struct Inversion {
-  float heavier, lighter;
-  float min_p;
-};
-
-Inversion FindInversion(uint32_t vocabulary) {
-  const definition::WeightScale scale = definition::MakeWeightScale(0.0f, 1.0f, vocabulary);
-  const uint64_t whole = definition::WeightOfMaximum(vocabulary);
-  for (float logit = -0.3f; logit < -0.1f; logit = std::nextafter(logit, 0.0f)) {
-    const float next = std::nextafter(logit, 0.0f);
-    const uint64_t weight = definition::Weight(logit, scale), next_weight = definition::Weight(next, scale);
-    if (weight <= next_weight) continue;
-    float min_p = static_cast<float>(static_cast<double>(next_weight) / static_cast<double>(whole));
-    while (definition::MinPThreshold(min_p, whole) <= next_weight) min_p = std::nextafter(min_p, 1.0f);
-    if (definition::MinPThreshold(min_p, whole) <= weight) return {logit, next, min_p};
-  }
-  return {};
-}
-
 TEST(CpuBackendSupport, HasTheHolesThatMinPLeavesInTheOrder) {
   constexpr uint32_t kVocabulary = 20000;
-  const Inversion inversion = FindInversion(kVocabulary);
-  ASSERT_LT(inversion.heavier, inversion.lighter);
+  const std::optional<Dip> dip = FindDip(kVocabulary);
+  ASSERT_TRUE(dip);
   for (const uint32_t heavier : {40u, 9000u}) {  // a list, and none
     std::vector<float> logits(kVocabulary, -50.0f);
-    for (uint32_t id = 0; id < 2 * heavier; ++id) logits[id] = id % 2 == 0 ? inversion.heavier : inversion.lighter;
+    for (uint32_t id = 0; id < 2 * heavier; ++id) logits[id] = id % 2 == 0 ? dip->kept : dip->refused;
     logits[kVocabulary - 1] = 0.0f;
     for (uint32_t order = 0; order < 3; ++order) {
       Record record = PlainRecord(order);
-      record.min_p = inversion.min_p;
+      record.min_p = dip->min_p;
       record.flags = Flags(order, 0);
       const TypedRow row(logits, LogitsType::kFloat32);
       ASSERT_EQ(KeptOf(row, record), heavier + 1);

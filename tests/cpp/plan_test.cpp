@@ -7,6 +7,7 @@
 #include <string>
 
 #include "kernels/storage.h"
+#include "test_support.h"
 
 namespace fire::kernels {
 namespace {
@@ -26,7 +27,6 @@ constexpr Task kTasks[] = {Task::kSample,          Task::kSampleWithReference,
                            Task::kHeatLogits,      Task::kLogProb,
                            Task::kLogProbBackward, Task::kSampleWithSupport,
                            Task::kSupportLogProb,  Task::kSupportLogProbBackward};
-constexpr LogitsType kTypes[] = {LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16};
 constexpr int64_t kRows[] = {1, 2, 7, 16, 32, 33, 64, 96, 128, 132, 133, 512, 1024, 100000, int64_t{1} << 31};
 constexpr int64_t kVocabularies[] = {1,    2,     7,     8,     9,      31,     32,     33,      1000,          4096,
                                      8191, 32000, 50257, 65536, 128256, 151936, 262144, 1000003, kMaxVocabulary};
@@ -50,7 +50,7 @@ void ExpectFits(const Plan& plan, Task task, const Device& device) {
 TEST(Plan, FitsEveryDeviceForEveryShapeTypeAndTask) {
   for (const Case& on : kDevices)
     for (const Task task : kTasks)
-      for (const LogitsType type : kTypes)
+      for (const LogitsType type : test::kLogitsTypes)
         for (const int64_t vocabulary : kVocabularies)
           for (const int64_t rows : kRows) {
             SCOPED_TRACE(std::string(on.name) + ", task " + std::to_string(static_cast<int>(task)) + ", " +
@@ -66,7 +66,7 @@ TEST(Plan, AllPlansFitAndHoldTheOneThatIsChosen) {
   };
   for (const Case& on : kDevices)
     for (const Task task : kTasks)
-      for (const LogitsType type : kTypes)
+      for (const LogitsType type : test::kLogitsTypes)
         for (const int64_t vocabulary : kVocabularies) {
           const std::vector<Plan> all = AllPlans(task, vocabulary, type, on.device);
           for (const Plan& plan : all) ExpectFits(plan, task, on.device);

@@ -1,12 +1,11 @@
 // The C++ API's groups and codes: which record, step and logits each row gets, and where its results go.
 #include <gtest/gtest.h>
 
-#include <thread>
 #include <vector>
 
 #include "batch_support.h"
 #include "fire/sampling.h"
-#include "group_arrays.h"
+#include "sample_arrays.h"
 
 namespace fire::test {
 namespace {
@@ -25,7 +24,7 @@ BatchRows GroupedRows(int64_t rows) {
   return out;
 }
 
-void ExpectTheMembers(const GroupArrays& out, const BatchRows& rows, int64_t size) {
+void ExpectTheMembers(const SampleArrays& out, const BatchRows& rows, int64_t size) {
   for (int64_t row = 0; row < rows.rows; ++row) {
     const auto at_row = static_cast<size_t>(row);
     for (int64_t member = 0; member < size; ++member) {
@@ -46,7 +45,7 @@ void ExpectTheMembers(const GroupArrays& out, const BatchRows& rows, int64_t siz
 TEST(SamplingGroupApi, EachRowsMembersLieOneBehindTheOther) {
   const BatchRows rows = GroupedRows(kRows);
   for (const int64_t size : {1, 2, 7, 64}) {
-    GroupArrays out(kRows, size);
+    SampleArrays out(kRows, size);
     SampleGroupCpu(rows.ToBatch(), size, out.Outputs());
     ExpectTheMembers(out, rows, size);
   }
@@ -55,21 +54,16 @@ TEST(SamplingGroupApi, EachRowsMembersLieOneBehindTheOther) {
 TEST(SamplingGroupApi, RowsAndMembersAreSpreadOverTheThreadsOfTheCaller) {
   const BatchRows rows = GroupedRows(kRows);
   constexpr int64_t kSize = 200;  // short rows, whose members are worth a thread
-  GroupArrays out(kRows, kSize);
+  SampleArrays out(kRows, kSize);
   int calls = 0;
-  SampleGroupCpu(rows.ToBatch(), kSize, out.Outputs(), [&](int64_t count, const ParallelForBody& body) {
-    ++calls;
-    std::thread first([&] { body(0, count / 2); });
-    body(count / 2, count);
-    first.join();
-  });
+  SampleGroupCpu(rows.ToBatch(), kSize, out.Outputs(), InTwoThreads(&calls));
   EXPECT_EQ(calls, 1);
   ExpectTheMembers(out, rows, kSize);
 }
 
 TEST(SamplingGroupApi, WithoutReferenceOnlyRefLogprobAndRankAreMissing) {
   const BatchRows rows = GroupedRows(kRows);
-  GroupArrays full(kRows, 3), lean(kRows, 3);
+  SampleArrays full(kRows, 3), lean(kRows, 3);
   SampleGroupCpu(rows.ToBatch(), 3, full.Outputs());
   SampleOutputs outputs = lean.Outputs();
   outputs.reference = false;
@@ -87,7 +81,7 @@ TEST(SamplingGroupApi, SlotsOutOfRangeAreClampedAndReportedOnceARow) {
   const int32_t slots[] = {7, 1, -1};
   Batch batch = rows.ToBatch();
   batch.slot = slots;
-  GroupArrays out(3, 4);
+  SampleArrays out(3, 4);
   SampleGroupCpu(batch, 4, out.Outputs());
   BatchRows chosen = rows;
   for (const size_t row : {size_t{0}, size_t{2}}) {
@@ -100,7 +94,7 @@ TEST(SamplingGroupApi, SlotsOutOfRangeAreClampedAndReportedOnceARow) {
 
 TEST(SamplingGroupApi, SizesOutOfRangeAreRefusedByName) {
   const BatchRows rows = GroupedRows(2);
-  GroupArrays out(2, 1);
+  SampleArrays out(2, 1);
   for (const int64_t size : {int64_t{0}, int64_t{-1}, int64_t{65537}, int64_t{1} << 40}) {
     try {
       SampleGroupCpu(rows.ToBatch(), size, out.Outputs());

@@ -2,11 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <thread>
 #include <vector>
 
 #include "batch_support.h"
 #include "fire/sampling.h"
+#include "sample_arrays.h"
 
 namespace fire::test {
 namespace {
@@ -15,34 +15,16 @@ constexpr int64_t kVocabulary = 50;
 constexpr int64_t kRows = 12;
 
 // All outputs of a call, which begin at −7, and room behind the last row's support.
-struct SupportArrays {
+struct SupportArrays : SampleArrays {
   SupportArrays(int64_t rows, int64_t width_in)
-      : width(width_in),
-        token(static_cast<size_t>(rows), -7),
-        rank(token.size(), -7),
-        kept(token.size(), -7),
-        status(token.size(), -7),
-        logprob(token.size(), -7.0f),
-        ref_logprob(token.size(), -7.0f),
+      : SampleArrays(rows),
+        width(width_in),
         support(static_cast<size_t>(rows * width + 1), -7),
         support_logprob(support.size(), -7.0f) {}
 
-  SampleOutputs ToOutputs() {
-    SampleOutputs out;
-    out.token = token.data();
-    out.logprob = logprob.data();
-    out.ref_logprob = ref_logprob.data();
-    out.rank = rank.data();
-    out.kept = kept.data();
-    out.status = status.data();
-    return out;
-  }
-  SupportOutputs ToSupport() { return {width, support.data(), support_logprob.data()}; }
+  SupportOutputs Support() { return {width, support.data(), support_logprob.data()}; }
 
   int64_t width;
-  std::vector<int64_t> token;
-  std::vector<int32_t> rank, kept, status;
-  std::vector<float> logprob, ref_logprob;
   std::vector<int32_t> support;
   std::vector<float> support_logprob;
 };
@@ -70,7 +52,7 @@ TEST(SamplingSupportApi, EachRowsSupportLiesBehindTheOneBefore) {
   const BatchRows rows(kRows, kVocabulary);
   for (const int64_t width : {1, 3, 16, 50, 64}) {
     SupportArrays out(kRows, width);
-    SampleWithSupportCpu(rows.ToBatch(), out.ToSupport(), out.ToOutputs());
+    SampleWithSupportCpu(rows.ToBatch(), out.Support(), out.Outputs());
     ExpectTheReference(out, rows);
   }
 }
@@ -79,13 +61,7 @@ TEST(SamplingSupportApi, RowsAreSpreadOverTheThreadsOfTheCaller) {
   const BatchRows rows(kRows, 4000);
   SupportArrays out(kRows, 20);
   int calls = 0;
-  SampleWithSupportCpu(rows.ToBatch(), out.ToSupport(), out.ToOutputs(),
-                       [&](int64_t count, const ParallelForBody& body) {
-                         ++calls;
-                         std::thread first([&] { body(0, count / 2); });
-                         body(count / 2, count);
-                         first.join();
-                       });
+  SampleWithSupportCpu(rows.ToBatch(), out.Support(), out.Outputs(), InTwoThreads(&calls));
   EXPECT_EQ(calls, 1);
   ExpectTheReference(out, rows);
 }
@@ -93,19 +69,19 @@ TEST(SamplingSupportApi, RowsAreSpreadOverTheThreadsOfTheCaller) {
 TEST(SamplingSupportApi, WhatIsNotAskedForChangesNothingElse) {
   const BatchRows rows(kRows, kVocabulary);
   SupportArrays full(kRows, 8), lean(kRows, 8);
-  SampleWithSupportCpu(rows.ToBatch(), full.ToSupport(), full.ToOutputs());
+  SampleWithSupportCpu(rows.ToBatch(), full.Support(), full.Outputs());
   SampleOutputs token_only;
   token_only.token = lean.token.data();
-  SupportOutputs ids_only = lean.ToSupport();
+  SupportOutputs ids_only = lean.Support();
   ids_only.logprob = nullptr;
   SampleWithSupportCpu(rows.ToBatch(), ids_only, token_only);
   EXPECT_EQ(lean.token, full.token);
   EXPECT_EQ(lean.support, full.support);
   for (const float value : lean.support_logprob) EXPECT_EQ(value, -7.0f);
 
-  SampleOutputs without_reference = lean.ToOutputs();
+  SampleOutputs without_reference = lean.Outputs();
   without_reference.reference = false;
-  SampleWithSupportCpu(rows.ToBatch(), lean.ToSupport(), without_reference);
+  SampleWithSupportCpu(rows.ToBatch(), lean.Support(), without_reference);
   EXPECT_EQ(lean.support_logprob, full.support_logprob);
   EXPECT_EQ(lean.kept, full.kept);
   EXPECT_EQ(lean.status, full.status);
@@ -119,7 +95,7 @@ TEST(SamplingSupportApi, ASlotOutOfRangeIsReportedBesideACutSupport) {
   Batch batch = rows.ToBatch();
   batch.slot = slots;
   SupportArrays out(3, 2);
-  SampleWithSupportCpu(batch, out.ToSupport(), out.ToOutputs());
+  SampleWithSupportCpu(batch, out.Support(), out.Outputs());
   BatchRows chosen = rows;
   for (const size_t row : {size_t{0}, size_t{2}}) {
     chosen.records[row] = rows.records[2 - row];
@@ -142,19 +118,19 @@ std::string MessageOf(const Batch& batch, const SupportOutputs& support, const S
 TEST(SamplingSupportApi, WidthsOutOfRangeAndMissingMemoryAreRefusedByName) {
   const BatchRows rows(2, kVocabulary);
   SupportArrays out(2, 4);
-  SupportOutputs support = out.ToSupport();
+  SupportOutputs support = out.Support();
   for (const int64_t width : {int64_t{0}, int64_t{-1}, kMaxVocabulary + 1}) {
     support.width = width;
-    EXPECT_EQ(MessageOf(rows.ToBatch(), support, out.ToOutputs()),
+    EXPECT_EQ(MessageOf(rows.ToBatch(), support, out.Outputs()),
               "SupportOutputs::width is " + std::to_string(width) + ", expected 1 to 2097152");
   }
-  support = out.ToSupport();
+  support = out.Support();
   support.token = nullptr;
-  EXPECT_EQ(MessageOf(rows.ToBatch(), support, out.ToOutputs()), "SupportOutputs::token is 0, expected memory");
-  EXPECT_EQ(MessageOf(rows.ToBatch(), out.ToSupport(), SampleOutputs{}), "SampleOutputs::token is 0, expected memory");
+  EXPECT_EQ(MessageOf(rows.ToBatch(), support, out.Outputs()), "SupportOutputs::token is 0, expected memory");
+  EXPECT_EQ(MessageOf(rows.ToBatch(), out.Support(), SampleOutputs{}), "SampleOutputs::token is 0, expected memory");
   Batch without_records = rows.ToBatch();
   without_records.records = nullptr;
-  EXPECT_EQ(MessageOf(without_records, out.ToSupport(), out.ToOutputs()), "Batch::records is 0, expected memory");
+  EXPECT_EQ(MessageOf(without_records, out.Support(), out.Outputs()), "Batch::records is 0, expected memory");
   EXPECT_EQ(out.support[0], -7);
 }
 

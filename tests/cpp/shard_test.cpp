@@ -15,13 +15,11 @@ using definition::ReferenceRow;
 using definition::ReferenceSample;
 using definition::ShardRow;
 
-constexpr LogitsType kTypes[] = {LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16};
-
 // A row, its split, a record and a step that look for trouble.
 struct Trouble {
   explicit Trouble(Random& random)
       : vocabulary(1 + random.Below(random.Below(4) == 0 ? 3 : 400)),
-        type(random.Pick(kTypes)),
+        type(random.Pick(kLogitsTypes)),
         logits(TypedRow(TroublesomeRow(random, vocabulary), type).values()),
         sizes(TroublesomeSplit(random, vocabulary)),
         record(TroublesomeRecord(random, vocabulary)),

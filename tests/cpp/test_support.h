@@ -1,18 +1,22 @@
-// What several tests need: repeatable random numbers, a record to start from, floats by their bits.
+// What several tests need: repeatable random numbers, a record to start from, floats by their bits, types of logits.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "fire/config.h"
+#include "fire/sampling.h"
 
 namespace fire::test {
 
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 inline constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 inline constexpr float kMax = std::numeric_limits<float>::max();
+inline constexpr LogitsType kLogitsTypes[] = {LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16};
 
 inline uint32_t BitsOf(float value) {
   uint32_t bits;
@@ -24,6 +28,12 @@ inline float FloatOf(uint32_t bits) {
   float value;
   std::memcpy(&value, &bits, sizeof value);
   return value;
+}
+
+// −0 and +0 are one value; a NaN equals one of the same bits.
+inline bool SameFloat(float a, float b) { return a == b || BitsOf(a) == BitsOf(b); }
+inline bool AllSame(const std::vector<float>& a, const std::vector<float>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), SameFloat);
 }
 
 // SplitMix64: the same numbers on every standard library, unlike std::normal_distribution and its kin.

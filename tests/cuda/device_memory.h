@@ -5,6 +5,7 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -68,6 +69,38 @@ class DeviceArray {
  private:
   DeviceMemory memory_;
   size_t count_;
+};
+
+// As many values as asked for, with `guard` unused places on each side, which hold a pattern.
+template <typename T>
+class GuardedArray {
+ public:
+  explicit GuardedArray(size_t count, size_t guard = 5) : array_(count + 2 * guard), count_(count), guard_(guard) {
+    if (guard != 0) array_.Fill(kByte);
+  }
+
+  T* get() const { return array_.get() + guard_; }
+  std::vector<T> Read() const {
+    const std::vector<T> all = array_.Read();
+    const auto first = all.begin() + static_cast<std::ptrdiff_t>(guard_);
+    return {first, first + static_cast<std::ptrdiff_t>(count_)};
+  }
+  // Whether nothing was written around the values.
+  bool IsWhole() const {
+    if (guard_ == 0) return true;
+    const std::vector<T> all = array_.Read();
+    T untouched;
+    std::memset(&untouched, kByte, sizeof untouched);
+    for (size_t i = 0; i < all.size(); ++i)
+      if ((i < guard_ || i >= guard_ + count_) && std::memcmp(&all[i], &untouched, sizeof(T)) != 0) return false;
+    return true;
+  }
+
+ private:
+  static constexpr int kByte = 0xA5;
+
+  DeviceArray<T> array_;
+  size_t count_, guard_;
 };
 
 }  // namespace fire::test

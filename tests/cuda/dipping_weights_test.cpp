@@ -1,12 +1,12 @@
 // A weight may exceed that of a slightly larger logit by its mantissa's last bit (docs/semantics.md), so min-p, which
 // compares weights, may refuse a token and keep one below it. Where it comes before top-k, no list that ends between
 // the two will do.
+#include "tests/cpp/dipping_weights.h"
+
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <optional>
 
-#include "definition/filter.h"
 #include "tests/cuda/plans.h"
 #include "tests/cuda/shrink.h"
 
@@ -16,29 +16,6 @@ namespace {
 constexpr uint32_t kVocabulary = 4096;
 constexpr int32_t kTopK = 50;
 constexpr uint32_t kLarge = 30;  // maxima of a row
-
-struct Dip {
-  float refused, kept;  // below the maximum 0; the former is larger
-  float min_p;
-};
-
-std::optional<Dip> FindDip() {
-  const definition::WeightScale scale = definition::MakeWeightScale(0.0f, 1.0f, kVocabulary);
-  const uint64_t whole = definition::Weight(0.0f, scale);
-  for (float larger = -0.125f; larger > -0.25f;) {
-    const float smaller = std::nextafter(larger, -1.0f);
-    const uint64_t refused = definition::Weight(larger, scale), kept = definition::Weight(smaller, scale);
-    if (refused < kept) {
-      const float about = static_cast<float>(static_cast<double>(kept) / static_cast<double>(whole));
-      for (const float min_p : {about, std::nextafter(about, 0.0f), std::nextafter(about, 1.0f)}) {
-        const uint64_t least = definition::MinPThreshold(min_p, whole);
-        if (refused < least && least <= kept) return Dip{larger, smaller, min_p};
-      }
-    }
-    larger = smaller;
-  }
-  return std::nullopt;
-}
 
 // kLarge maxima, then `refused` tokens and `kept` ones, each `apart` from the next, above a low rest.
 RowCase RowAround(const Dip& dip, uint32_t refused, uint32_t kept, uint32_t apart, uint32_t order, const char* name) {
@@ -53,7 +30,7 @@ RowCase RowAround(const Dip& dip, uint32_t refused, uint32_t kept, uint32_t apar
 }
 
 TEST(DippingWeights, MinPMayKeepATokenBelowOneThatItRefuses) {
-  const std::optional<Dip> dip = FindDip();
+  const std::optional<Dip> dip = FindDip(kVocabulary);
   ASSERT_TRUE(dip);
   std::vector<RowCase> cases;
   for (const uint32_t order : {0, 1, 2}) {
@@ -71,7 +48,7 @@ TEST(DippingWeights, MinPMayKeepATokenBelowOneThatItRefuses) {
 // The order's places are the kept tokens' alone: listed ones, which are compared with each other, and more than those.
 TEST(DippingWeights, AMemberTakesItsPlaceAmongTheTokensThatMinPKeeps) {
   constexpr uint32_t kSize = 40;
-  const std::optional<Dip> dip = FindDip();
+  const std::optional<Dip> dip = FindDip(kVocabulary);
   ASSERT_TRUE(dip);
   std::vector<RowCase> cases;
   for (const uint32_t order : {0, 1, 2}) {

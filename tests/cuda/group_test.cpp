@@ -25,20 +25,9 @@ class GroupOutputs {
 
   // What member `member`, counted over all rows, was given.
   std::string Differences(size_t member, size_t row, const ReferenceSample& want, const Wanted& wanted) {
-    std::string what;
-    const auto compare = [&what](const char* name, auto got, auto expected, bool equal) {
-      if (!equal)
-        what += std::string(name) + " " + std::to_string(got) + ", expected " + std::to_string(expected) + "; ";
-    };
-    compare("token", token_[member], want.token, token_[member] == want.token);
-    if (wanted.logprob) compare("logprob", logprob_[member], want.logprob, CloseFloat(logprob_[member], want.logprob));
-    if (wanted.kept) compare("kept", kept_[row], want.kept, kept_[row] == want.kept);
-    if (wanted.status) compare("status", status_[row], want.status, status_[row] == want.status);
-    const float ref = wanted.reference ? want.ref_logprob : kNan;
-    if (wanted.ref_logprob) compare("ref_logprob", ref_logprob_[member], ref, CloseFloat(ref_logprob_[member], ref));
-    const int32_t place = wanted.reference ? want.rank : -1;
-    if (wanted.rank) compare("rank", rank_[member], place, rank_[member] == place);
-    return what;
+    const RowSample got = {token_[member], logprob_[member], ref_logprob_[member],
+                           rank_[member],  kept_[row],       status_[row]};
+    return test::Differences(got, want, wanted);
   }
 
   bool GuardsAreWhole() const { return members_.GuardsAreWhole() && rows_.GuardsAreWhole(); }

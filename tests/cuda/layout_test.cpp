@@ -13,8 +13,6 @@ namespace {
 using kernels::PlanFor;
 using kernels::Task;
 
-constexpr LogitsType kTypes[] = {LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16};
-
 std::vector<RowCase> ModelCases(uint64_t seed, uint32_t vocabulary, int rows) {
   Random random(seed);
   std::vector<RowCase> cases;
@@ -54,7 +52,7 @@ std::vector<int64_t> TokensOf(const DeviceBatch& rows) {
 }
 
 TEST(CudaLayout, AnyAlignmentOfTheFirstLogitServesEveryTypeAndPlan) {
-  for (const LogitsType type : kTypes) {
+  for (const LogitsType type : kLogitsTypes) {
     const std::vector<RowCase> cases = ModelCases(1, 1003, 2);
     for (size_t bytes = 0; bytes < 16; bytes += definition::BytesOf(type)) {
       Layout layout;
@@ -67,7 +65,7 @@ TEST(CudaLayout, AnyAlignmentOfTheFirstLogitServesEveryTypeAndPlan) {
 
 // With every row at another alignment, and between them memory that nobody wrote.
 TEST(CudaLayout, AnOddRowStrideMovesEveryRowAndPaddingIsNotRead) {
-  for (const LogitsType type : kTypes)
+  for (const LogitsType type : kLogitsTypes)
     for (const bool is_nan : {false, true}) {
       Layout layout;
       layout.padding = 10, layout.padding_is_nan = is_nan;
@@ -171,7 +169,7 @@ TEST(CudaLayout, ARowsPlaceAndItsNeighboursChangeNothing) {
 }
 
 TEST(CudaLayout, MoreRowsThanAGridHoldsTakeSeveralLaunches) {
-  for (const LogitsType type : kTypes) {
+  for (const LogitsType type : kLogitsTypes) {
     const SampleCheck check(ModelCases(10, 700, 10), type, {});
     for (Plan plan : PlansOfEachKind(700, type)) {
       plan.blocks_a_launch = 3 * plan.cluster;

@@ -17,9 +17,6 @@ using kernels::Work;
 constexpr int64_t kOutPadding = 5;
 constexpr uint32_t kCanary = 0xA5A5A5A5u;
 
-// −0 and +0 are one value.
-bool SameFloat(float a, float b) { return a == b || BitsOf(a) == BitsOf(b); }
-
 class RowOutputsTest : public testing::TestWithParam<Shape> {
  protected:
   struct Case {

@@ -47,60 +47,40 @@ inline kernels::Task TaskOf(const Wanted& wanted) {
 class DeviceOutputs {
  public:
   DeviceOutputs(size_t rows, const Wanted& wanted, size_t guard = 0)
-      : guard_(guard),
-        rows_(rows),
-        token_(rows + 2 * guard),
-        logprob_(rows + 2 * guard),
-        ref_logprob_(rows + 2 * guard),
-        rank_(rows + 2 * guard),
-        kept_(rows + 2 * guard),
-        status_(rows + 2 * guard) {
-    if (guard != 0) {
-      token_.Fill(kGuardByte);
-      for (auto* floats : {&logprob_, &ref_logprob_}) floats->Fill(kGuardByte);
-      for (auto* words : {&rank_, &kept_, &status_}) words->Fill(kGuardByte);
-    }
-    outputs_.token = token_.get() + guard;
-    if (wanted.logprob) outputs_.logprob = logprob_.get() + guard;
-    if (wanted.ref_logprob) outputs_.ref_logprob = ref_logprob_.get() + guard;
-    if (wanted.rank) outputs_.rank = rank_.get() + guard;
-    if (wanted.kept) outputs_.kept = kept_.get() + guard;
-    if (wanted.status) outputs_.status = status_.get() + guard;
+      : token_(rows, guard),
+        logprob_(rows, guard),
+        ref_logprob_(rows, guard),
+        rank_(rows, guard),
+        kept_(rows, guard),
+        status_(rows, guard) {
+    outputs_.token = token_.get();
+    if (wanted.logprob) outputs_.logprob = logprob_.get();
+    if (wanted.ref_logprob) outputs_.ref_logprob = ref_logprob_.get();
+    if (wanted.rank) outputs_.rank = rank_.get();
+    if (wanted.kept) outputs_.kept = kept_.get();
+    if (wanted.status) outputs_.status = status_.get();
     outputs_.reference = wanted.reference;
   }
 
   const SampleOutputs& outputs() const { return outputs_; }
 
-  std::vector<int64_t> Token() { return Within(token_); }
-  std::vector<float> LogProb() { return Within(logprob_); }
-  std::vector<float> RefLogProb() { return Within(ref_logprob_); }
-  std::vector<int32_t> Rank() { return Within(rank_); }
-  std::vector<int32_t> Kept() { return Within(kept_); }
-  std::vector<int32_t> Status() { return Within(status_); }
+  std::vector<int64_t> Token() const { return token_.Read(); }
+  std::vector<float> LogProb() const { return logprob_.Read(); }
+  std::vector<float> RefLogProb() const { return ref_logprob_.Read(); }
+  std::vector<int32_t> Rank() const { return rank_.Read(); }
+  std::vector<int32_t> Kept() const { return kept_.Read(); }
+  std::vector<int32_t> Status() const { return status_.Read(); }
 
   // False once something was written around an array.
-  bool GuardsAreWhole() const { return guards_are_whole_; }
-
- private:
-  static constexpr int kGuardByte = 0xA5;
-
-  template <typename T>
-  std::vector<T> Within(const DeviceArray<T>& array) {
-    const std::vector<T> all = array.Read();
-    T untouched;
-    std::memset(&untouched, kGuardByte, sizeof untouched);
-    for (size_t i = 0; i < all.size(); ++i)
-      if ((i < guard_ || i >= guard_ + rows_) && std::memcmp(&all[i], &untouched, sizeof(T)) != 0)
-        guards_are_whole_ = false;
-    return {all.begin() + static_cast<std::ptrdiff_t>(guard_),
-            all.begin() + static_cast<std::ptrdiff_t>(guard_ + rows_)};
+  bool GuardsAreWhole() const {
+    return token_.IsWhole() && logprob_.IsWhole() && ref_logprob_.IsWhole() && rank_.IsWhole() && kept_.IsWhole() &&
+           status_.IsWhole();
   }
 
-  size_t guard_, rows_;
-  bool guards_are_whole_ = true;
-  DeviceArray<int64_t> token_;
-  DeviceArray<float> logprob_, ref_logprob_;
-  DeviceArray<int32_t> rank_, kept_, status_;
+ private:
+  GuardedArray<int64_t> token_;
+  GuardedArray<float> logprob_, ref_logprob_;
+  GuardedArray<int32_t> rank_, kept_, status_;
   SampleOutputs outputs_;
 };
 

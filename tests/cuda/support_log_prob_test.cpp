@@ -156,21 +156,12 @@ class SupportRows {
     for (const unsigned char byte : before)
       if (byte != kUntouched) return "what lies around the gradient";
     for (uint32_t id = 0; id < c.row.size(); ++id) {
-      const float got = ValueOf(bytes.data() + id * element_), expected = want.values()[id];
+      const float got = LogitAt(bytes.data(), c.row.type(), id), expected = want.values()[id];
       if (got != expected && !(std::isnan(got) && std::isnan(expected)))
         return "gradient of " + std::to_string(id) + " " + std::to_string(got) + ", expected " +
                std::to_string(expected);
     }
     return "";
-  }
-
-  float ValueOf(const unsigned char* bytes) const {
-    uint32_t bits = 0;
-    std::memcpy(&bits, bytes, element_);
-    if (cases_[0].row.type() == LogitsType::kFloat32) return FloatOf(bits);
-    const auto half = static_cast<uint16_t>(bits);
-    return FloatOf(cases_[0].row.type() == LogitsType::kBFloat16 ? definition::BFloat16ToFloatBits(half)
-                                                                 : definition::Float16ToFloatBits(half));
   }
 
   const std::vector<SupportCase>& cases_;

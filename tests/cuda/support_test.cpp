@@ -11,34 +11,6 @@ namespace {
 using definition::ReferenceRow;
 using kernels::Task;
 
-// An array of the device with unused places around it.
-template <typename T>
-class Guarded {
- public:
-  explicit Guarded(size_t count) : array_(count + 2 * kGuard), count_(count) { array_.Fill(kByte); }
-
-  T* get() const { return array_.get() + kGuard; }
-  std::vector<T> Read() const {
-    const std::vector<T> all = array_.Read();
-    return {all.begin() + kGuard, all.begin() + kGuard + static_cast<std::ptrdiff_t>(count_)};
-  }
-  bool IsWhole() const {
-    const std::vector<T> all = array_.Read();
-    T untouched;
-    std::memset(&untouched, kByte, sizeof untouched);
-    for (size_t i = 0; i < all.size(); ++i)
-      if ((i < kGuard || i >= kGuard + count_) && std::memcmp(&all[i], &untouched, sizeof(T)) != 0) return false;
-    return true;
-  }
-
- private:
-  static constexpr size_t kGuard = 5;
-  static constexpr int kByte = 0xA5;
-
-  DeviceArray<T> array_;
-  size_t count_;
-};
-
 // The first place of a support that is not the reference's; nothing where all are.
 std::string FirstDifference(const std::vector<int32_t>& token, const std::vector<float>& logprob, size_t first,
                             const ReferenceRow::Support& want) {
@@ -59,8 +31,8 @@ void ExpectReferencesSupports(const std::vector<RowCase>& cases, LogitsType type
                               const Plan* plan, const Wanted& wanted = {}, bool wants_logprobs = true) {
   const DeviceBatch rows(cases, type, layout);
   DeviceOutputs out(cases.size(), wanted, 3);
-  const Guarded<int32_t> token(cases.size() * width);
-  const Guarded<float> logprob(cases.size() * width);
+  const GuardedArray<int32_t> token(cases.size() * width);
+  const GuardedArray<float> logprob(cases.size() * width);
   const SupportOutputs support = {static_cast<int64_t>(width), token.get(), wants_logprobs ? logprob.get() : nullptr};
   if (plan == nullptr) {
     SampleWithSupportCuda(rows.batch(), support, out.outputs(), nullptr);

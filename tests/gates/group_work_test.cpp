@@ -1,26 +1,14 @@
 // What a group costs beside one draw, in warp instructions that the simulated device counts. The table of
 // docs/kernels.md is what this program prints.
-#include <gtest/gtest.h>
-
-#include <algorithm>
 #include <cstdio>
-#include <string>
-#include <vector>
 
-#include "tests/cuda/named_rows.h"
-#include "tests/cuda/sample_check.h"
-#include "tests/simulator/simulator.h"
+#include "call_work.h"
 
 namespace fire::test {
 namespace {
 
 constexpr uint32_t kVocabulary = 128256;
-constexpr size_t kSamples = 5;           // rows, of which the one of median work speaks for all
 constexpr double kMostOfOneDraw = 1.15;  // the busiest block of 64 members, over that of one draw
-
-struct Work {
-  uint64_t busiest, all;
-};
 
 enum class Call { kSample, kSampleCoded, kSampleGroup };
 
@@ -32,16 +20,8 @@ struct Task {
   Design design = Design::kIid;
 };
 
-std::vector<float> ModelRow(uint64_t seed) {
-  Random random(seed);
-  std::vector<float> logits;
-  for (uint32_t id = 0; id < kVocabulary; ++id) logits.push_back(Model(random, kVocabulary));
-  return logits;
-}
-
 Work Measure(const Task& task, uint64_t seed) {
-  RowCase row;
-  row.logits = ModelRow(seed);
+  RowCase row = ModelRow(kVocabulary, seed);
   row.record.hot_temperature = 30, row.record.hot_top_k = task.top_k, row.record.hot_steps = 1;
   row.record.flags = static_cast<uint32_t>(task.design) << kDesignShift;
   const bool is_group = task.call == Call::kSampleGroup;
@@ -58,49 +38,31 @@ Work Measure(const Task& task, uint64_t seed) {
   } else {
     SampleCuda(batch.batch(), out.outputs(), nullptr);
   }
-  ThrowOnError(cudaDeviceSynchronize(), "launch");
-  const std::vector<simulator::LaunchWork> work = simulator::TakeWork();
-  return {work.at(0).of_busiest, work.at(0).instructions};
-}
-
-Work MedianWork(const Task& task) {
-  std::vector<Work> works;
-  for (size_t i = 0; i < kSamples; ++i) works.push_back(Measure(task, i));
-  std::sort(works.begin(), works.end(), [](const Work& a, const Work& b) { return a.busiest < b.busiest; });
-  return works[kSamples / 2];
+  return TakeWork();
 }
 
 Work Report(const char* name, const Task& task) {
-  const Work work = task.call == Call::kSample && task.size > 1 ? Measure(task, 0) : MedianWork(task);
+  const Work work = task.call == Call::kSample && task.size > 1
+                        ? Measure(task, 0)
+                        : MedianWork([&](uint64_t seed) { return Measure(task, seed); });
   std::printf("| %s | %llu | %llu |\n", name, static_cast<unsigned long long>(work.busiest),
               static_cast<unsigned long long>(work.all));
   return work;
 }
 
-class GroupWork : public testing::Test {
- protected:
-  void SetUp() override {
-    simulator::Behaviour behaviour;
-    behaviour.launch.count_work = true;
-    simulator::SetBehaviour(behaviour);
-  }
-  void TearDown() override { simulator::Reset(); }
-};
+class GroupWork : public CountedWork {};
 
 TEST_F(GroupWork, SixtyFourMembersOfFewTokensCostLittleMoreThanOneDraw) {
   const Work one = Report("T = 30, k = 16: one draw", {});
   Report("with a code", {.call = Call::kSampleCoded});
-  const auto expect_little_more = [](const Work& group, const Work& alone) {
-    EXPECT_LE(static_cast<double>(group.busiest), kMostOfOneDraw * static_cast<double>(alone.busiest));
-  };
   const auto group_of = [](Design design, bool outputs) {
     return Task{.call = Call::kSampleGroup, .size = 64, .outputs = outputs, .design = design};
   };
-  expect_little_more(Report("a group of 64", group_of(Design::kIid, false)), one);
-  expect_little_more(Report("a lattice of 64", group_of(Design::kLattice, false)), one);
-  expect_little_more(Report("64 places", group_of(Design::kEnumerated, false)), one);
+  ExpectAtMost(kMostOfOneDraw, Report("a group of 64", group_of(Design::kIid, false)), one);
+  ExpectAtMost(kMostOfOneDraw, Report("a lattice of 64", group_of(Design::kLattice, false)), one);
+  ExpectAtMost(kMostOfOneDraw, Report("64 places", group_of(Design::kEnumerated, false)), one);
   const Work one_with_all = Report("one draw with all outputs", {.outputs = true});
-  expect_little_more(Report("a group of 64 with all outputs", group_of(Design::kIid, true)), one_with_all);
+  ExpectAtMost(kMostOfOneDraw, Report("a group of 64 with all outputs", group_of(Design::kIid, true)), one_with_all);
   EXPECT_LT(20 * one.all, Report("64 rows of their own", {.size = 64}).all);
 }
 

@@ -1,26 +1,14 @@
 // What a support costs beside one draw with the same outputs, and a row of support_log_prob, in warp instructions that
 // the simulated device counts. The table of docs/kernels.md is what this program prints.
-#include <gtest/gtest.h>
-
-#include <algorithm>
 #include <cstdio>
-#include <string>
-#include <vector>
 
-#include "tests/cuda/named_rows.h"
-#include "tests/cuda/sample_check.h"
-#include "tests/simulator/simulator.h"
+#include "call_work.h"
 
 namespace fire::test {
 namespace {
 
 constexpr uint32_t kVocabulary = 151936;
-constexpr size_t kSamples = 5;         // rows, of which the one of median work speaks for all
 constexpr double kMostOfADraw = 1.10;  // the busiest block, where the kept set is a short list
-
-struct Work {
-  uint64_t busiest, all;
-};
 
 struct Setting {
   const char* name;
@@ -30,30 +18,9 @@ struct Setting {
   int64_t width;
 };
 
-Work TakeWork() {
-  ThrowOnError(cudaDeviceSynchronize(), "launch");
-  const std::vector<simulator::LaunchWork> work = simulator::TakeWork();
-  return {work.at(0).of_busiest, work.at(0).instructions};
-}
-
-template <typename Measure>
-Work MedianWork(const Measure& measure) {
-  std::vector<Work> works;
-  for (size_t i = 0; i < kSamples; ++i) works.push_back(measure(i));
-  std::sort(works.begin(), works.end(), [](const Work& a, const Work& b) { return a.busiest < b.busiest; });
-  return works[kSamples / 2];
-}
-
-RowCase ModelRow(uint64_t seed) {
-  Random random(seed);
-  RowCase row;
-  for (uint32_t id = 0; id < kVocabulary; ++id) row.logits.push_back(Model(random, kVocabulary));
-  return row;
-}
-
 // `rows`: of the batch, all alike.
 Work Measure(const Setting& setting, size_t rows, bool with_support, uint64_t seed) {
-  RowCase row = ModelRow(seed);
+  RowCase row = ModelRow(kVocabulary, seed);
   row.record.temperature = setting.temperature, row.record.top_k = setting.top_k, row.record.top_p = setting.top_p;
   const DeviceBatch batch(std::vector<RowCase>(rows, row), LogitsType::kBFloat16, {});
   const DeviceOutputs out(rows, {});
@@ -68,15 +35,7 @@ Work Measure(const Setting& setting, size_t rows, bool with_support, uint64_t se
   return TakeWork();
 }
 
-class SupportWork : public testing::Test {
- protected:
-  void SetUp() override {
-    simulator::Behaviour behaviour;
-    behaviour.launch.count_work = true;
-    simulator::SetBehaviour(behaviour);
-  }
-  void TearDown() override { simulator::Reset(); }
-};
+class SupportWork : public CountedWork {};
 
 TEST_F(SupportWork, OfAShortListIsATenthOfADrawAtMost) {
   const Setting settings[] = {{"k = 50, p = 0.9", 1, 50, 0.9f, 64}, {"T = 30, k = 16", 30, 16, 1, 16},
@@ -91,15 +50,13 @@ TEST_F(SupportWork, OfAShortListIsATenthOfADrawAtMost) {
                 static_cast<unsigned long long>(support.busiest), static_cast<unsigned long long>(draw.all),
                 static_cast<unsigned long long>(support.all));
     const bool is_short = setting.width >= 16 && setting.width <= 64 && (setting.top_k != 0 || setting.top_p < 1);
-    if (is_short) {
-      EXPECT_LE(static_cast<double>(support.busiest), kMostOfADraw * static_cast<double>(draw.busiest));
-    }
+    if (is_short) ExpectAtMost(kMostOfADraw, support, draw);
   }
 }
 
 // Two readings of the row forward, one backward, whose machine code the gates look at; what is left is small.
 TEST_F(SupportWork, OfAGivenSupportIsThatOfItsReadings) {
-  const RowCase row = ModelRow(1);
+  const RowCase row = ModelRow(kVocabulary, 1);
   const DeviceBatch batch({row}, LogitsType::kBFloat16, {});
   std::vector<int32_t> ids(64, -1);
   for (int32_t i = 0; i < 50; ++i) ids[static_cast<size_t>(i)] = 1 + 3000 * i;

@@ -1,4 +1,4 @@
-// The arrays that the groups of some rows go into.
+// The arrays that the samples of some rows go into, or their groups.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@
 namespace fire::test {
 
 // All outputs of a call, which begin at −7.
-struct GroupArrays {
-  GroupArrays(int64_t rows, int64_t size)
+struct SampleArrays {
+  explicit SampleArrays(int64_t rows, int64_t size = 1)
       : token(static_cast<size_t>(rows * size), -7),
         rank(token.size(), -7),
         kept(static_cast<size_t>(rows), -7),
