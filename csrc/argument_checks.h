@@ -119,16 +119,29 @@ inline void CheckLogits(const Words& words, const View& logits, Access access) {
                      " (rows written in place must not overlap; call logits.clone() first)");
 }
 
-// One step for each of `rows`, each of which is a `row` in messages.
+// One value for each of `rows`, each of which is a `row` in messages, or one for all.
+inline void CheckOneOrOneEach(const View& view, int64_t rows, const char* row) {
+  if (view.dim != 0 && (view.dim != 1 || view.sizes[0] != rows))
+    RefuseShape(view, "[" + std::to_string(rows) + "], one a " + row + ", or [], one for all");
+}
+
 inline void CheckStep(const Words& words, const View& step, const View& beside, int64_t rows, const char* row) {
   CheckDevice(words, step, beside);
   CheckDtype(step, {"int32", "int64"});
-  if (step.dim != 0 && (step.dim != 1 || step.sizes[0] != rows))
-    RefuseShape(step, "[" + std::to_string(rows) + "], one a " + row + ", or [], one for all");
+  CheckOneOrOneEach(step, rows, row);
 }
 
 inline void CheckStep(const Words& words, const View& step, const View& logits) {
   CheckStep(words, step, logits, RowsOf(logits), "row of logits");
+}
+
+// That the elements of a matrix follow each other.
+inline void CheckRowsAreDense(const View& matrix, const std::string& expected) {
+  const int64_t rows = matrix.sizes[0], row = matrix.unit * matrix.sizes[1];
+  if (rows > 0 && (matrix.strides[1] != matrix.unit || (rows > 1 && matrix.strides[0] != row)))
+    RefuseValue(matrix,
+                "has strides [" + std::to_string(matrix.strides[0]) + ", " + std::to_string(matrix.strides[1]) + "]",
+                expected);
 }
 
 // `dtypes` are those that an entry's records may have: words of 32 bits.
@@ -137,12 +150,8 @@ inline void CheckRecords(const Words& words, const View& records, bool with_slot
   CheckDtype(records, dtypes);
   if (records.dim != 2 || records.sizes[1] != kRecordWords)
     RefuseShape(records, "[S, " + std::to_string(kRecordWords) + "] as made by " + words.pack);
+  CheckRowsAreDense(records, std::string("contiguous records (call ") + records.argument + ".contiguous() first)");
   const int64_t count = records.sizes[0];
-  if (count > 0 &&
-      (records.strides[1] != records.unit || (count > 1 && records.strides[0] != records.unit * kRecordWords)))
-    RefuseValue(records,
-                "has strides [" + std::to_string(records.strides[0]) + ", " + std::to_string(records.strides[1]) + "]",
-                std::string("contiguous records (call ") + records.argument + ".contiguous() first)");
   if (with_slot && count < 1) RefuseValue(records, "has S = 0", "at least one record for slot to choose from");
 }
 
@@ -165,19 +174,15 @@ inline void CheckSlots(const Words& words, const View& slot, const View& records
   if (slot.dim != 1) RefuseShape(slot, "[R], one a sequence");
 }
 
-// The size of a group, an integer of 64 bits.
-inline void CheckGroupSize(int64_t size) {
-  if (size < 1 || size > kMaxGroupSize)
-    throw Refusal{Refusal::Kind::kValue, "size",
-                  "is " + std::to_string(size) + ", expected 1 to " + std::to_string(kMaxGroupSize)};
+// An integer of 64 bits that counts places.
+inline void CheckCount(const char* argument, int64_t count, int64_t most) {
+  if (count < 1 || count > most)
+    throw Refusal{Refusal::Kind::kValue, argument,
+                  "is " + std::to_string(count) + ", expected 1 to " + std::to_string(most)};
 }
 
-// The places of a support, an integer of 64 bits.
-inline void CheckSupportWidth(int64_t width) {
-  if (!IsSupportWidth(width))
-    throw Refusal{Refusal::Kind::kValue, "width",
-                  "is " + std::to_string(width) + ", expected 1 to " + std::to_string(kMaxVocabulary)};
-}
+inline void CheckGroupSize(int64_t size) { CheckCount("size", size, kMaxGroupSize); }
+inline void CheckSupportWidth(int64_t width) { CheckCount("width", width, kMaxVocabulary); }
 
 // An argument with one element a row of logits.
 inline void CheckOneARow(const Words& words, const View& view, const View& logits,
@@ -209,9 +214,7 @@ inline void CheckSupport(const Words& words, const View& support, const View& lo
 inline void CheckTemperature(const Words& words, const View& temperature, const View& logits) {
   CheckDevice(words, temperature, logits);
   CheckDtype(temperature, {"float32"});
-  const std::string rows = std::to_string(RowsOf(logits));
-  if (temperature.dim != 0 && (temperature.dim != 1 || temperature.sizes[0] != RowsOf(logits)))
-    RefuseShape(temperature, "[" + rows + "], one a row of logits, or [], one for all");
+  CheckOneOrOneEach(temperature, RowsOf(logits), "row of logits");
 }
 
 // What a forward call hands its backward call, a row at a time.
@@ -222,10 +225,7 @@ inline void CheckMasses(const Words& words, const View& masses, const View& logi
   const int64_t rows = RowsOf(logits);
   if (masses.dim != 2 || masses.sizes[0] != rows || masses.sizes[1] != kWords)
     RefuseShape(masses, "[" + std::to_string(rows) + ", " + std::to_string(kWords) + "] as the forward call gave them");
-  if (rows > 0 && (masses.strides[1] != 1 || (rows > 1 && masses.strides[0] != kWords)))
-    RefuseValue(masses,
-                "has strides [" + std::to_string(masses.strides[0]) + ", " + std::to_string(masses.strides[1]) + "]",
-                "contiguous masses, as the forward call gave them");
+  CheckRowsAreDense(masses, "contiguous masses, as the forward call gave them");
 }
 
 }  // namespace fire

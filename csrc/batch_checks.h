@@ -21,7 +21,8 @@ inline void RequireMemory(const void* pointer, const char* argument) {
 inline constexpr bool IsVocabulary(int64_t tokens) { return tokens >= 1 && tokens <= kMaxVocabulary; }
 
 // In elements; a batch that names none is contiguous.
-inline int64_t RowStride(const Batch& batch) {
+template <typename AnyBatch>
+int64_t RowStride(const AnyBatch& batch) {
   return batch.row_stride == kContiguous ? batch.vocabulary : batch.row_stride;
 }
 
@@ -104,19 +105,20 @@ inline void CheckLogProb(const Batch& batch, const int64_t* token, const float* 
   RequireMemory(logprob, "logprob");
 }
 
+// The memory that the gradient of rows goes into.
+template <typename AnyBatch>
+void CheckGradLogits(const AnyBatch& batch, const void* grad_logits, int64_t stride) {
+  RequireMemory(grad_logits, "grad_logits");
+  if (batch.rows > 1) Require(stride >= batch.vocabulary, "grad_logits_stride", stride, "the vocabulary or more");
+}
+
 inline void CheckLogProbBackward(const Batch& batch, const int64_t* token, const float* grad, const void* grad_logits,
                                  int64_t grad_logits_stride) {
   Check(batch);
   if (batch.rows == 0) return;
   RequireMemory(token, "token");
   RequireMemory(grad, "grad");
-  RequireMemory(grad_logits, "grad_logits");
-  if (batch.rows > 1)
-    Require(grad_logits_stride >= batch.vocabulary, "grad_logits_stride", grad_logits_stride, "the vocabulary or more");
-}
-
-inline int64_t RowStride(const SupportBatch& batch) {
-  return batch.row_stride == kContiguous ? batch.vocabulary : batch.row_stride;
+  CheckGradLogits(batch, grad_logits, grad_logits_stride);
 }
 
 inline int64_t SupportStride(const SupportBatch& batch) {
@@ -140,9 +142,7 @@ inline void CheckSupportLogProbBackward(const SupportBatch& batch, const Support
   CheckSupportLogProb(batch);
   if (batch.rows == 0) return;
   RequireMemory(masses, "masses");
-  RequireMemory(grad_logits, "grad_logits");
-  if (batch.rows > 1)
-    Require(grad_logits_stride >= batch.vocabulary, "grad_logits_stride", grad_logits_stride, "the vocabulary or more");
+  CheckGradLogits(batch, grad_logits, grad_logits_stride);
 }
 
 }  // namespace fire
