@@ -1,9 +1,9 @@
 """Draws a fixed table of answers with this machine's build and compares every bit.
 
 The logits come from an integer recipe, exact in each type, so that the committed table, selftest.json, holds
-nothing but small integers: per row the token, kept, rank and status, and per batch a checksum of
-`process_logits`. The table was drawn with csrc/definition/reference.h; every instruction set and both entries
-must return it.
+nothing but small integers: per row the token, kept, rank and status, and per batch checksums of what
+`process_logits`, `sample_with_support` and `sample_group` return. The table was drawn with
+csrc/definition/reference.h; every instruction set and both entries must return it.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from fire_sampling import numpy as fire
-from fire_sampling.config import SamplingConfig
+from fire_sampling.config import DESIGNS, SamplingConfig
 
 ANSWERS = Path(__file__).with_name("selftest.json")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -41,12 +41,25 @@ class Answer(TypedDict):
     rank: list[int]
     status: list[int]
     processed: int
+    support: int
+    group: int
 
 
-Outputs = tuple[
-    npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.float32]
-]
-Draw = Callable[[npt.NDArray[Any], str, npt.NDArray[np.int64], npt.NDArray[np.uint32]], Outputs]
+class Drawn(NamedTuple):
+    """What a batch gave, one value a row but for the last three."""
+
+    token: npt.NDArray[np.int64]
+    kept: npt.NDArray[np.int32]
+    rank: npt.NDArray[np.int32]
+    status: npt.NDArray[np.int32]
+    processed: npt.NDArray[np.float32]  # [R, V]
+    support: npt.NDArray[np.int32]  # [R, WIDTH], of the same records
+    group: npt.NDArray[np.int64]  # [R, SIZE], of `group_records` at step 0
+
+
+Draw = Callable[[npt.NDArray[Any], str, npt.NDArray[np.int64], npt.NDArray[np.uint32]], Drawn]
+WIDTH = 40  # places of a support: some kept sets have fewer tokens, some more
+SIZE = 9  # members of a group
 
 # One row each: (config, step).
 CASES: tuple[tuple[SamplingConfig, int], ...] = (
@@ -69,8 +82,17 @@ CASES: tuple[tuple[SamplingConfig, int], ...] = (
 
 def records() -> npt.NDArray[np.uint32]:
     """uint32 [R, 16]: the records of `CASES`, each with a seed of its own."""
+    return _packed([config for config, _ in CASES])
+
+
+def group_records() -> npt.NDArray[np.uint32]:
+    """The same, each of the next design."""
+    return _packed([config.replace(design=DESIGNS[r % len(DESIGNS)]) for r, (config, _) in enumerate(CASES)])
+
+
+def _packed(configs: Sequence[SamplingConfig]) -> npt.NDArray[np.uint32]:
     return fire.pack(
-        [config.replace(seed=(r + 1) * 0x9E3779B97F4A7C15 % 2**64) for r, (config, _) in enumerate(CASES)]
+        [config.replace(seed=(r + 1) * 0x9E3779B97F4A7C15 % 2**64) for r, config in enumerate(configs)]
     )
 
 
@@ -113,23 +135,25 @@ def answers(draw: Draw, dtypes: tuple[str, ...]) -> Iterator[tuple[str, Answer]]
     for dtype in dtypes:
         for kind, vocabulary in VOCABULARIES.items():
             bits = np.broadcast_to(row_bits(kind, dtype), (len(CASES), vocabulary))
-            token, kept, rank, status, processed = draw(bits, dtype, steps(), records())
+            drawn = draw(bits, dtype, steps(), records())
             yield (
                 f"{kind} {dtype}",
                 Answer(
-                    token=token.tolist(),
-                    kept=kept.tolist(),
-                    rank=rank.tolist(),
-                    status=status.tolist(),
+                    token=drawn.token.tolist(),
+                    kept=drawn.kept.tolist(),
+                    rank=drawn.rank.tolist(),
+                    status=drawn.status.tolist(),
                     # Either zero is right; adding 0 makes both +0.
-                    processed=zlib.crc32((processed + np.float32(0)).tobytes()),
+                    processed=zlib.crc32((drawn.processed + np.float32(0)).tobytes()),
+                    support=zlib.crc32(drawn.support.tobytes()),
+                    group=zlib.crc32(drawn.group.tobytes()),
                 ),
             )
 
 
 def draw_with_numpy(
     bits: npt.NDArray[Any], dtype: str, step: npt.NDArray[np.int64], packed: npt.NDArray[np.uint32]
-) -> Outputs:
+) -> Drawn:
     """Through `fire_sampling.numpy`."""
     if dtype == "bfloat16":
         import ml_dtypes
@@ -138,7 +162,10 @@ def draw_with_numpy(
     else:
         logits = bits.view(dtype)
     out = fire.sample_with_logprobs(logits, step, packed)
-    return out.token, out.kept, out.rank, out.status, fire.process_logits(logits, step, packed)
+    processed = fire.process_logits(logits, step, packed)
+    support = fire.sample_with_support(logits, step, packed, width=WIDTH).support
+    group = fire.sample_group(logits, 0, group_records(), size=SIZE)
+    return Drawn(out.token, out.kept, out.rank, out.status, processed, support, group)
 
 
 def draw_with_torch(
@@ -147,22 +174,23 @@ def draw_with_torch(
     step: npt.NDArray[np.int64],
     packed: npt.NDArray[np.uint32],
     device: str = "cpu",
-) -> Outputs:
+) -> Drawn:
     """Through `torch.ops.fire`, with tensors on `device`."""
     import torch
 
+    ops = torch.ops.fire
     signed = np.array(bits[0]).view(np.int32 if dtype == "float32" else np.int16)
-    row, steps, records = (torch.from_numpy(a).to(device) for a in (signed, step, packed.view(np.int32)))
-    arguments = (row.view(getattr(torch, dtype)).expand(bits.shape), steps, records)
-    token, _, _, rank, kept, status = torch.ops.fire.sample_with_logprobs(*arguments)
-    processed = torch.ops.fire.process_logits(*arguments)
-    return (
-        token.numpy(force=True),
-        kept.numpy(force=True),
-        rank.numpy(force=True),
-        status.numpy(force=True),
-        processed.numpy(force=True),
+    row, steps, records, grouped = (
+        torch.from_numpy(array).to(device)
+        for array in (signed, step, packed.view(np.int32), group_records().view(np.int32))
     )
+    logits = row.view(getattr(torch, dtype)).expand(bits.shape)
+    token, _, _, rank, kept, status = ops.sample_with_logprobs(logits, steps, records)
+    processed = ops.process_logits(logits, steps, records)
+    support = ops.sample_with_support(logits, steps, records, width=WIDTH)[6]
+    group = ops.sample_group(logits, torch.zeros_like(steps), grouped, size=SIZE)
+    outputs = (token, kept, rank, status, processed, support, group)
+    return Drawn(*(output.numpy(force=True) for output in outputs))
 
 
 def numpy_dtypes() -> tuple[str, ...]:

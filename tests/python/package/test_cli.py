@@ -11,13 +11,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import RunPython
 
 import fire_sampling
 from fire_sampling import _native, _ops, selftest
+from fire_sampling import numpy as fire_numpy
 from fire_sampling.__main__ import UNAVAILABLE, main
+from fire_sampling.config import DESIGNS, word_of
 
 
 def test_info_names_versions_instruction_set_cuda_and_the_operators(
@@ -236,6 +239,16 @@ def test_the_self_test_fails_when_one_token_of_the_table_differs(
 def test_the_table_covers_every_batch_and_no_other() -> None:
     table = json.loads(selftest.ANSWERS.read_text())
     assert set(table) == {f"{kind} {dtype}" for kind in selftest.VOCABULARIES for dtype in selftest.DTYPES}
+
+
+def test_the_table_has_sets_that_fit_a_support_and_sets_that_do_not_and_hot_rows_of_every_design() -> None:
+    kept = [size for answer in json.loads(selftest.ANSWERS.read_text()).values() for size in answer["kept"]]
+    assert min(kept) < selftest.WIDTH < max(kept)
+    logits = np.zeros((len(selftest.CASES), 9), dtype=np.float32)
+    status = fire_numpy.sample_with_logprobs(logits, 0, selftest.group_records()).status
+    hot = selftest.group_records()[status & fire_sampling.Status.HOT != 0]
+    flags = hot[:, word_of("flags")]
+    assert set(flags >> 5 & 7) == set(range(len(DESIGNS)))
 
 
 def test_the_answers_printed_are_those_committed(capsys: pytest.CaptureFixture[str]) -> None:
