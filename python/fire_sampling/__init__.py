@@ -36,6 +36,7 @@ from fire_sampling.packing import pack, pack_group
 from fire_sampling.status import Status
 
 if TYPE_CHECKING:
+    from fire_sampling import distributed as distributed
     from fire_sampling import integrations as integrations
     from fire_sampling import numpy as numpy
     from fire_sampling import rl as rl
@@ -68,6 +69,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in ("integrations", "numpy", "rl"):
+    if name in ("distributed", "integrations", "numpy", "rl"):
         return importlib.import_module(f"fire_sampling.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -118,7 +118,7 @@ class Entry:
     def _records(self, function: str, config: Any, slot: Any, rows: int | None, beside: Any) -> Any:
         if slot is not None:
             self.require_array(function, "slot", slot)
-        if function not in _DRAWING:
+        if not _draws(function):
             config = _with_any_seed(config)
         name = f"{self.module}.{function}"
         kind, kind_name = self.array
@@ -144,7 +144,7 @@ class Entry:
 
     def _require_group(self, function: str, configs: Sequence[SamplingConfig]) -> None:
         """Refuses a design of nobody but the row itself, where `function` draws one token a row."""
-        if function not in _DRAWING or function in _SIZED:
+        if not _draws(function) or function in _SIZED:
             return
         name = f"{self.module}.{function}"
         for config in configs:
@@ -154,6 +154,11 @@ class Entry:
                     f"that {self.module}.pack_group makes, or group_size and member: a row alone has nothing "
                     "to spread"
                 )
+
+
+def _draws(function: str) -> bool:
+    """Of a function's name, which has its folder's in front where it is not the entry's own."""
+    return function.rpartition(".")[2] in _DRAWING
 
 
 def _with_any_seed(config: Any) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fire_sampling._call import Entry
+from fire_sampling._dtensors import refuse_dtensors
 from fire_sampling._messages import why_no_torch
 from fire_sampling.config import SamplingConfig
 from fire_sampling.packing import pack
@@ -65,18 +65,7 @@ def require_plain(name: str, **arguments: Any) -> None:
     """Raises where the operators are missing, or where an argument is spread over processes."""
     if unavailable is not None:
         raise ImportError(f"fire_sampling.{name}: {unavailable}") from unavailable
-    if (tensor := sys.modules.get("torch.distributed.tensor")) is not None:
-        _refuse_sharded(name, tensor.DTensor, arguments)
-
-
-def _refuse_sharded(name: str, kind: type[Any], arguments: dict[str, Any]) -> None:
-    """Raises a TypeError for a tensor that is spread over processes: a row is filtered as a whole."""
-    for argument, value in arguments.items():
-        if isinstance(value, kind):
-            raise TypeError(
-                f"fire_sampling.{name}: {argument} is a DTensor, expected a plain tensor (call "
-                f"{argument}.full_tensor() first, or {argument}.to_local() where each process has whole rows)"
-            )
+    refuse_dtensors(name, arguments)
 
 
 def step_tensor(step: int | torch.SymInt, beside: Tensor) -> Tensor:

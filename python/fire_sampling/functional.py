@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fire_sampling._dtensors import takes_dtensors
 from fire_sampling._messages import support_temperature
 from fire_sampling._outputs import CodedSample as CodedSample
 from fire_sampling._outputs import SampleWithLogprobs as SampleWithLogprobs
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from fire_sampling._torch_entry import Config
 
 
+@takes_dtensors
 def sample(logits: Tensor, step: Tensor | int, config: Config, slot: Tensor | None = None) -> Tensor:
     """Draws one token a row.
 
     Args:
-        logits: float32, bfloat16 or float16 [R, V], rows consecutive in memory, row stride free.
+        logits: float32, bfloat16 or float16 [R, V], rows consecutive in memory, row stride free; or a DTensor
+            of them (docs/distributed.md).
         step: int32 or int64 [R] or 0-d, or an int: the tokens that each sequence has generated so far. A
             loop that does not count it up draws step 0, the hot one, for ever.
         config: A `SamplingConfig`, packed here for the R rows (one without a seed draws a new one at each
@@ -34,7 +37,7 @@ def sample(logits: Tensor, step: Tensor | int, config: Config, slot: Tensor | No
 
     Raises:
         ImportError: torch or the operators are missing.
-        TypeError: An argument of none of the types above; a DTensor.
+        TypeError: An argument of none of the types above; a DTensor placed in another way than there.
         ValueError: `step` is an int beyond 64 bits; `slot` comes with a single config, which would be one
             record for every row.
         RuntimeError: A tensor of a wrong type, shape or device.
@@ -44,6 +47,7 @@ def sample(logits: Tensor, step: Tensor | int, config: Config, slot: Tensor | No
     return token
 
 
+@takes_dtensors
 def sample_with_logprobs(
     logits: Tensor, step: Tensor | int, config: Config, slot: Tensor | None = None, *, reference: bool = True
 ) -> SampleWithLogprobs:
@@ -202,6 +206,7 @@ def first_code(step: Tensor | int, config: Config, slot: Tensor | None = None) -
     return code
 
 
+@takes_dtensors
 def process_logits(logits: Tensor, step: Tensor | int, config: Config, slot: Tensor | None = None) -> Tensor:
     """float32 [R, V]: x / T where kept, -inf elsewhere; its softmax is the distribution that `sample` draws
     from.
@@ -213,6 +218,7 @@ def process_logits(logits: Tensor, step: Tensor | int, config: Config, slot: Ten
     return processed
 
 
+@takes_dtensors
 def heat_logits_(logits: Tensor, step: Tensor | int, config: Config, slot: Tensor | None = None) -> Tensor:
     """Changes the hot rows of float32 logits in place, for engines whose own temperature and filters follow.
 
@@ -227,6 +233,7 @@ def heat_logits_(logits: Tensor, step: Tensor | int, config: Config, slot: Tenso
     return logits
 
 
+@takes_dtensors
 def log_prob(
     logits: Tensor, token: Tensor, step: Tensor | int, config: Config, slot: Tensor | None = None
 ) -> Tensor:

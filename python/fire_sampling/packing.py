@@ -184,6 +184,14 @@ def _unspread(configs: Sequence[SamplingConfig], draw_seeds: DrawSeeds) -> npt.N
     return records.view(np.uint32).reshape(len(configs), RECORD_WORDS)
 
 
+def draw_seeds(count: int) -> npt.NDArray[np.uint64]:
+    """Seeds from torch's default CPU generator: what a missing one becomes."""
+    import torch
+
+    bits = torch.empty(count, dtype=torch.int64, device="cpu").random_(-(2**63), None)
+    return np.asarray(bits.numpy()).view(np.uint64)
+
+
 def _count(name: str, argument: str, value: int) -> int:
     return integer(name, argument, value, 0, _MOST, "an integer from 0 to 2^63 - 1")
 
@@ -198,10 +206,6 @@ def _to_torch(
         raise ImportError(
             f"{name}: {why_no_torch(error)}; {name.replace('.', '.numpy.')} needs none"
         ) from error
-
-    def draw_seeds(count: int) -> npt.NDArray[np.uint64]:
-        bits = torch.empty(count, dtype=torch.int64, device="cpu").random_(-(2**63), None)
-        return np.asarray(bits.numpy()).view(np.uint64)
 
     records = torch.from_numpy(packed(draw_seeds).view(np.int32))
     if device is None:

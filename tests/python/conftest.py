@@ -11,10 +11,14 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 from packaging_support import ROOT, run
+
+if TYPE_CHECKING:
+    from rank_pool import RankPool
 
 BACKEND = os.environ.get("FIRE_BACKEND", "cpu")
 # These are about what only that backend has.
@@ -66,6 +70,14 @@ def run_python() -> RunPython:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RankPool]:
+    """Eight ranks of a process group, started once."""
+    from rank_pool import rank_pool
+
+    yield from rank_pool(tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.fixture(scope="session")

@@ -149,14 +149,8 @@ mesh = init_device_mesh("cpu", (1,))
 logits = torch.randn(4, 61)
 sharded = distribute_tensor(logits, mesh, [Shard(1)])
 records, token = fire.pack(fire.SamplingConfig(seed=1), rows=4), torch.zeros(4, dtype=torch.long)
-for name in ("sample", "sample_with_logprobs", "process_logits", "heat_logits_"):
-    try:
-        getattr(fire, name)(sharded, 0, records)
-    except TypeError as error:
-        print(error)
 shards = distribute_tensor(token, mesh, [Shard(0)])
 for call in (
-    lambda: fire.log_prob(sharded, token, 0, records),
     lambda: fire.log_prob(logits, shards, 0, records),
     lambda: fire.sample_group(sharded, 0, records, size=2),
     lambda: fire.sample_group_with_logprobs(sharded, 0, records, size=2),
@@ -174,16 +168,15 @@ dist.destroy_process_group()
 
 
 @pytest.mark.cpu_only("a process group of its own")
-def test_sharded_logits_are_refused_in_words_that_say_what_to_call() -> None:
+def test_where_no_function_takes_a_dtensor_it_is_refused_in_words_that_say_what_to_call() -> None:
+    """tests/python/distributed has those that take one."""
     done = subprocess.run(
         [sys.executable, "-c", SHARDED], env=dict(os.environ), capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
     *refused, last = done.stdout.splitlines()
-    names = ("sample", "sample_with_logprobs", "process_logits", "heat_logits_", "log_prob")
     expected = "{0} is a DTensor, expected a plain tensor (call {0}.full_tensor() first, or {0}.to_local() "
-    starts = [f"fire_sampling.{name}: {expected.format('logits')}" for name in names]
-    starts.append(f"fire_sampling.log_prob: {expected.format('token')}")
+    starts = [f"fire_sampling.log_prob: {expected.format('token')}"]
     named = ("sample_group", "sample_group_with_logprobs", "sample_coded")
     starts += [f"fire_sampling.{name}: {expected.format('logits')}" for name in named]
     starts.append(f"fire_sampling.sample_coded: {expected.format('code')}")

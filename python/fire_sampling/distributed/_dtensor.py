@@ -1,0 +1,134 @@
+"""Logits that are a DTensor: rows apart are sampled apart, columns apart through their shards.
+
+`fire_sampling.sample` and four of its siblings hand a DTensor on to here. Along each dimension of its mesh it
+may be replicated or sharded, rows along one and columns along one; what comes back is a DTensor of the same
+mesh, replicated where columns were sharded.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor, Replicate, Shard
+
+from fire_sampling import functional
+from fire_sampling.config import SamplingConfig
+from fire_sampling.distributed import functions
+from fire_sampling.distributed._shards import DRAWING, seedless
+from fire_sampling.packing import pack
+
+_ROWS, _COLUMNS = 0, 1
+
+
+class _Layout(NamedTuple):
+    """How the logits lie on their mesh."""
+
+    mesh: Any
+    rows: int | None  # the mesh dimension along which rows are sharded
+    columns: int | None
+
+    def of_rows(self) -> list[Any]:
+        """The placements of one value a row."""
+        return [Shard(_ROWS) if index == self.rows else Replicate() for index in range(self.mesh.ndim)]
+
+
+def call(function: str, logits: DTensor, step: Any, config: Any, slot: Any, **others: Any) -> Any:
+    """`fire_sampling`'s function of that name, on a DTensor of logits.
+
+    Raises:
+        TypeError: The placements are none of those above; an argument that has a value a row is placed
+            otherwise than the rows are.
+        ValueError: A config lacks a seed.
+    """
+    name = f"fire_sampling.{function}"
+    layout = _layout_of(name, logits)
+    if function in DRAWING and seedless(config):
+        raise ValueError(
+            f"{name}: config lacks a seed beside a DTensor, expected a seed: each process would draw one of "
+            "its own"
+        )
+    first_row, rows = _rows_of(layout, logits)
+    if isinstance(config, SamplingConfig) and layout.rows is not None:
+        seeded = config if config.seed is not None else config.replace(seed=0)
+        config = pack(seeded, rows, first_row, device=logits.device)
+    elif isinstance(config, Tensor) and not isinstance(config, DTensor) and slot is None:
+        _refuse_plain(name, "config", layout)
+    placed = {
+        argument: _local(name, argument, value, layout, first_row, rows)
+        for argument, value in {**others, "step": step, "config": config, "slot": slot}.items()
+    }
+    placed["logits"] = logits.to_local(grad_placements=logits.placements)
+    if layout.columns is None:
+        result = getattr(functional, function)(**placed)
+    else:
+        result = getattr(functions, function)(**placed, group=layout.mesh.get_group(layout.columns))
+    if function == "heat_logits_":
+        torch.autograd.graph.increment_version(logits)
+        return logits
+    if isinstance(result, tuple):
+        return type(result)(*(_global(part, layout, logits.shape[:1], layout.of_rows()) for part in result))
+    placements = logits.placements if function == "process_logits" else layout.of_rows()
+    return _global(result, layout, logits.shape[: result.dim()], placements)
+
+
+def _layout_of(name: str, logits: DTensor) -> _Layout:
+    found: dict[int, int] = {}
+    for index, placement in enumerate(logits.placements):
+        dimension = placement.dim % logits.dim() if type(placement) is Shard else None
+        if logits.dim() != 2 or not (type(placement) is Replicate or dimension is not None):
+            break
+        if dimension is not None and found.setdefault(dimension, index) != index:
+            break
+    else:
+        return _Layout(logits.device_mesh, found.get(_ROWS), found.get(_COLUMNS))
+    raise TypeError(
+        f"{name}: logits is a DTensor of {logits.dim()} dimensions placed as {list(logits.placements)}, "
+        "expected [R, V], along each dimension of its mesh replicated, Shard(0) or Shard(1), each of these "
+        "once at most (call logits.full_tensor() first)"
+    )
+
+
+def _rows_of(layout: _Layout, logits: DTensor) -> tuple[int, int]:
+    """The first of this process's rows, and how many they are."""
+    rows = logits.to_local().shape[0]
+    if layout.rows is None:
+        return 0, rows
+    each = -(-logits.shape[0] // layout.mesh.size(layout.rows))
+    return min(logits.shape[0], each * layout.mesh.get_local_rank(layout.rows)), rows
+
+
+def _local(name: str, argument: str, value: Any, layout: _Layout, first_row: int, rows: int) -> Any:
+    """What of an argument this process's rows need.
+
+    What every process has whole, an integer or a sequence of configs, is cut; a tensor with a value a row has
+    to be a DTensor placed as the rows are.
+    """
+    if isinstance(value, DTensor):
+        expected = layout.of_rows() if value.dim() else [Replicate()] * layout.mesh.ndim
+        if value.device_mesh != layout.mesh or list(value.placements) != expected:
+            raise TypeError(
+                f"{name}: {argument} is placed as {list(value.placements)}, expected {expected} on the mesh "
+                "of logits, as its rows are"
+            )
+        return value.to_local()
+    if isinstance(value, Tensor) and value.dim() > 0 and argument != "config":
+        _refuse_plain(name, argument, layout)
+    if isinstance(value, list | tuple) and layout.rows is not None:
+        return value[first_row : first_row + rows]
+    return value
+
+
+def _refuse_plain(name: str, argument: str, layout: _Layout) -> None:
+    """Raises where a plain tensor would have to be cut as the rows are."""
+    if layout.rows is not None:
+        raise TypeError(
+            f"{name}: {argument} is a plain tensor beside logits whose rows are sharded, expected a DTensor "
+            f"placed as {layout.of_rows()} on the mesh of logits"
+        )
+
+
+def _global(local: Tensor, layout: _Layout, shape: torch.Size, placements: Any) -> DTensor:
+    stride = (shape[1], 1) if len(shape) == 2 else (1,)
+    return DTensor.from_local(local, layout.mesh, placements, run_check=False, shape=shape, stride=stride)
