@@ -84,10 +84,11 @@ class RowPart {
     return {{Logit::kMaskedWord, Logit::kMaskedWord, Logit::kMaskedWord, Logit::kMaskedWord}};
   }
 
-  // A vector of global memory that nobody writes.
+  // A vector of global memory. Not by __ldg, which promises that nobody writes there while the kernel runs: the kernel
+  // before may until the wait for it is over, and heat_logits_ does.
   static __device__ __forceinline__ Vector Load(const Vector* vector) {
-    const uint4 v = __ldg(reinterpret_cast<const uint4*>(vector));
-    return {{v.x, v.y, v.z, v.w}};
+    __builtin_assume(__isGlobal(vector));
+    return *vector;
   }
 
   // Any vector of the row from global memory.

@@ -35,6 +35,8 @@ DIVISION = re.compile(r"\$__internal_\d+_\$__cuda_sm\w+_(div_rn_noftz|rcp_rn)_f3
 # Before compute capability 9.0 a shuffle, vote or reduction whose lanes arrive apart is a call too, and so is
 # the way out of a loop that lanes leave apart.
 DIVERGENCE = re.compile(r"\$__internal_\d+_\$__cuda_(sm70_(shfl|vote)|redux)sync_\w+|\.L_x_\d+")
+WAIT = "ACQBULK"  # for the kernel before this one in the stream
+GLOBAL = ("LD", "LDG", "LDGSTS", "ST", "STG", "ATOM", "ATOMG", "RED", "REDG", "UBLKCP")
 DOUBLE = re.compile(r"D(ADD|MUL|FMA|SETP|MNMX)\b|.*\.F64\b|MUFU\.\w+64H\b")
 
 
@@ -90,6 +92,23 @@ def instruction_complaints(kernel: Kernel, architecture: int) -> Iterator[str]:
         is_known = DIVISION.fullmatch(one.target) or (architecture < 90 and DIVERGENCE.fullmatch(one.target))
         if one.name == "CALL" and not is_known:
             yield f"{kernel.name} calls {one.target or one.operands}"
+
+
+def wait_complaints(kernel: Kernel, architecture: int) -> Iterator[str]:
+    """Of a kernel that may begin while the one before it still writes: what it touches too early, or reads as
+    if nobody wrote there while it runs, by which the compiler and the device may read early.
+    """
+    if architecture < 90:
+        return
+    if all(one.name != WAIT for one in kernel.instructions):
+        yield f"{kernel.name} does not wait for the kernel before it"
+        return
+    for one in kernel.before(WAIT):
+        if one.name in GLOBAL:
+            yield f"{kernel.name} does not wait before {one.opcode} {one.operands}"
+    for one in kernel.instructions:
+        if one.name in GLOBAL and ".CONSTANT" in one.opcode:
+            yield f"{kernel.name} takes for constant what others write: {one.opcode} {one.operands}"
 
 
 def resource_complaints(row: Mapping[str, Any]) -> Iterator[str]:

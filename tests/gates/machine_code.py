@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import NamedTuple
 
 SECTION = re.compile(r"\s*\.section\s+\.text\.([\w$]+),")
@@ -96,6 +97,19 @@ class Kernel:
                 for following in self.successors[number]:
                     heapq.heappush(queue, (cost + len(self.blocks[following]), following, (*way, following)))
         return None
+
+    def before(self, name: str) -> Iterator[Instruction]:
+        """What can be issued from the kernel's start on before an instruction of that name, come what may."""
+
+        def goes_on(one: Instruction) -> bool:
+            return one.name != name or one.predicate != ""
+
+        onwards = [
+            after if all(map(goes_on, block)) else ()
+            for block, after in zip(self.blocks, self.successors, strict=True)
+        ]
+        for number in sorted({0} | _reachable(0, onwards)):
+            yield from takewhile(goes_on, self.blocks[number])
 
     def loop_around(self, number: int) -> set[int]:
         """The blocks that can be reached from this one and lead back to it without a barrier."""

@@ -16,6 +16,7 @@ from limits import (
     missing_loops,
     residency_complaints,
     resource_complaints,
+    wait_complaints,
 )
 from machine_code import read_kernels
 from resources import TABLE, Cubins, differences
@@ -45,6 +46,14 @@ def test_no_double_no_local_memory_no_call_but_division(cubins: Cubins, file: st
     kernels = list(read_kernels(cubins[file, architecture].listing()))
     assert len(kernels) == FILES[file]
     assert [told for kernel in kernels for told in instruction_complaints(kernel, architecture)] == []
+
+
+@pytest.mark.parametrize(("file", "architecture"), list(product(FILES, ARCHITECTURES)))
+def test_nothing_is_read_before_the_kernel_ahead_is_done(
+    cubins: Cubins, file: str, architecture: int
+) -> None:
+    kernels = read_kernels(cubins[file, architecture].listing())
+    assert [told for kernel in kernels for told in wait_complaints(kernel, architecture)] == []
 
 
 def test_kernels_leave_room_for_a_second_block(made: dict[str, Any]) -> None:

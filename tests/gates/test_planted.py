@@ -16,6 +16,7 @@ from limits import (
     missing_loops,
     residency_complaints,
     resource_complaints,
+    wait_complaints,
 )
 from machine_code import Kernel, read_kernels
 from resources import differences
@@ -96,6 +97,27 @@ def test_a_division_is_allowed(planted_kernels: Mapping[str, Kernel]) -> None:
     kernel = planted_kernels["Maximum_kDivides"]
     assert any(one.name == "CALL" for one in kernel.instructions)
     assert list(instruction_complaints(kernel, 90)) == []
+
+
+@pytest.mark.parametrize(
+    ("kernel", "complaint"),
+    [
+        ("Waits_kNever", "does not wait for the kernel before it"),
+        ("Waits_kLate", "does not wait before LDG.E R"),
+        ("Waits_kPassedBy", "does not wait before LDG.E R"),
+        ("Waits_kConstant", "takes for constant what others write: LDG.E.CONSTANT"),
+    ],
+)
+def test_a_load_that_does_not_wait_is_found(
+    planted_kernels: Mapping[str, Kernel], kernel: str, complaint: str
+) -> None:
+    told = list(wait_complaints(planted_kernels[kernel], 90))
+    assert complaint in told[0]
+
+
+def test_a_load_that_waits_is_allowed(planted_kernels: Mapping[str, Kernel]) -> None:
+    assert list(wait_complaints(planted_kernels["Waits_kNone"], 90)) == []
+    assert list(wait_complaints(planted_kernels["Waits_kNever"], 80)) == []
 
 
 @pytest.mark.parametrize(

@@ -68,3 +68,29 @@ extern "C" __global__ void Local(const int* at, int* out) {
 
 __device__ __noinline__ int Called(int value) { return value * value + 1; }
 extern "C" __global__ void Calls(int* out) { out[threadIdx.x] = Called(out[threadIdx.x]); }
+
+__device__ __forceinline__ void Wait() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+
+extern "C" __global__ void Waits_kNone(const float* in, float* out) {
+  Wait();
+  out[threadIdx.x] = in[threadIdx.x];
+}
+
+extern "C" __global__ void Waits_kNever(const float* in, float* out) { out[threadIdx.x] = in[threadIdx.x]; }
+
+extern "C" __global__ void Waits_kLate(const float* in, float* out) {
+  const float early = in[threadIdx.x];
+  Wait();
+  out[threadIdx.x] = early;
+}
+
+// A way round the wait, behind which every other load is.
+extern "C" __global__ void Waits_kPassedBy(const float* in, float* out, int waits) {
+  if (waits) Wait();
+  out[threadIdx.x] = in[threadIdx.x];
+}
+
+extern "C" __global__ void Waits_kConstant(const float* in, float* out) {
+  Wait();
+  out[threadIdx.x] = __ldg(in + threadIdx.x);
+}
