@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -92,3 +94,25 @@ def test_a_replay_scores_the_supports_that_it_draws() -> None:
     graph.replay()
     replayed = tuple(result.clone() for result in results)
     assert_same_bits(replayed, draw_and_score())
+
+
+# No kernel is loaded, no shared memory granted and no device asked before the capture begins.
+FIRST_USE = """
+import torch
+import fire_sampling as fire
+logits = torch.randn(2, 50_000, device="cuda", dtype=torch.bfloat16)
+step = torch.zeros(2, dtype=torch.int64, device="cuda")
+records = fire.pack(fire.SamplingConfig(top_k=50, top_p=0.9, seed=3), rows=2).cuda()
+torch.cuda.synchronize()
+graph = torch.cuda.CUDAGraph()
+with torch.cuda.graph(graph):
+    token = torch.ops.fire.sample(logits, step, records)
+graph.replay()
+assert torch.equal(token, torch.ops.fire.sample(logits, step, records))
+assert torch.equal(token.cpu(), torch.ops.fire.sample(logits.cpu(), step.cpu(), records.cpu()))
+"""
+
+
+def test_a_process_may_capture_the_first_call_that_it_makes() -> None:
+    done = subprocess.run([sys.executable, "-c", FIRST_USE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from operator_inputs import OPERATORS, arguments_of, assert_same_bits, make_inputs, results_of
+from torch import Tensor
 
 pytestmark = pytest.mark.every_backend
 
@@ -50,3 +53,21 @@ def test_logits_choose_the_device_whichever_is_current(name: str) -> None:
                 assert torch.cuda.current_device() == current
             assert {result.device.index for result in results} == {index}
             assert_same_bits(tuple(result.to(expected[0].device) for result in results), expected)
+
+
+def test_a_thread_that_has_touched_no_gpu_draws_and_differentiates_on_its_logits_device() -> None:
+    inputs = make_inputs(rows=9, vocabulary=5000)
+
+    def draw(index: int) -> tuple[Tensor, Tensor]:
+        logits, step, records = (argument.to(f"cuda:{index}") for argument in inputs)
+        logits.requires_grad_()
+        token = torch.ops.fire.sample(logits, step, records)
+        torch.ops.fire.log_prob(logits, token, step, records).sum().backward()
+        assert logits.grad is not None
+        assert (token.device.index, logits.grad.device.index) == (index, index)
+        return token.cpu(), logits.grad.cpu()
+
+    expected = draw(0)
+    for index in range(torch.cuda.device_count()):
+        with ThreadPoolExecutor(1) as new_thread:
+            assert_same_bits(new_thread.submit(draw, index).result(), expected)
