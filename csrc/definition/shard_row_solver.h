@@ -111,9 +111,15 @@ class ShardRowSolver {
     }
   }
 
+  // Whether what the rule keeps is the row, at the reference temperature.
+  FIRE_MEMBER bool MassIsReference() const {
+    return FloatBits(ReferenceTemperature(row_.record)) == FloatBits(phase_.temperature) &&
+           row_.rule.last == KeepAll().last && row_.rule.min_weight == 0;
+  }
+
   // Leaves questions, and with them all that will be asked anyway.
   FIRE_MEMBER bool Ask(uint32_t questions) {
-    if (Wants(kWantsReference)) questions |= kAskReference;
+    if (Wants(kWantsReference) && ((questions & kAskMasses) == 0 || !MassIsReference())) questions |= kAskReference;
     if (Wants(kWantsLogProb)) questions |= kAskToken;
     row_.questions = questions & ~row_.known;
     return false;
@@ -309,6 +315,10 @@ class ShardRowSolver {
   FIRE_MEMBER void TakeMasses(const ShardAnswer* answers) {
     const auto mass_at = [&](uint32_t i) { return answers[i].mass; };
     const uint64_t mass = team_.Sum(row_.ranks, mass_at);
+    if (MassIsReference()) {
+      row_.reference_mass = mass;
+      row_.known |= kAskReference;
+    }
     if (row_.stage == kCountedMass) {
       row_.counted = mass;
     } else {

@@ -125,6 +125,33 @@ TEST(Shard, AFilteredRowWhoseEntriesHoldItsCandidatesAsksNothing) {
   }
 }
 
+TEST(Shard, TheMassOfAnUnfilteredRowIsThatOfItsReferenceWhereTheTemperaturesAreEqual) {
+  Random random(1805);
+  std::vector<float> logits(1000);
+  for (float& x : logits) x = static_cast<float>(random.Bell());
+  ShardedRow sharded(logits, {400, 600});
+  const auto asked = [&](const Record& record) {
+    uint32_t questions = 0;
+    sharded.Solve(record, 0, definition::kWantsDraw | definition::kWantsReference, 4, 32, 0,
+                  [&](uint32_t rank, const ShardRow& row) {
+                    questions |= row.questions;
+                    return sharded.shards()[rank].Answer(row, rank);
+                  });
+    return questions & definition::kAskReference;
+  };
+  Record record = PlainRecord(11);
+  EXPECT_EQ(asked(record), 0u);
+  record.top_p = 0.9f;
+  EXPECT_EQ(asked(record), 0u) << "which top-p counts";
+  record.min_p = 0.1f;
+  record.flags = static_cast<uint32_t>(Order::kVllm) << kOrderShift;
+  EXPECT_NE(asked(record), 0u) << "of what min-p leaves";
+  record = PlainRecord(11);
+  record.flags = kRefTemperatureGiven;
+  record.ref_temperature = 0.5f;
+  EXPECT_NE(asked(record), 0u);
+}
+
 TEST(Shard, ASearchTakesNoMoreRoundsThanItsTypeHasDigits) {
   Record record = PlainRecord(9);
   record.top_p = 0.7f;
