@@ -66,16 +66,13 @@ void CompareRows(uint64_t seed, int rows, uint32_t largest_vocabulary) {
   Random random(seed);
   const auto workspace = std::make_unique<cpu::Workspace>();
   for (int i = 0; i < rows; ++i) {
-    const uint32_t vocabulary = 1 + random.Below(random.Below(3) == 0 ? 40 : largest_vocabulary);
-    const TypedRow row(TroublesomeRow(random, vocabulary), random.Pick(kLogitsTypes));
-    const Record record = TroublesomeRecord(random, vocabulary);
-    const int64_t step = random.Below(10) != 0 ? random.Below(4) : static_cast<int64_t>(random.Bits());
-    Comparison comparison(row, record, step, static_cast<int64_t>(random.Below(vocabulary + 2)) - 1);
+    const TroublesomeTask made(random, largest_vocabulary);
+    Comparison comparison(made.row, made.record, made.step,
+                          static_cast<int64_t>(random.Below(made.vocabulary + 2)) - 1);
     if (random.Below(4) != 0) comparison.AskFor(comparison.SampledToken());
     for (const cpu::RowFunctions* functions : cpu::RunnableRowFunctions())
       ASSERT_EQ(comparison.Difference(*functions, *workspace), "")
-          << functions->name << ", row " << i << " of " << vocabulary << " logits of type "
-          << static_cast<int>(row.type()) << ", step " << step << ", " << Describe(record);
+          << functions->name << ", row " << i << ": " << made.Text();
   }
 }
 

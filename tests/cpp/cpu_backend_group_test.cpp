@@ -99,20 +99,15 @@ void CompareRows(uint64_t seed, int rows, uint32_t largest_vocabulary) {
   Random random(seed);
   const auto workspace = std::make_unique<cpu::Workspace>();
   for (int i = 0; i < rows; ++i) {
-    const uint32_t vocabulary = 1 + random.Below(random.Below(3) == 0 ? 40 : largest_vocabulary);
-    const TypedRow row(TroublesomeRow(random, vocabulary), random.Pick(kLogitsTypes));
-    const Record record = TroublesomeRecord(random, vocabulary);
-    const int64_t step = random.Below(10) != 0 ? random.Below(4) : static_cast<int64_t>(random.Bits());
-    const RowTask task = {row.data(), row.type(), row.size(), step, record};
+    const TroublesomeTask made(random, largest_vocabulary);
+    const RowTask task = made.ToTask();
     const uint32_t size = random.Below(8) == 0 ? 1 + random.Below(100) : random.Pick(kSizes);
     for (const RowFunctions* functions : cpu::RunnableRowFunctions()) {
       SampleArrays group = GroupOf(*functions, task, size, *workspace);
-      std::string difference = Difference(group, *functions, task, row, random, *workspace);
+      std::string difference = Difference(group, *functions, task, made.row, random, *workspace);
       if (difference.empty()) difference = DifferenceOfParts(group, *functions, task, random, *workspace);
-      if (difference.empty()) difference = CodedDifference(*functions, task, row, random, *workspace);
-      ASSERT_EQ(difference, "") << functions->name << ", row " << i << " of " << vocabulary << " logits of type "
-                                << static_cast<int>(row.type()) << ", step " << step << ", group of " << size << ", "
-                                << Describe(record);
+      if (difference.empty()) difference = CodedDifference(*functions, task, made.row, random, *workspace);
+      ASSERT_EQ(difference, "") << functions->name << ", row " << i << ": group of " << size << ", " << made.Text();
     }
   }
 }

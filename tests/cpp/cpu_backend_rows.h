@@ -175,6 +175,26 @@ class TypedRow {
   std::vector<uint16_t> halves_;
 };
 
+// A row that looks for trouble, its record and its step.
+struct TroublesomeTask {
+  TroublesomeTask(Random& random, uint32_t largest_vocabulary)
+      : vocabulary(1 + random.Below(random.Below(3) == 0 ? 40 : largest_vocabulary)),
+        row(TroublesomeRow(random, vocabulary), random.Pick(kLogitsTypes)),
+        record(TroublesomeRecord(random, vocabulary)),
+        step(random.Below(10) != 0 ? random.Below(4) : static_cast<int64_t>(random.Bits())) {}
+
+  cpu::RowTask ToTask() const { return {row.data(), row.type(), row.size(), step, record}; }
+  std::string Text() const {
+    return std::to_string(vocabulary) + " logits of type " + std::to_string(static_cast<int>(row.type())) + ", step " +
+           std::to_string(step) + ", " + Describe(record);
+  }
+
+  uint32_t vocabulary;
+  TypedRow row;
+  Record record;
+  int64_t step;
+};
+
 // The first output of a row that differs, by name; empty where none does.
 inline std::string SampleDifference(const RowSample& ours, const RowSample& wanted) {
   if (ours.token != wanted.token) return "token";

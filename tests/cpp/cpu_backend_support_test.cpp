@@ -94,20 +94,16 @@ void CompareRows(uint64_t seed, int rows, uint32_t largest_vocabulary) {
   Random random(seed);
   const auto workspace = std::make_unique<cpu::Workspace>();
   for (int i = 0; i < rows; ++i) {
-    const uint32_t vocabulary = 1 + random.Below(random.Below(3) == 0 ? 40 : largest_vocabulary);
-    const TypedRow row(TroublesomeRow(random, vocabulary), random.Pick(kLogitsTypes));
-    const Record record = TroublesomeRecord(random, vocabulary);
-    const int64_t step = random.Below(10) != 0 ? random.Below(4) : static_cast<int64_t>(random.Bits());
-    const RowTask task = {row.data(), row.type(), row.size(), step, record};
-    const ReferenceRow reference(row.values().data(), vocabulary, record, step);
+    const TroublesomeTask made(random, largest_vocabulary);
+    const RowTask task = made.ToTask();
+    const ReferenceRow reference(made.row.values().data(), made.vocabulary, made.record, made.step);
     const ReferenceSample sample = reference.Sample();
-    for (const size_t width : TellingWidths(static_cast<size_t>(sample.kept), vocabulary)) {
+    for (const size_t width : TellingWidths(static_cast<size_t>(sample.kept), made.vocabulary)) {
       const ReferenceRow::Support wanted = reference.SupportOf(width);
       for (const RowFunctions* functions : cpu::RunnableRowFunctions())
         ASSERT_EQ(DifferenceAt(width, *functions, task, sample, wanted, *workspace), "")
-            << functions->name << ", row " << i << " of " << vocabulary << " logits of type "
-            << static_cast<int>(row.type()) << ", " << sample.kept << " kept, width " << width << ", step " << step
-            << ", " << Describe(record);
+            << functions->name << ", row " << i << ": " << sample.kept << " kept, width " << width << ", "
+            << made.Text();
     }
   }
 }
