@@ -1,11 +1,13 @@
-"""Counts what a row costs the kernels outside their loops over the row, for bench/predict.py:
+"""Counts what a row issues, and asks the latency model how long batches take, for bench/predict.py:
 
 python tests/gates/count_rows.py --build build/tests          prints the table
 python tests/gates/count_rows.py --build build/tests --write  and replaces row_work.json by it
-python tests/gates/count_rows.py --build build/tests --check  fails where row_work.json differs from it
+python tests/gates/count_rows.py --build build/tests --check  fails where row_work.json differs, in some cells
+python tests/gates/count_rows.py --build build/tests --chain "k=50 p=0.9" --kind "masked to 20" --rows 1 512
+                                                              prints the model's phases, and a line of a table
 
 The build folder is CMake's, with the tests and the CUDA backend (`make build-tests`); it is brought up to
-date first. Needs torch, no GPU.
+date first. Needs torch, no GPU. All cells take some minutes.
 """
 
 from __future__ import annotations
@@ -26,12 +28,22 @@ def main() -> int:
     counter.add_argument("--program", type=Path, help="the program run_row, built")
     parser.add_argument("--write", action="store_true", help=f"replace {row_work.TABLE.name}")
     parser.add_argument("--check", action="store_true", help=f"fail where {row_work.TABLE.name} differs")
+    parser.add_argument("--chain", choices=row_work.FILTERS, metavar="SETTING", help="of one cell, by phase")
+    parser.add_argument("--task", default="token", help="of run_row.cpp; with --chain, as the next ones")
+    parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float32"))
+    parser.add_argument("--kind", default="peaked", help="of row")
+    parser.add_argument("--rows", type=int, nargs="+", default=[1])
     chosen = parser.parse_args()
-    text = row_work.table_text(row_work.count(chosen.program or row_work.program_of(chosen.build)))
-    print(text, end="")
+    program = chosen.program or row_work.program_of(chosen.build)
+    if chosen.chain:
+        cell = row_work.Cell(chosen.chain, chosen.task, chosen.dtype, chosen.kind)
+        print(row_work.run(program, cell, chosen.rows, "--chain"), end="")
+        return 0
+    works = row_work.count(program, row_work.QUICK if chosen.check else row_work.CELLS)
+    print(row_work.table_text(works), end="")
     if chosen.write:
-        row_work.TABLE.write_text(text)
-    if chosen.check and text != row_work.TABLE.read_text():
+        row_work.TABLE.write_text(row_work.table_text(works))
+    if chosen.check and not set(works) <= set(row_work.read_table()):
         print(f"{row_work.TABLE.name} differs: python bench/predict.py --build build/tests --write")
         return 1
     return 0

@@ -1,60 +1,99 @@
-"""What a row costs a kernel outside its loops over the row: the table row_work.json, and how it is counted.
+"""What sampling a row issues, and what the latency model makes of it: the table row_work.json, and how it is
+counted.
 
-A count runs the kernels on the tests' simulated device (tests/simulator), one row by the launch that a
-batch gets; of several rows, the one whose busiest block does the median work speaks for all. Loops that read
-vectors in groups are left out: what an iteration of those costs is counted in machine code
-(tests/gates/resources.json).
+A count runs the kernels on the tests' simulated device (tests/simulator), one row by the launch that a batch
+gets; the model (latency/) replays what each warp did on the multiprocessors of an H200.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
-from harness.cases import DTYPES, GPU_VOCABULARY, Case
-from harness.records import records
+from harness.cases import GPU_VOCABULARY
+from harness.records import pack
+from harness.settings import SETTINGS, Filters
 
 TABLE = Path(__file__).with_name("row_work.json")
 VOCABULARY = GPU_VOCABULARY
-COUNTED = (("k=50 p=0.9", "token"), ("no filter", "token"), ("p=0.9", "token"), ("k=50 p=0.9", "reference"))
-ROWS = (1, 8, 32, 64, 128, 512, 1024)
-SAMPLES = 5  # rows
-GROUP = 2  # 16-byte loads of an iteration: a loop with so many reads the row
-WARP = 32
-VECTOR_BYTES = 16
+ROWS = (1, 8, 32, 33, 64, 67, 128, 132, 256, 265, 512, 1024)
+FILTERS = {name: setting.of_row(0) for name, setting in SETTINGS.items()} | {
+    "k=100 p=0.9": Filters(top_k=100, top_p=0.9),
+    "k=200 p=0.9": Filters(top_k=200, top_p=0.9),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    setting: str
+    task: str = "token"  # of run_row.cpp
+    dtype: str = "bfloat16"
+    kind: str = "peaked"  # of make_row
+
+
+_FOUR = (("k=50 p=0.9", "token"), ("no filter", "token"), ("p=0.9", "token"), ("k=50 p=0.9", "reference"))
+_OTHERS = ("min-p=0.05", "hot T=30 k=16", "k=100 p=0.9", "k=200 p=0.9", "k=1000 p=0.95")
+_KINDS = ("masked to 20", "masked to 2000", "gaussian", "flat")
+CELLS = (
+    *(Cell(setting, task) for setting, task in _FOUR),
+    *(Cell(setting) for setting in _OTHERS),
+    *(Cell(setting, kind=kind) for kind in _KINDS for setting in ("k=50 p=0.9", "p=0.9", "no filter")),
+    *(Cell("k=50 p=0.9", kind=kind) for kind in ("all equal", "two values")),
+    *(Cell("k=50 p=0.9", task) for task in ("group", "support")),
+    *(Cell("hot T=30 k=16", task) for task in ("group", "support")),
+    *(Cell(setting, task, "float32") for setting, task in _FOUR),
+)
+# Few enough for a test.
+QUICK = tuple(cell for cell in CELLS if cell.dtype == "bfloat16" and (cell.setting, cell.task) in _FOUR[:3])
 
 
 @dataclass(frozen=True)
 class Work:
-    """Warp instructions of a row outside the loops that read it, and barriers. They are of PTX, of which
-    ptxas makes as many machine instructions, within 5 %.
-    """
+    """Of one of `rows` rows that are alike."""
 
     setting: str
-    outputs: str
+    task: str
     dtype: str
-    rows: tuple[int, ...]  # numbers of rows whose launch does this work for each
+    kind: str
+    rows: int
     cluster: int  # blocks of a row
-    busiest: int  # instructions of the block that has the most to do
+    threads: int  # of a block
+    at_once: int  # rows that the same multiprocessors hold beside each other
+    busiest: int  # issue slots of warps, in the block that has the most to do
     all: int  # of all blocks
     block_barriers: int  # of the busiest block
     cluster_barriers: int
-    readings: float  # of the row, by the loops left out
+    code_bytes: int  # that it came by
+    readings: float  # of the row, from memory
+    cycles: int  # that the model has, until the last row is done, in the plain case
+    us: tuple[float, float]  # with the launch, in the best case and the plain one
+    cold_us: tuple[float, float]  # more, where no cache holds the code
+
+    @property
+    def cell(self) -> Cell:
+        return Cell(self.setting, self.task, self.dtype, self.kind)
+
+
+def _work(row: dict[str, Any]) -> Work:
+    return Work(**{**row, "us": tuple(row["us"]), "cold_us": tuple(row["cold_us"])})
 
 
 def read_table() -> list[Work]:
-    return [Work(**{**row, "rows": tuple(row["rows"])}) for row in json.loads(TABLE.read_text())]
+    return [_work(row) for row in json.loads(TABLE.read_text())]
 
 
 def table_text(works: Sequence[Work]) -> str:
@@ -68,68 +107,50 @@ def program_of(build: Path) -> Path:
     return build.resolve() / "tests" / "gates" / "run_row"
 
 
-def count(program: Path) -> list[Work]:
-    """Of every setting and dtype, for every number of rows of the benchmark."""
-    return [
-        work
-        for dtype in DTYPES
-        for setting, outputs in COUNTED
-        for work in _count_case(program, Case(VOCABULARY, 1, dtype, setting, outputs=outputs))
-    ]
+def make_row(kind: str, dtype: str) -> Tensor:
+    """[VOCABULARY] of logits. In double precision, so that any machine's logarithm rounds to the same row:
+    another row is another count.
 
-
-def zipf_rows(dtype: str) -> torch.Tensor:
-    """[SAMPLES, VOCABULARY] of random rows whose probabilities fall with rank as Zipf has it.
-
-    In double precision, so that any machine's logarithm rounds to the same row: another row is another count.
+    peaked: probabilities that fall with rank as Zipf has it, in random order. masked to n: all but n at
+    random are −inf. gaussian and flat: normal noise of deviation 3 and 1. two values: one for every other
+    token.
     """
-    rank = torch.rand(SAMPLES, VOCABULARY, generator=torch.Generator().manual_seed(1)) * VOCABULARY
-    return (18 - 2.2 * torch.log1p(rank.double())).to(getattr(torch, dtype))
+    generator = torch.Generator().manual_seed(1)
+    if kind in ("gaussian", "flat"):
+        row = torch.randn(VOCABULARY, generator=generator, dtype=torch.float64)
+        row *= 3 if kind == "gaussian" else 1
+    elif kind in ("all equal", "two values"):
+        row = torch.zeros(VOCABULARY, dtype=torch.float64)
+        row[1::2] += kind == "two values"
+    else:
+        rank = torch.rand(VOCABULARY, generator=generator) * VOCABULARY
+        row = 18 - 2.2 * torch.log1p(rank.double())
+        if kind.startswith("masked to "):
+            finite = int(kind.removeprefix("masked to "))
+            row[torch.randperm(VOCABULARY, generator=generator)[finite:]] = -math.inf
+        elif kind != "peaked":
+            raise ValueError(f"kind of row: got {kind!r}")
+    return row.to(getattr(torch, dtype))
 
 
-def _count_case(program: Path, case: Case) -> list[Work]:
-    works = [_works_of_row(program, case, row) for row in zipf_rows(case.dtype)]
-    found: dict[Work, list[int]] = {}
-    for rows, of_samples in zip(ROWS, zip(*works, strict=True), strict=True):
-        median = sorted(of_samples, key=lambda work: work.busiest)[SAMPLES // 2]
-        found.setdefault(median, []).append(rows)
-    return [Work(**{**asdict(work), "rows": tuple(rows)}) for work, rows in found.items()]
-
-
-def _works_of_row(program: Path, case: Case, row: torch.Tensor) -> list[Work]:
-    """For each of ROWS."""
+def run(program: Path, cell: Cell, rows: Iterable[int], *options: str) -> str:
+    """What run_row.cpp prints."""
     with tempfile.TemporaryDirectory(prefix="fire_row_work_") as folder:
-        paths = {name: Path(folder) / name for name in ("logits", "record", "counts")}
-        paths["logits"].write_bytes(row.view(torch.uint8).numpy().tobytes())
-        paths["record"].write_bytes(records(case).numpy().tobytes())
-        subprocess.run(
-            [program, paths["logits"], paths["record"], case.dtype, case.outputs, *map(str, ROWS)],
-            env={**os.environ, "FIRE_SIMULATOR": f"capability=9.0,bounds,counts={paths['counts']}"},
+        logits, record = Path(folder) / "logits", Path(folder) / "record"
+        logits.write_bytes(make_row(cell.kind, cell.dtype).view(torch.uint8).numpy().tobytes())
+        record.write_bytes(pack([FILTERS[cell.setting]]).numpy().tobytes())
+        return subprocess.run(
+            [program, *options, logits, record, cell.dtype, cell.task, *map(str, rows)],
+            env={**os.environ, "FIRE_SIMULATOR": "capability=9.0,bounds"},
             check=True,
-        )
-        launches = [json.loads(line) for line in paths["counts"].read_text().splitlines()]
-    return [work_of(launch, case, row) for launch in launches]
+            text=True,
+            stdout=subprocess.PIPE,
+        ).stdout
 
 
-def work_of(launch: dict[str, Any], case: Case, row: torch.Tensor) -> Work:
-    reading = [loop for loop in launch["loops"] if loop["vector_loads"] >= GROUP]
-    read = sum(loop["instructions"] // loop["length"] * loop["vector_loads"] for loop in reading)
-    readings = read * WARP * VECTOR_BYTES / (row.numel() * row.element_size())
-    if readings < 0.5:
-        raise RuntimeError(
-            f"{case.setting}, {case.dtype}: of the loops of {launch['kernel']}, those with at least"
-            f" {GROUP} loads of {VECTOR_BYTES} bytes read the row {readings:.2f} times; expected 1 or more"
-        )
-    busiest = launch["busiest"]
-    return Work(
-        setting=case.setting,
-        outputs=case.outputs,
-        dtype=case.dtype,
-        rows=(),
-        cluster=launch["cluster"][0],
-        busiest=busiest["instructions"] - sum(loop["of_busiest"] for loop in reading),
-        all=launch["instructions"] - sum(loop["instructions"] for loop in reading),
-        block_barriers=busiest["block_barriers"],
-        cluster_barriers=busiest["cluster_barriers"],
-        readings=round(readings, 2),
-    )
+def count(program: Path, cells: Sequence[Cell] = CELLS) -> list[Work]:
+    def of_cell(cell: Cell) -> list[Work]:
+        return [_work(asdict(cell) | json.loads(line)) for line in run(program, cell, ROWS).splitlines()]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [work for works in pool.map(of_cell, cells) for work in works]

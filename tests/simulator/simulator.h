@@ -42,15 +42,13 @@ void SetDeviceDescription(int device, const DeviceDescription& description);
 const DeviceDescription& GetDeviceDescription(int device);
 
 // How launches run. At first what the environment variable FIRE_SIMULATOR says: a list such as
-// "seed=3,races,uninitialised,bounds,weak,deferred,budget=100000000,threads=2,capability=8.0,counts=work.jsonl".
+// "seed=3,races,uninitialised,bounds,weak,deferred,budget=100000000,threads=2,capability=8.0".
 struct Behaviour {
   Settings launch;
   // Work waits in its stream until a call synchronises with it, and streams take turns in an order from the seed;
   // otherwise it is done when the call that enqueues it returns.
   bool deferred = false;
   int capability = 90;  // 10 · major + minor of both devices, until SetDeviceDescription
-  // Where a launch's work is counted: a file that gets a line of JSON a launch. Empty: kept for TakeWork.
-  std::string counts;
 };
 void SetBehaviour(const Behaviour& behaviour);  // resets the devices if their capability changes
 const Behaviour& GetBehaviour();
@@ -64,7 +62,7 @@ void UnregisterMemory(const void* begin);
 // What launches left since the last call, in order of discovery. Each was printed on stderr when it was found.
 std::vector<Report> TakeReports();
 
-// The work of the launches since the last call or Reset, where Settings::count_work asks for it and no file gets it.
+// The work of the launches since the last call or Reset, where Settings::count_work asks for it.
 std::vector<LaunchWork> TakeWork();
 
 // Since the start or the last Reset.

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from itertools import product
 
 import pytest
-import torch
 from bench_runs import BENCH  # noqa: F401 (finds the next ones)
 from harness import goals
 from harness.cases import DTYPES, GPU_VOCABULARY, ROWS, Case
 
-from predict import DOCS, figures, page, predictions  # isort: skip
+from predict import DOCS, case_of, figures, page, predictions  # isort: skip
 import row_work  # isort: skip
 
 
+SETTINGS = (("k=50 p=0.9", "token"), ("no filter", "token"), ("p=0.9", "token"), ("k=50 p=0.9", "reference"))
 CASES = [
     Case(GPU_VOCABULARY, rows, dtype, setting, outputs=outputs, launch="graph")
     for dtype in DTYPES
-    for setting, outputs in (*row_work.COUNTED, ("k=1000 p=0.95", "token"), ("k=50 p=0.9", "logprobs"))
+    for setting, outputs in (*SETTINGS, ("k=1000 p=0.95", "token"), ("k=50 p=0.9", "logprobs"))
     for rows in ROWS
 ]
 
@@ -32,54 +32,39 @@ def test_every_cell_with_a_goal_has_its_floor_below_it() -> None:
 
 
 def test_the_committed_predictions_are_those_of_the_model() -> None:
-    found = list(predictions())
-    assert found
+    works = predictions()
     told = "python bench/predict.py --write"
-    assert goals.PREDICTIONS.read_text() == figures(found), told
-    assert DOCS.read_text() == page(found), told
-    for one in found:
-        assert goals.predicted_us(one.case) == (round(one.best, 1), round(one.plain, 1))
-        assert goals.floor_us(one.case) < one.best <= one.plain
+    assert goals.PREDICTIONS.read_text() == figures(works), told
+    assert DOCS.read_text() == page(works), told
+    cases = {case: work for work in works if (case := case_of(work))}
+    assert cases
+    for case, work in cases.items():
+        assert goals.predicted_us(case) == work.us
+        assert goals.floor_us(case) < work.us[0] <= work.us[1]
 
 
 def test_no_prediction_speaks_of_another_vocabulary_or_setting() -> None:
-    predicted = {one.case for one in predictions()}
+    predicted = {case_of(work) for work in predictions()}
     for case in CASES:
         assert (goals.predicted_us(case) is not None) == (case in predicted)
         for axes in ({"vocabulary": 512}, {"kind": "flat"}, {"place": "in cache"}, {"launch": "eager"}):
             assert goals.predicted_us(replace(case, **axes)) is None
 
 
-def a_launch(*loops: dict[str, int]) -> dict[str, Any]:
-    """As the simulated device tells of one, in what the count reads of it."""
-    busiest = {"instructions": 1000, "block_barriers": 5, "cluster_barriers": 3}
-    return {
-        "kernel": "k",
-        "cluster": [2, 1, 1],
-        "instructions": 1700,
-        "busiest": busiest,
-        "loops": list(loops),
-    }
+def test_the_committed_count_has_every_cell_once_for_each_number_of_rows() -> None:
+    works = row_work.read_table()
+    assert [(work.cell, work.rows) for work in works] == list(product(row_work.CELLS, row_work.ROWS))
+    assert len(set(row_work.CELLS)) == len(row_work.CELLS)
+    assert row_work.table_text(works) == row_work.TABLE.read_text()
 
 
-def test_the_work_of_a_row_is_what_is_issued_outside_the_loops_that_read_it_in_groups() -> None:
-    row = torch.zeros(1, 8 * 4 * 32 * 4)  # 8 turns of a warp, 4 vectors of 4 floats a lane
-    reading = {"vector_loads": 4, "length": 10, "instructions": 80, "of_busiest": 50}
-    other = {"vector_loads": 1, "length": 10, "instructions": 500, "of_busiest": 400}
-    work = row_work.work_of(a_launch(reading, other), Case(row.numel(), 1, "float32", "k=50 p=0.9"), row)
-    assert (work.busiest, work.all) == (950, 1620)
-    assert (work.cluster, work.block_barriers, work.cluster_barriers, work.readings) == (2, 5, 3, 1.0)
+@pytest.mark.parametrize(
+    ("kind", "finite"), [("masked to 20", 20), ("masked to 2000", 2000), ("peaked", 128_256)]
+)
+def test_a_masked_row_has_as_many_finite_logits_as_it_says(kind: str, finite: int) -> None:
+    assert int(row_work.make_row(kind, "bfloat16").isfinite().sum()) == finite
 
 
-def test_a_count_that_finds_no_loop_over_the_row_is_refused() -> None:
-    other = {"vector_loads": 1, "length": 10, "instructions": 500, "of_busiest": 400}
-    with pytest.raises(RuntimeError, match=r"k=50 p=0\.9, float32.*read the row 0\.00 times"):
-        row_work.work_of(a_launch(other), Case(4096, 1, "float32", "k=50 p=0.9"), torch.zeros(1, 4096))
-
-
-def test_the_committed_count_has_every_cell_that_is_predicted_once() -> None:
-    counted = [
-        (work.setting, work.outputs, work.dtype, rows) for work in row_work.read_table() for rows in work.rows
-    ]
-    assert len(counted) == len(set(counted)) == len(list(predictions()))
-    assert row_work.table_text(row_work.read_table()) == row_work.TABLE.read_text()
+def test_a_kind_of_row_that_nobody_makes_is_refused() -> None:
+    with pytest.raises(ValueError, match="steep"):
+        row_work.make_row("steep", "bfloat16")

@@ -10,7 +10,7 @@ namespace {
 [[noreturn]] void Refuse(const std::string& word) {
   throw std::invalid_argument("FIRE_SIMULATOR: \"" + word +
                               "\"; expected seed=N, races, uninitialised, bounds, weak, deferred, budget=N, threads=N, "
-                              "capability=9.0 or counts=FILE");
+                              "or capability=9.0");
 }
 
 uint64_t Number(const std::string& word, const std::string& digits) {
@@ -63,9 +63,6 @@ Behaviour ParseBehaviour(const std::string& list) {
       launch.threads = static_cast<int>(Number(word, value));
     } else if (key == "capability") {
       behaviour.capability = Capability(word, value);
-    } else if (key == "counts" && !value.empty()) {
-      launch.count_work = true;
-      behaviour.counts = value;
     } else {
       Refuse(word);
     }

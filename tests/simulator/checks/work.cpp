@@ -1,8 +1,6 @@
 #include "tests/simulator/checks/work.h"
 
-#include <iomanip>
 #include <numeric>
-#include <sstream>
 #include <tuple>
 
 #include "tests/simulator/instructions/operations.h"
@@ -12,43 +10,7 @@
 namespace fire::simulator {
 namespace {
 
-constexpr int kVectorBytes = 16;
-
 uint64_t Sum(const std::vector<uint64_t>& counts) { return std::accumulate(counts.begin(), counts.end(), uint64_t{0}); }
-
-// One turn of the loop that the branch at `last` closes: what every way around it passes. Empty where the branch closes
-// no loop, and for a loop around another.
-std::vector<int32_t> TurnOf(const Program& program, int32_t last) {
-  std::vector<int32_t> turn;
-  for (int32_t at = program.code[last].target; turn.size() <= program.code.size();) {
-    turn.push_back(at);
-    if (at == last) return turn;
-    const Op& op = program.code[at];
-    const bool may_stay = op.guard >= 0;
-    switch (op.step) {
-      case Step::kBranch:
-        if (op.target <= at) return {};
-        at = may_stay ? op.converge : op.target;
-        break;
-      case Step::kTable:
-        at = op.converge;
-        break;
-      case Step::kExit:
-      case Step::kReturn:
-      case Step::kTrap:
-        at = may_stay ? at + 1 : -1;
-        break;
-      default:
-        ++at;
-    }
-    if (at < 0) break;
-  }
-  return {};
-}
-
-std::ostream& operator<<(std::ostream& out, const Dim3& d) {
-  return out << '[' << d.x << ", " << d.y << ", " << d.z << ']';
-}
 
 }  // namespace
 
@@ -102,43 +64,7 @@ LaunchWork WorkCounter::Work() {
   work.of_busiest = most_;
   work.block_barriers = busiest_.block_barriers;
   work.cluster_barriers = busiest_.cluster_barriers;
-  for (int32_t last = 0; last < static_cast<int32_t>(program_.code.size()); ++last) {
-    const Op& branch = program_.code[last];
-    if (branch.step != Step::kBranch || branch.target > last || all_[last] == 0) continue;
-    LoopWork loop;
-    const std::vector<int32_t> turn = TurnOf(program_, last);
-    if (turn.empty()) continue;
-    for (const int32_t pc : turn) {
-      const Op& op = program_.code[pc];
-      loop.vector_loads += op.execute == Load && op.bytes * op.count == kVectorBytes;
-      loop.instructions += all_[pc];
-      loop.of_busiest += busiest_.issued[pc];
-    }
-    const SourceLine& source = program_.sources[branch.source];
-    loop.line = source.line;
-    loop.file = FileOf(program_, source);
-    loop.length = turn.size();
-    work.loops.push_back(std::move(loop));
-  }
   return work;
-}
-
-std::string LaunchWork::Json() const {
-  std::ostringstream out;
-  out << "{\"kernel\": " << std::quoted(kernel) << ", \"grid\": " << shape.grid << ", \"block\": " << shape.block
-      << ", \"cluster\": " << shape.cluster << ", \"instructions\": " << instructions
-      << ", \"busiest\": {\"block\": " << busiest_block << ", \"instructions\": " << of_busiest
-      << ", \"block_barriers\": " << block_barriers << ", \"cluster_barriers\": " << cluster_barriers
-      << "}, \"loops\": [";
-  const char* between = "";
-  for (const LoopWork& loop : loops) {
-    out << between << "{\"file\": " << std::quoted(loop.file) << ", \"line\": " << loop.line
-        << ", \"length\": " << loop.length << ", \"vector_loads\": " << loop.vector_loads
-        << ", \"instructions\": " << loop.instructions << ", \"of_busiest\": " << loop.of_busiest << "}";
-    between = ", ";
-  }
-  out << "]}";
-  return out.str();
 }
 
 }  // namespace fire::simulator

@@ -131,16 +131,6 @@ struct Variable {
   bool constant = false;
 };
 
-// A loop of a kernel that holds no other, as one turn passes it: what only some turns do, beside a branch, is not part.
-struct LoopWork {
-  std::string file;  // of the branch that closes it
-  int line = 0;
-  size_t length = 0;          // instructions a turn
-  size_t vector_loads = 0;    // among them, of 16 bytes a lane
-  uint64_t instructions = 0;  // issued in all turns, by all blocks
-  uint64_t of_busiest = 0;    // by the busiest
-};
-
 // Every instruction that the warps of a launch issued, warp by warp in their own order.
 struct LaunchTrace {
   struct Instruction {
@@ -168,9 +158,7 @@ struct LaunchWork {
   uint64_t of_busiest = 0;
   uint64_t block_barriers = 0;    // that were completed in it
   uint64_t cluster_barriers = 0;  // that a warp of it waited for
-  std::vector<LoopWork> loops;    // those that were entered
   LaunchTrace trace;              // empty unless Settings::trace
-  std::string Json() const;       // on one line
 };
 
 class Program;

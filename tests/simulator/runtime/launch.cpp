@@ -80,7 +80,7 @@ void RunLaunch(Runtime& runtime, Device& device, const Kernel& kernel, const Lau
     const Settings& settings = runtime.behaviour.launch;
     runtime.counters.instructions +=
         fire::simulator::Launch(*module, kernel.name, shape, arguments.pointers(), settings, device.memory, &work);
-    if (settings.count_work) runtime.Leave(std::move(work));
+    if (settings.count_work) runtime.work.push_back(std::move(work));
   } catch (const SimulationError& error) {
     runtime.Leave(device, error.reports());
   }

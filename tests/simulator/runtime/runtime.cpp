@@ -2,7 +2,6 @@
 
 #include <cstdio>
 #include <exception>
-#include <fstream>
 #include <iterator>
 #include <stdexcept>
 #include <utility>
@@ -118,13 +117,6 @@ void Runtime::Leave(Device& device, const std::vector<Report>& found) {
     reports.push_back(report);
     device.fault = FaultOf(report.finding);
   }
-}
-
-void Runtime::Leave(LaunchWork done) {
-  if (behaviour.counts.empty()) return work.push_back(std::move(done));
-  std::ofstream file(behaviour.counts, std::ios::app);
-  if (!(file << done.Json() << std::endl))
-    throw std::runtime_error("counts=" + behaviour.counts + ": cannot be written");
 }
 
 // ---- streams ----

@@ -162,9 +162,6 @@ class Runtime {
   // The module of a binary on a device, parsed when it is first asked for.
   cudaError_t Load(Device& device, const Binary& binary, const Module** module);
 
-  // Appends a launch's work to the file of the behaviour, or keeps it for TakeWork.
-  void Leave(LaunchWork done);
-
   // A launch's findings: printed, kept for TakeReports, and a fault of the device.
   void Leave(Device& device, const std::vector<Report>& reports);
 

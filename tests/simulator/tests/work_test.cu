@@ -2,8 +2,8 @@
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "tests/simulator/simulator.h"
@@ -73,46 +73,13 @@ __global__ void LoopOfBlockTwo(int*, int turns) {
   }
 }
 
-TEST_P(SimulatedWork, NamesTheBusiestBlockAndItsLoops) {
+TEST_P(SimulatedWork, NamesTheBusiestBlock) {
   constexpr uint64_t kTurns = 100;
   LoopOfBlockTwo<true><<<4, kThreads>>>(out_, kTurns);
   const LaunchWork work = Only();
   EXPECT_EQ(work.busiest_block.x, 2u);
-  ASSERT_EQ(work.loops.size(), 1u);
-  EXPECT_EQ(work.loops[0].length, 3u);
-  EXPECT_EQ(work.loops[0].vector_loads, 0u);
-  EXPECT_EQ(work.loops[0].instructions, kWarps * kTurns * 3);
-  EXPECT_EQ(work.loops[0].of_busiest, kWarps * kTurns * 3);
-  EXPECT_NE(work.loops[0].file.find("work_test.cu"), std::string::npos);
-  EXPECT_GT(work.loops[0].line, 0);
-  const uint64_t outside = work.instructions - work.loops[0].instructions;
-  EXPECT_EQ(work.of_busiest - work.loops[0].of_busiest, outside / 4);
-}
-
-// One lane of each warp goes aside on every turn: that is part of no turn, and all lanes meet again behind it.
-constexpr int kLoopLine = __LINE__ + 5;
-__global__ void SumVectors(int* out, int vectors) {
-  const uint4* const in = reinterpret_cast<const uint4*>(out);
-  uint32_t sum = 0;
-#pragma unroll 1
-  for (int i = 0; i < vectors; ++i) {
-    const uint4 v = in[i];
-    sum += v.x + v.y + v.z + v.w;
-    if (threadIdx.x % 32 == static_cast<uint32_t>(i)) atomicAdd(out + 4096, 1);
-  }
-  out[8192 + threadIdx.x] = static_cast<int>(sum);
-}
-
-TEST_P(SimulatedWork, OfALoopThatLeavesItsWayNowAndThenIsTheWayItself) {
-  constexpr uint64_t kVectors = 16;
-  SumVectors<<<1, kThreads>>>(out_, kVectors);
-  const LaunchWork work = Only();
-  ASSERT_EQ(work.loops.size(), 1u);
-  const LoopWork& loop = work.loops[0];
-  EXPECT_EQ(loop.vector_loads, 1u);
-  EXPECT_EQ(loop.instructions, kWarps * kVectors * loop.length) << "a turn a warp, whoever went aside";
-  EXPECT_EQ(loop.line, kLoopLine);
-  EXPECT_GE(work.instructions - loop.instructions, kWarps * kVectors) << "each warp goes aside on every turn";
+  EXPECT_EQ((work.instructions - work.of_busiest) % 3, 0u) << "the others are alike";
+  EXPECT_GE(work.of_busiest, kWarps * kTurns * 3);
 }
 
 __global__ void MeetInBlockZeroMore(int* out, int more) {
@@ -155,31 +122,15 @@ TEST_P(SimulatedWork, CountsTheClusterBarriersThatTheBusiestBlockWaitedFor) {
 
 TEST_P(SimulatedWork, IsTheSameForAnySeedWhereNoBlockWaitsForAnother) {
   MeetInBlockZeroMore<<<3, kThreads>>>(out_, 5);
-  const std::string found = Only().Json();
+  const auto told = [](const LaunchWork& work) {
+    return std::tuple(work.instructions, work.of_busiest, work.busiest_block.x, work.block_barriers);
+  };
+  const auto found = told(Only());
   Behaviour behaviour = GetBehaviour();
   behaviour.launch.seed += 17;
   SetBehaviour(behaviour);
   MeetInBlockZeroMore<<<3, kThreads>>>(out_, 5);
-  EXPECT_EQ(Only().Json(), found);
-}
-
-TEST_P(SimulatedWork, GoesToAFileALineALaunchWhereOneIsNamed) {
-  const std::string path = testing::TempDir() + "simulated_work_" + std::to_string(GetParam()) + ".jsonl";
-  std::remove(path.c_str());
-  Behaviour behaviour = ParseBehaviour("counts=" + path);
-  EXPECT_TRUE(behaviour.launch.count_work);
-  SetBehaviour(behaviour);
-  MeetInBlockZeroMore<<<3, kThreads>>>(out_, 5);
-  Straight<true><<<2, kThreads>>>(out_, 0);
-  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
-  EXPECT_TRUE(TakeWork().empty());
-  std::ifstream file(path);
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(file, line);) lines.push_back(line);
-  ASSERT_EQ(lines.size(), 2u);
-  EXPECT_NE(lines[0].find("\"block_barriers\": 7, \"cluster_barriers\": 0"), std::string::npos) << lines[0];
-  EXPECT_NE(lines[1].find("\"grid\": [2, 1, 1], \"block\": [64, 1, 1]"), std::string::npos) << lines[1];
-  std::remove(path.c_str());
+  EXPECT_EQ(told(Only()), found);
 }
 
 // Lanes 0 to 3 load, from the 40th byte on; block 1 leaves before that.
