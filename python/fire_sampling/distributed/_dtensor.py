@@ -49,14 +49,17 @@ def call(function: str, logits: DTensor, step: Any, config: Any, slot: Any, **ot
             f"{name}: config lacks a seed beside a DTensor, expected a seed: each process would draw one of "
             "its own"
         )
-    first_row, rows = _rows_of(layout, logits)
+    first_row, rows = _rows_of(name, layout, logits)
     if isinstance(config, SamplingConfig) and layout.rows is not None:
         seeded = config if config.seed is not None else config.replace(seed=0)
         config = pack(seeded, rows, first_row, device=logits.device)
-    elif isinstance(config, Tensor) and not isinstance(config, DTensor) and slot is None:
-        _refuse_plain(name, "config", layout)
+    elif slot is None and not isinstance(config, DTensor):
+        if isinstance(config, Tensor):
+            _refuse_plain(name, "config", layout)
+        elif layout.rows is not None:
+            config = config[first_row : first_row + rows]
     placed = {
-        argument: _local(name, argument, value, layout, first_row, rows)
+        argument: _local(name, argument, value, layout)
         for argument, value in {**others, "step": step, "config": config, "slot": slot}.items()
     }
     placed["logits"] = logits.to_local(grad_placements=logits.placements)
@@ -65,7 +68,8 @@ def call(function: str, logits: DTensor, step: Any, config: Any, slot: Any, **ot
     else:
         result = getattr(functions, function)(**placed, group=layout.mesh.get_group(layout.columns))
     if function == "heat_logits_":
-        torch.autograd.graph.increment_version(logits)
+        if not logits.is_inference():
+            torch.autograd.graph.increment_version(logits)
         return logits
     if isinstance(result, tuple):
         return type(result)(*(_global(part, layout, logits.shape[:1], layout.of_rows()) for part in result))
@@ -90,20 +94,25 @@ def _layout_of(name: str, logits: DTensor) -> _Layout:
     )
 
 
-def _rows_of(layout: _Layout, logits: DTensor) -> tuple[int, int]:
+def _rows_of(name: str, layout: _Layout, logits: DTensor) -> tuple[int, int]:
     """The first of this process's rows, and how many they are."""
     rows = logits.to_local().shape[0]
     if layout.rows is None:
         return 0, rows
-    each = -(-logits.shape[0] // layout.mesh.size(layout.rows))
-    return min(logits.shape[0], each * layout.mesh.get_local_rank(layout.rows)), rows
+    whole = logits.shape[0]
+    each = -(-whole // layout.mesh.size(layout.rows))
+    first_row = min(whole, each * layout.mesh.get_local_rank(layout.rows))
+    if rows != min(each, whole - first_row):
+        raise TypeError(
+            f"{name}: logits has {rows} of {whole} rows here, expected {min(each, whole - first_row)}, as "
+            "distribute_tensor cuts them"
+        )
+    return first_row, rows
 
 
-def _local(name: str, argument: str, value: Any, layout: _Layout, first_row: int, rows: int) -> Any:
-    """What of an argument this process's rows need.
-
-    What every process has whole, an integer or a sequence of configs, is cut; a tensor with a value a row has
-    to be a DTensor placed as the rows are.
+def _local(name: str, argument: str, value: Any, layout: _Layout) -> Any:
+    """What of an argument this process's rows need: a tensor with a value a row has to be a DTensor placed as
+    the rows are. Records beside slots are a table, the same for all rows.
     """
     if isinstance(value, DTensor):
         expected = layout.of_rows() if value.dim() else [Replicate()] * layout.mesh.ndim
@@ -115,8 +124,6 @@ def _local(name: str, argument: str, value: Any, layout: _Layout, first_row: int
         return value.to_local()
     if isinstance(value, Tensor) and value.dim() > 0 and argument != "config":
         _refuse_plain(name, argument, layout)
-    if isinstance(value, list | tuple) and layout.rows is not None:
-        return value[first_row : first_row + rows]
     return value
 
 

@@ -185,7 +185,27 @@ def test_no_rank_holds_more_than_its_shard_and_what_is_exchanged(ranks: RankPool
             assert peak < shard_bytes // 4, rank
 
 
-# ---- large kept sets, long vocabularies ----
+# ---- few rows, large kept sets, long vocabularies ----
+
+
+def draw_nothing(place: Place) -> list[Tensor]:
+    """Every function on no rows."""
+    logits, none = torch.zeros(0, 5), torch.zeros(0, dtype=torch.int64)
+    records = fire.pack(fire.SamplingConfig(seed=1), rows=0)
+    keywords: dict[str, Any] = {"group": place.group}
+    return [
+        *sharded.sample_with_logprobs(logits, none, records, **keywords),
+        sharded.sample(logits, 0, fire.SamplingConfig(), **keywords),
+        sharded.log_prob(logits, none, 0, records, **keywords),
+        sharded.process_logits(logits, 0, records, **keywords),
+        sharded.heat_logits_(logits, 0, records, **keywords),
+    ]
+
+
+def test_no_rows_give_empty_results(ranks: RankPool) -> None:
+    for results in ranks.run(draw_nothing, size=2):
+        assert isinstance(results, list), results
+        assert [tuple(result.shape) for result in results] == [(0,)] * 8 + [(0, 5)] * 2
 
 
 def draw_large(place: Place, seed: int) -> list[Tensor]:
