@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "definition/batch.h"
-#include "kernels/storage.h"
+#include "kernels/shard_storage.h"
 
 namespace fire::kernels {
 namespace {
@@ -24,9 +24,9 @@ int64_t PartVectors(int64_t vocabulary, LogitsType type, int cluster) {
 int ThreadsFor(int64_t part_vectors) { return part_vectors <= 128 ? 128 : (part_vectors <= 1024 ? 256 : kMostThreads); }
 
 // The tasks for which several blocks may share a row.
-bool Samples(Task task) {
+bool MayShare(Task task) {
   return task == Task::kSample || task == Task::kSampleWithReference || task == Task::kSampleGroup ||
-         task == Task::kSampleWithSupport;
+         task == Task::kSampleWithSupport || task == Task::kShardAnswer;
 }
 
 // Those whose blocks may keep their part of the row. A group's have their members there; of a support's kernel there is
@@ -35,6 +35,9 @@ bool MayBeResident(Task task) { return task == Task::kSample || task == Task::kS
 
 // Those of rows without a record.
 bool IsOfGivenSupport(Task task) { return task == Task::kSupportLogProb || task == Task::kSupportLogProbBackward; }
+
+// Those that look for candidates, and so for a pivot.
+bool HasPilot(Task task) { return !IsOfGivenSupport(task) && task != Task::kShardAnswer; }
 
 // A plan that names threads (0: as the part needs), blocks and residence, completed with what follows from them.
 Plan Complete(const Plan& geometry, Task task, int64_t vocabulary, LogitsType type, const Device& device) {
@@ -47,7 +50,8 @@ Plan Complete(const Plan& geometry, Task task, int64_t vocabulary, LogitsType ty
     return plan;
   }
   plan.shared_bytes = StorageBytes(plan.cluster) + (plan.resident ? static_cast<size_t>(part * kVectorBytes) : 0) +
-                      (task == Task::kSampleGroup ? sizeof(GroupStorage) : 0);
+                      (task == Task::kSampleGroup ? sizeof(GroupStorage) : 0) +
+                      (task == Task::kShardAnswer ? sizeof(ShardStorage) : 0);
   return plan;
 }
 
@@ -74,7 +78,7 @@ Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const
   const int64_t row_bytes = vocabulary * definition::BytesOf(type);
   Plan plan;
   plan.threads = 0;
-  if (!Samples(task)) return Complete(plan, task, vocabulary, type, device);
+  if (!MayShare(task)) return Complete(plan, task, vocabulary, type, device);
 
   // Few rows: as many blocks a row as the device has room for, each with its part in shared memory.
   const int most = std::min(device.largest_cluster, 8);
@@ -89,7 +93,7 @@ Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const
   if (plan.resident && !streams && Fits(resident, device)) return resident;
 
   plan.resident = false;
-  if (plan.cluster == 1 && row_bytes >= kStreamingBytes) plan.pilot_shift = 3;
+  if (plan.cluster == 1 && row_bytes >= kStreamingBytes && HasPilot(task)) plan.pilot_shift = 3;
   // More rows than two a multiprocessor: what a row costs beyond its loops grows with its warps, so four small blocks
   // do more than two large ones, where there is room for them.
   const int64_t blocks_of_four =
@@ -102,12 +106,12 @@ Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const
 
 std::vector<Plan> AllPlans(Task task, int64_t vocabulary, LogitsType type, const Device& device) {
   std::vector<Plan> plans;
-  for (int cluster = 1; cluster <= (Samples(task) ? 16 : 1); cluster *= 2)
+  for (int cluster = 1; cluster <= (MayShare(task) ? 16 : 1); cluster *= 2)
     for (int threads : {128, 256, kMostThreads})
       for (bool resident : {false, true})
         for (int pilot_shift : {0, 3}) {
           if (resident && (pilot_shift != 0 || !MayBeResident(task))) continue;
-          if (pilot_shift != 0 && (cluster != 1 || IsOfGivenSupport(task))) continue;
+          if (pilot_shift != 0 && (cluster != 1 || !HasPilot(task))) continue;
           Plan plan;
           plan.threads = threads, plan.cluster = cluster, plan.resident = resident, plan.pilot_shift = pilot_shift;
           plan = Complete(plan, task, vocabulary, type, device);

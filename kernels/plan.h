@@ -30,6 +30,7 @@ enum class Task : int32_t {
   kSampleWithSupport,  // the token, and the set that it was drawn from
   kSupportLogProb,
   kSupportLogProbBackward,
+  kShardAnswer,  // of a row that lies in shards, what its other shards ask
 };
 
 struct Plan {

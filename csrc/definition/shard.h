@@ -93,9 +93,10 @@ FIRE_RULE bool IsHandedOver(const ShardRow& row) {
          HandsOver(row.record, row.vocabulary);
 }
 
-// Of a row whose largest logit is finite.
+// Of a row whose largest logit is finite. A greedy one weighs nothing, but its state has the same bits everywhere.
 FIRE_RULE WeightScale ScaleOf(const ShardRow& row) {
-  return MakeWeightScale(row.maximum, PhaseOf(row).temperature, row.vocabulary);
+  const Phase phase = PhaseOf(row);
+  return MakeWeightScale(row.maximum, phase.heat == Heat::kGreedy ? 1.0f : phase.temperature, row.vocabulary);
 }
 
 FIRE_RULE WeightScale ReferenceScaleOf(const ShardRow& row) {

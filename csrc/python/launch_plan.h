@@ -27,6 +27,7 @@ inline const std::map<std::string, kernels::Task>& Tasks() {
       {"sample_with_support", kernels::Task::kSampleWithSupport},
       {"support_log_prob", kernels::Task::kSupportLogProb},
       {"support_log_prob_backward", kernels::Task::kSupportLogProbBackward},
+      {"shard_answer", kernels::Task::kShardAnswer},
   };
   return tasks;
 }

@@ -9,6 +9,7 @@
 
 #include "profiler_range.h"
 #include "torch/operators.h"
+#include "torch/shards.h"
 #include "torch/support_log_prob.h"
 
 extern "C" AOTI_TORCH_EXPORT AOTITorchError aoti_torch_get_current_cuda_stream(int32_t device_index, void** stream);
@@ -68,6 +69,42 @@ class Cuda {
     SupportLogProbBackwardCuda(batch, masses, grad, full_grad, grad_logits, grad_logits_stride, stream_);
   }
 
+  void ShardEntries(const ShardBatch& shard, int64_t count, uint64_t* entries) const {
+    ShardEntriesCuda(shard, count, entries, stream_);
+  }
+
+  void ShardBegin(const Batch& batch, const fire::ShardEntries& entries, const ShardQuery& query,
+                  ShardState* state) const {
+    ShardBeginCuda(batch, entries, query, state, stream_);
+  }
+
+  void ShardAnswers(const ShardBatch& shard, const ShardState* state, const ShardRound& round, int64_t rank,
+                    ShardAnswer* answers) const {
+    ShardAnswerCuda(shard, state, round, rank, answers, stream_);
+  }
+
+  void ShardTake(ShardState* state, int64_t rows, const fire::ShardEntries& entries, const ShardRound& round,
+                 const ShardAnswer* answers) const {
+    ShardTakeCuda(state, rows, entries, round, answers, stream_);
+  }
+
+  void ShardFinish(const ShardState* state, int64_t rows, const SampleOutputs& outputs) const {
+    ShardFinishCuda(state, rows, outputs, stream_);
+  }
+
+  void ShardProcess(const ShardBatch& shard, const ShardState* state, float* out, int64_t out_stride) const {
+    ShardProcessCuda(shard, state, out, out_stride, stream_);
+  }
+
+  void ShardLogProbBackward(const ShardBatch& shard, const ShardState* state, const float* grad, int64_t grad_stride,
+                            void* grad_logits, int64_t grad_logits_stride) const {
+    ShardLogProbBackwardCuda(shard, state, grad, grad_stride, grad_logits, grad_logits_stride, stream_);
+  }
+
+  void ShardHeat(const ShardBatch& shard, const ShardState* state, float* logits) const {
+    ShardHeatCuda(shard, state, logits, stream_);
+  }
+
  private:
   ProfilerRange range_;
   torch::stable::accelerator::DeviceGuard device_;
@@ -79,5 +116,6 @@ class Cuda {
 
 STABLE_TORCH_LIBRARY_IMPL(fire, CUDA, library) {
   fire::operators::Implement<fire::operators::Cuda>(library);
+  fire::operators::ImplementShards<fire::operators::Cuda>(library);
   fire::operators::ImplementSupportLogProb<fire::operators::Cuda>(library);
 }

@@ -26,7 +26,8 @@ constexpr Task kTasks[] = {Task::kSample,          Task::kSampleWithReference,
                            Task::kSampleGroup,     Task::kProcessLogits,
                            Task::kHeatLogits,      Task::kLogProb,
                            Task::kLogProbBackward, Task::kSampleWithSupport,
-                           Task::kSupportLogProb,  Task::kSupportLogProbBackward};
+                           Task::kSupportLogProb,  Task::kSupportLogProbBackward,
+                           Task::kShardAnswer};
 constexpr int64_t kRows[] = {1, 2, 7, 16, 32, 33, 64, 96, 128, 132, 133, 512, 1024, 100000, int64_t{1} << 31};
 constexpr int64_t kVocabularies[] = {1,    2,     7,     8,     9,      31,     32,     33,      1000,          4096,
                                      8191, 32000, 50257, 65536, 128256, 151936, 262144, 1000003, kMaxVocabulary};

@@ -24,6 +24,7 @@ TASKS = (
     "sample_with_support",
     "support_log_prob",
     "support_log_prob_backward",
+    "shard_answer",
 )
 
 

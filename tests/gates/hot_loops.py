@@ -107,6 +107,9 @@ class HotLoop:
 
 def kernel_name(mangled: str) -> str:
     """SampleRows<BFloat16Logits, false> of _ZN4fire7kernels10SampleRowsINS0_14BFloat16LogitsELb0E…"""
+    plain = re.match(r"_ZN4fire7kernels\d+([A-Z][A-Za-z]+Rows)E", mangled)
+    if plain:  # of no type of logits
+        return plain.group(1)
     found = re.search(r"\d([A-Z][A-Za-z]+Rows)INS0_\d+([A-Z]\w*?)E(?:Lb([01])E)?EEv", mangled)
     if found is None:
         return mangled

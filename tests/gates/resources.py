@@ -26,6 +26,7 @@ KERNEL_NAMES = {
     "sample_with_support": "Support",
     "support_log_prob": "SupportLogProb",
     "support_log_prob_backward": "SupportGradient",
+    "shard_answer": "ShardAnswer",
 }
 TYPE_NAMES = {"float32": "Float32Logits", "bfloat16": "BFloat16Logits", "float16": "Float16Logits"}
 USAGE = re.compile(r"Function (\S+):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
@@ -39,7 +40,8 @@ def kernels(cubins: Cubins) -> list[Row]:
     rows = []
     for (_, architecture), cubin in cubins.items():
         for name, registers, stack, shared, local in USAGE.findall(cubin.resource_usage()):
-            reserved = RESERVED if architecture >= 90 else 0  # what cuobjdump counts among a kernel's own
+            # What cuobjdump counts among a kernel's own, where it has any.
+            reserved = RESERVED if architecture >= 90 and int(shared) != 0 else 0
             rows.append(
                 {
                     "kernel": kernel_name(name),

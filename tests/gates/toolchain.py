@@ -17,7 +17,12 @@ BUILD = ROOT / "build" / "gates"
 SOURCES = ("kernels", "csrc/definition", "csrc/include")
 DTYPES = ("float32", "bfloat16", "float16")
 # The files of kernels/ whose machine code is looked at, and how many kernels each has.
-FILES = {**{f"rows_{dtype}": 5 for dtype in DTYPES}, "support_log_prob": 2 * len(DTYPES)}
+FILES = {
+    **{f"rows_{dtype}": 5 for dtype in DTYPES},
+    "support_log_prob": 2 * len(DTYPES),
+    "shard_rows": 3 * len(DTYPES),
+    "shard_states": 3,
+}
 ARCHITECTURES = (80, 90, 100, 120)
 
 # As cmake/cuda.cmake builds the kernels.

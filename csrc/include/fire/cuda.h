@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "fire/sampling.h"
+#include "fire/shards.h"
 
 struct CUstream_st;  // cudaStream_t, for callers without the toolkit's headers
 
@@ -52,5 +53,28 @@ void SupportLogProbCuda(const SupportBatch& batch, const SupportLogProbOutputs& 
 void SupportLogProbBackwardCuda(const SupportBatch& batch, const SupportMasses* masses, const float* grad,
                                 const float* full_grad, void* grad_logits, int64_t grad_logits_stride,
                                 CudaStream stream);
+
+// The functions of shards.h. No state is read on the host: a row whose answers take more slots than the round has
+// answers as far as they go, and takes none in.
+void ShardEntriesCuda(const ShardBatch& shard, int64_t count, uint64_t* entries, CudaStream stream);
+
+void ShardBeginCuda(const Batch& batch, const ShardEntries& entries, const ShardQuery& query, ShardState* state,
+                    CudaStream stream);
+
+void ShardAnswerCuda(const ShardBatch& shard, const ShardState* state, const ShardRound& round, int64_t rank,
+                     ShardAnswer* answers, CudaStream stream);
+
+void ShardTakeCuda(ShardState* state, int64_t rows, const ShardEntries& entries, const ShardRound& round,
+                   const ShardAnswer* answers, CudaStream stream);
+
+void ShardFinishCuda(const ShardState* state, int64_t rows, const SampleOutputs& outputs, CudaStream stream);
+
+void ShardProcessCuda(const ShardBatch& shard, const ShardState* state, float* out, int64_t out_stride,
+                      CudaStream stream);
+
+void ShardLogProbBackwardCuda(const ShardBatch& shard, const ShardState* state, const float* grad, int64_t grad_stride,
+                              void* grad_logits, int64_t grad_logits_stride, CudaStream stream);
+
+void ShardHeatCuda(const ShardBatch& shard, const ShardState* state, float* logits, CudaStream stream);
 
 }  // namespace fire
