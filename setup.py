@@ -143,10 +143,13 @@ def torch_arguments() -> list[str]:
     sys.exit(NO_TORCH.format(reason=reason, uv=UV if "UV" in os.environ else ""))
 
 
-def torch_has_cuda(include: str) -> bool:
-    """Whether that folder belongs to a CUDA build of torch, as its version.py tells."""
+def cuda_of_torch(include: str) -> str | None:
+    """The CUDA version of the torch that this folder belongs to, None without one: its version.py tells."""
     version = Path(include).parent / "version.py"
-    return version.exists() and re.search(r"^cuda\b.*= *'", version.read_text(), re.MULTILINE) is not None
+    found = (
+        re.search(r"^cuda\b.*= *'([^']*)'", version.read_text(), re.MULTILINE) if version.exists() else None
+    )
+    return found.group(1) if found else None
 
 
 def cuda_arguments(torch: list[str]) -> list[str]:
@@ -155,7 +158,8 @@ def cuda_arguments(torch: list[str]) -> list[str]:
     includes = [
         argument.partition("=")[2] for argument in torch if argument.startswith("-DFIRE_TORCH_INCLUDE=")
     ]
-    if wish == "auto" and not any(map(torch_has_cuda, includes)):
+    versions = [version for version in map(cuda_of_torch, includes) if version is not None]
+    if wish == "auto" and not versions:
         print(
             "fire_sampling: FIRE_CUDA=auto: no CUDA build of torch was found; building for the CPU only",
             flush=True,
@@ -163,7 +167,7 @@ def cuda_arguments(torch: list[str]) -> list[str]:
         wish = "off"
     architectures = os.environ.get("FIRE_CUDA_ARCHITECTURES")
     named = [f"-DFIRE_CUDA_ARCHITECTURES={architectures}"] if architectures else []
-    return [f"-DFIRE_CUDA={wish}", *named]
+    return [f"-DFIRE_CUDA={wish}", *named, *(f"-DFIRE_TORCH_CUDA={version}" for version in versions)]
 
 
 def remove_compiled(package: Path) -> None:

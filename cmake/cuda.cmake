@@ -4,6 +4,7 @@
 set(FIRE_CUDA auto CACHE STRING "CUDA backend: auto (where nvcc is found), on or off")
 set(FIRE_CUDA_ARCHITECTURES "80;90;100;120" CACHE STRING
   "Compute capabilities to build for, without the dot; the last also as PTX, for devices to come. Or native")
+set(FIRE_TORCH_CUDA "" CACHE STRING "The CUDA of the torch that will load the operators, to compare with nvcc's")
 option(FIRE_CUDA_LINEINFO "Keep the kernels' source lines for profilers and compute-sanitizer" OFF)
 option(FIRE_CUDA_WERROR "Treat the warnings of nvcc and ptxas, spilled registers among them, as errors" ${FIRE_TESTS})
 if(NOT FIRE_CUDA MATCHES "^(auto|on|off)$")
@@ -71,6 +72,13 @@ include(cmake/cudart.cmake)
 list(JOIN FIRE_CUDA_ARCHITECTURES ", " FIRE_CUDA_BUILD)
 set(FIRE_CUDA_BUILD "kernels for ${FIRE_CUDA_BUILD} (CUDA ${CMAKE_CUDA_COMPILER_VERSION})")
 message(STATUS "FIRE_CUDA=${FIRE_CUDA}: building ${FIRE_CUDA_BUILD}")
+# A driver runs kernels of its own major version of CUDA or an older one.
+string(REGEX MATCH "^[0-9]+" nvcc_major "${CMAKE_CUDA_COMPILER_VERSION}")
+string(REGEX MATCH "^[0-9]+" torch_major "${FIRE_TORCH_CUDA}")
+if(torch_major AND nvcc_major GREATER torch_major)
+  message(WARNING "nvcc is of CUDA ${CMAKE_CUDA_COMPILER_VERSION}, torch of CUDA ${FIRE_TORCH_CUDA}: a driver that is new "
+    "enough for torch may refuse the kernels. An nvcc of CUDA ${torch_major} builds what runs wherever torch does")
+endif()
 
 # fire_add_kernels(TARGET ARCHITECTURES…): the kernels as a static library, without a CUDA runtime.
 function(fire_add_kernels target)

@@ -5,11 +5,13 @@ must, and which CUDA launch a batch gets.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import functools
 import importlib.metadata
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -30,6 +32,26 @@ def operators() -> str:
     return f"{_ops.LIBRARY}, built against torch {_native.build_info()['torch']}"
 
 
+def cuda_of_driver() -> str | None:
+    """The newest CUDA that this machine's driver knows, None without a driver."""
+    version = ctypes.c_int()
+    try:
+        failed = ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version)) != 0
+    except OSError:
+        return None
+    return None if failed else f"{version.value // 1000}.{version.value % 1000 // 10}"
+
+
+def driver(build: str) -> str:
+    """What the driver is, and whether it is too old for kernels built by that nvcc."""
+    of_driver, of_kernels = cuda_of_driver(), re.search(r"\(CUDA (\d+)", build)
+    if of_driver is None:
+        return "no driver"
+    if of_kernels is not None and int(of_driver.partition(".")[0]) < int(of_kernels.group(1)):
+        return f"a driver of CUDA {of_driver}, too old for the kernels, which need {of_kernels.group(1)}.0"
+    return f"a driver of CUDA {of_driver}"
+
+
 def cuda() -> str:
     """The CUDA kernels of this build, whether they are loaded or why not, and what torch sees of CUDA."""
     build = _native.build_info()["cuda"]
@@ -41,7 +63,8 @@ def cuda() -> str:
         return f"{build}; torch is built without CUDA"
     count = torch.cuda.device_count()
     names = ", ".join(torch.cuda.get_device_name(index) for index in range(count))
-    return f"{build}, {loaded()}; torch has CUDA {torch.version.cuda} and sees {names or 'no GPU'}"
+    seen = f"torch has CUDA {torch.version.cuda} and sees {names or 'no GPU'}, {driver(build)}"
+    return f"{build}, {loaded()}; {seen}"
 
 
 def loaded() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -80,12 +81,37 @@ def test_info_says_whether_the_cuda_kernels_are_loaded_and_which_gpus_torch_sees
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
+    monkeypatch.setattr(fire_sampling.__main__, "cuda_of_driver", lambda: "13.1")
     assert main(["info"]) == 0
     line = f"kernels for 80, 90 (CUDA 13.0.88), {state}; torch has CUDA 13.0 and sees"
-    assert f"CUDA             {line} GPU 0, GPU 1\n" in capsys.readouterr().out
+    assert f"CUDA             {line} GPU 0, GPU 1, a driver of CUDA 13.1\n" in capsys.readouterr().out
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(fire_sampling.__main__, "cuda_of_driver", lambda: None)
     assert main(["info"]) == 0
-    assert f"CUDA             {line} no GPU\n" in capsys.readouterr().out
+    assert f"CUDA             {line} no GPU, no driver\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("build", "told"),
+    [
+        (
+            "kernels for 80, 90 (CUDA 13.0.88)",
+            "a driver of CUDA 12.8, too old for the kernels, which need 13.0",
+        ),
+        ("kernels for 80, 90 (CUDA 12.9.86)", "a driver of CUDA 12.8"),
+        ("no kernels in this build", "a driver of CUDA 12.8"),
+    ],
+)
+def test_info_says_that_a_driver_is_too_old_for_the_kernels_even_where_torch_runs(
+    tmp_path: Path, build: str, told: str
+) -> None:
+    source = "int cuDriverGetVersion(int* version) { *version = 12080; return 0; }"
+    compiler = ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(tmp_path / "libcuda.so.1")]
+    subprocess.run(compiler, input=source, text=True, check=True)
+    program = f"from fire_sampling.__main__ import driver; print(driver({build!r}))"
+    environment = os.environ | {"LD_LIBRARY_PATH": str(tmp_path)}
+    child = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert child.stdout == f"{told}\n", child.stderr
 
 
 def plan_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, str]:

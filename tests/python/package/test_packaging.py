@@ -161,12 +161,13 @@ def test_cuda_kernels_are_built_by_themselves_only_beside_a_torch_that_can_load_
 ) -> None:
     (tmp_path / "version.py").write_text(f"__all__ = ['cuda']\ncuda: Optional[str] = {cuda}\n")
     torch_settings = ["-DFIRE_TORCH=ON", f"-DFIRE_TORCH_INCLUDE={tmp_path / 'include'}"]
-    assert setup_script["cuda_arguments"](torch_settings) == [f"-DFIRE_CUDA={expected}"]
+    of_torch = ["-DFIRE_TORCH_CUDA=13.0"] if expected == "auto" else []
+    assert setup_script["cuda_arguments"](torch_settings) == [f"-DFIRE_CUDA={expected}", *of_torch]
     assert setup_script["cuda_arguments"](["-DFIRE_TORCH=OFF"]) == ["-DFIRE_CUDA=off"]
     monkeypatch.setenv("FIRE_CUDA", "on")
     monkeypatch.setenv("FIRE_CUDA_ARCHITECTURES", "75;90")
     settings = setup_script["cuda_arguments"](torch_settings)
-    assert settings == ["-DFIRE_CUDA=on", "-DFIRE_CUDA_ARCHITECTURES=75;90"]
+    assert settings == ["-DFIRE_CUDA=on", "-DFIRE_CUDA_ARCHITECTURES=75;90", *of_torch]
 
 
 def test_a_build_that_fails_leaves_the_earlier_one_in_place(source: Path, tmp_path: Path) -> None:

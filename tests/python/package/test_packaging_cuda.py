@@ -105,6 +105,16 @@ def test_a_call_for_the_gpu_without_cuda_kernels_says_why_there_are_none(name: s
     assert str(caught.value) == f"fire::{name}: {told} is on a GPU, but {_ops.cuda_unavailable}"
 
 
+def test_a_cuda_newer_than_torchs_is_a_warning_since_its_drivers_may_be_older(
+    built: Path, tmp_path: Path
+) -> None:
+    configure = ["cmake", "-S", str(built / "source"), "-B", str(tmp_path), "-DFIRE_CUDA=on"]
+    configure += [f"-DCMAKE_CUDA_COMPILER={compiler(built)}"]
+    warned = run([*configure, "-DFIRE_TORCH_CUDA=12.8"]).stderr
+    assert "a driver that is new enough for torch may refuse the kernels" in " ".join(warned.split())
+    assert "may refuse" not in run([*configure, "-DFIRE_TORCH_CUDA=99.0"]).stderr
+
+
 PROJECT = """
 cmake_minimum_required(VERSION 3.20)
 project(consumer LANGUAGES CXX)
@@ -165,12 +175,17 @@ def test_a_build_without_kernels_has_no_cuda_component(built: Path, tmp_path: Pa
     assert "this build of fire_sampling has no CUDA kernels" in " ".join(configured.stderr.split())
 
 
+def compiler(built: Path) -> str:
+    """The nvcc that the build used."""
+    (cache,) = (built / "source").glob("build/temp*/cmake-*/CMakeCache.txt")
+    (line,) = [line for line in cache.read_text().splitlines() if line.startswith("CMAKE_CUDA_COMPILER:")]
+    return line.partition("=")[2]
+
+
 def toolkit(built: Path) -> str:
     """The folder of the toolkit that the build used."""
-    (cache,) = (built / "source").glob("build/temp*/cmake-*/CMakeCache.txt")
-    (compiler,) = [line for line in cache.read_text().splitlines() if line.startswith("CMAKE_CUDA_COMPILER:")]
     probe = subprocess.run(
-        [compiler.partition("=")[2], "-v", "--dryrun", "-x", "cu", "/dev/null"],
+        [compiler(built), "-v", "--dryrun", "-x", "cu", "/dev/null"],
         capture_output=True,
         text=True,
     )
