@@ -71,6 +71,8 @@ uint64_t CountFrom(const Row<T>& row, float value) {
   return Total(counts);
 }
 
+inline constexpr uint32_t kAllLanes = (1u << kLanes) - 1;
+
 // Several, so that neighbours with one digit do not wait for each other.
 struct DigitHistograms {
   static constexpr uint32_t kCount = 4;
@@ -95,6 +97,12 @@ void AnswerKeyDigits(const Row<T>& row, const ShardSearch& search, uint64_t min_
   if (last == Key(0.0f) - 1) --last;  // no token has the key of −0, which compares as +0
   if (first > last) return;
   const Floats least = Broadcast(KeyToFloat(first)), most = Broadcast(KeyToFloat(last));
+  // Inside are neither NaN nor, once 0 is added, −0.
+  const Floats zero = Broadcast(0.0f);
+  const int shift = search.shift - 32;
+  const auto digit_of = [shift](float logit) {
+    return definition::KeyOfBits(definition::FloatBits(logit)) >> shift & (definition::kDigits - 1);
+  };
   DigitHistograms histograms;
   for (uint32_t strip = 0; strip < row.strips; ++strip) {
     row.ForGroups(strip, [&](uint32_t, Floats x) {
@@ -106,10 +114,14 @@ void AnswerKeyDigits(const Row<T>& row, const ShardSearch& search, uint64_t min_
       alignas(64) uint64_t weight[kLanes];
       alignas(64) float logit[kLanes];
       StoreWeights(weight, weights);
-      Store(logit, x);
-      for (; bits != 0; bits &= bits - 1) {
-        const uint32_t lane = static_cast<uint32_t>(__builtin_ctz(bits));
-        histograms.Add(lane, Key(logit[lane]) >> (search.shift - 32) & (definition::kDigits - 1), weight[lane]);
+      Store(logit, Add(x, zero));
+      if (bits == kAllLanes) {
+        for (uint32_t lane = 0; lane < kLanes; ++lane) histograms.Add(lane, digit_of(logit[lane]), weight[lane]);
+      } else {
+        for (; bits != 0; bits &= bits - 1) {
+          const uint32_t lane = static_cast<uint32_t>(__builtin_ctz(bits));
+          histograms.Add(lane, digit_of(logit[lane]), weight[lane]);
+        }
       }
     });
   }
