@@ -39,7 +39,8 @@ def main() -> int:
         cell = row_work.Cell(chosen.chain, chosen.task, chosen.dtype, chosen.kind)
         print(row_work.run(program, cell, chosen.rows, "--chain"), end="")
         return 0
-    works = row_work.count(program, row_work.QUICK if chosen.check else row_work.CELLS)
+    quick = (row_work.QUICK, row_work.QUICK_ROWS)
+    works = row_work.count(program, *(quick if chosen.check else ()))
     print(row_work.table_text(works), end="")
     if chosen.write:
         row_work.TABLE.write_text(row_work.table_text(works))
