@@ -10,13 +10,14 @@ from bench_runs import committed
 
 import groups  # isort: skip
 import masks
+import shards
 import support_log_prob
 import supports
 from harness.comparison import Comparison, interleaved
 from views.text import markers
 
 PROGRAMS: dict[str, Comparison] = {
-    module.PROGRAM.name: module.PROGRAM for module in (groups, masks, supports, support_log_prob)
+    module.PROGRAM.name: module.PROGRAM for module in (groups, masks, shards, supports, support_log_prob)
 }
 
 
