@@ -133,7 +133,21 @@ void AnswerKeyDigits(const Row<T>& row, const ShardSearch& search, uint64_t min_
   }
 }
 
-// A search at a digit of the id: all tokens in range have one logit, and their ids follow each other.
+// How many logits of [begin, end) equal `value`.
+template <typename T>
+uint32_t CountEqual(const Row<T>& row, uint32_t begin, uint32_t end, float value) {
+  const Floats wanted = Broadcast(value);
+  uint32_t count = 0;
+  for (uint32_t i = begin; i < end; i += kLanes) {
+    uint32_t bits = Bits(Equals(row.Group(i), wanted));
+    if (end - i < kLanes) bits &= (1u << (end - i)) - 1;
+    count += static_cast<uint32_t>(__builtin_popcount(bits));
+  }
+  return count;
+}
+
+// A search at a digit of the id: all tokens in range have one logit, and those of a digit have ids that follow each
+// other.
 template <typename T>
 void AnswerIdDigits(const Row<T>& row, const ShardSearch& search, uint64_t min_weight, const WeightScale& scale,
                     uint32_t first_id, ShardAnswer* out) {
@@ -142,21 +156,18 @@ void AnswerIdDigits(const Row<T>& row, const ShardSearch& search, uint64_t min_w
   const float logit = KeyToFloat(key);
   const uint64_t weight = definition::Weight(logit, scale);
   if (weight < min_weight) return;
-  const uint32_t digits = (1u << search.shift << definition::DigitBits(search.shift)) - 1;
-  const uint64_t first = definition::IdOf(search.prefix | digits), end = first + digits + 1;
-  if (end <= first_id || first >= uint64_t{first_id} + row.size) return;
-  const uint32_t begin = first <= first_id ? 0 : static_cast<uint32_t>(first - first_id);
-  const uint32_t behind = end >= uint64_t{first_id} + row.size ? row.size : static_cast<uint32_t>(end - first_id);
-  const Floats wanted = Broadcast(logit);
-  for (uint32_t group = begin; group < behind; group += kLanes) {
-    uint32_t bits = Bits(Equals(row.Group(group), wanted));
-    if (behind - group < kLanes) bits &= (1u << (behind - group)) - 1;
-    for (; bits != 0; bits &= bits - 1) {
-      const uint32_t id = first_id + group + static_cast<uint32_t>(__builtin_ctz(bits));
-      ShardAnswer& answer = out[definition::DigitOf(search, definition::Entry(key, id))];
-      ++answer.count;
-      answer.mass += weight;
-    }
+  const uint64_t digits = (uint64_t{1} << search.shift << definition::DigitBits(search.shift)) - 1;
+  const uint64_t first = definition::IdOf(search.prefix | digits), shard_end = uint64_t{first_id} + row.size;
+  const uint64_t end = first + digits + 1 < shard_end ? first + digits + 1 : shard_end;
+  for (uint64_t id = first > first_id ? first : first_id; id < end;) {
+    const uint64_t next = (id >> search.shift << search.shift) + (uint64_t{1} << search.shift);
+    const uint64_t behind = next < end ? next : end;
+    const uint32_t count =
+        CountEqual(row, static_cast<uint32_t>(id - first_id), static_cast<uint32_t>(behind - first_id), logit);
+    ShardAnswer& answer = out[definition::DigitOf(search, definition::Entry(key, static_cast<uint32_t>(id)))];
+    answer.count += count;
+    answer.mass += count * weight;
+    id = behind;
   }
 }
 
