@@ -27,7 +27,7 @@ __device__ __forceinline__ void ReadShardState(const ShardRow& from, uint32_t fi
   __syncthreads();  // scales and rule are written; else tokens are measured by older ones
 }
 
-// Of a logit that is not NaN.
+// Of a NaN anything: no rule keeps it.
 __device__ __forceinline__ uint64_t WeightOf(float logit, const ShardStorage& storage) {
   return storage.fast_scale.is_exact ? FastWeight(logit, storage.fast_scale) : definition::Weight(logit, storage.scale);
 }

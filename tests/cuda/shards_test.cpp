@@ -56,7 +56,8 @@ TEST_P(Shards, ALogProbabilityItsGradientAndTheHeatedLogitsAreThoseOfTheWholeRow
     ShardCases cases = TroublesomeCases(random, type, vocabulary, 6);
     AskForDrawn(random, &cases);
     ShardedRows rows(random, cases);
-    ASSERT_EQ(rows.Solve(kShardWantsLogProb), "");
+    const uint32_t more = turn % 2 == 0 ? 0 : kShardWantsReference;  // of a token that no shard has, too
+    ASSERT_EQ(rows.Solve(kShardWantsLogProb | more), "");
     ASSERT_EQ(rows.LogProbDifference(), "");
     ASSERT_EQ(rows.GradientDifference(), "");
     if (type != LogitsType::kFloat32) continue;
@@ -139,6 +140,64 @@ TEST(CudaShards, WithoutAReferenceItsOutputsSaySo) {
   ShardedRows rows(random, cases);
   ASSERT_EQ(rows.Solve(kShardWantsDraw), "");
   ASSERT_EQ(rows.FinishDifference(false), "");
+}
+
+// One rank draws alone: what it tells and answers is all there is. Three rounds settle a row without a search; a row
+// that asks nothing any more answers zeros and stays as it is.
+TEST(CudaShards, ACapturedGraphDrawsWithWhatThenLiesInMemory) {
+  constexpr uint32_t kRows = 3, kVocabulary = 2000, kCount = 24, kSlots = 3;
+  Random random(5);
+  std::vector<RowCase> cases(kRows);
+  for (RowCase& row : cases)
+    for (uint32_t id = 0; id < kVocabulary; ++id) row.logits.push_back(static_cast<float>(2 * random.Bell()));
+  cases[1].record.top_k = 20;
+  cases[2].record.min_p = 0.01f;
+  const DeviceBatch rows(cases, LogitsType::kBFloat16, {});
+  const DeviceArray<int64_t> step(1);
+  const DeviceArray<uint64_t> list(kRows * (kCount + 1)), weights(kRows * kCount);
+  const DeviceArray<ShardState> state(kRows);
+  const DeviceArray<ShardAnswer> answers(kRows * kSlots);
+  DeviceOutputs out(kRows, {});
+  Batch batch = rows.batch();
+  batch.step = step.get(), batch.step_stride = 0, batch.step_is_int64 = true;
+  ShardBatch shard;
+  shard.logits = batch.logits, shard.logits_type = batch.logits_type, shard.rows = kRows;
+  shard.size = kVocabulary, shard.row_stride = batch.row_stride;
+  const ShardEntries entries = {kCount, list.get(), weights.get()};
+  ShardQuery query;
+  query.wants = kDraw;
+  cudaStream_t stream = nullptr;
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t runnable = nullptr;
+  ThrowOnError(cudaStreamCreate(&stream), "stream");
+  ThrowOnError(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), "begin capture");
+  ShardEntriesCuda(shard, kCount, list.get(), stream);
+  ShardBeginCuda(batch, entries, query, state.get(), stream);
+  for (int round = 0; round < 3; ++round) {
+    ShardAnswerCuda(shard, state.get(), {kSlots, nullptr, 0}, 0, answers.get(), stream);
+    ShardTakeCuda(state.get(), kRows, entries, {kSlots, nullptr, 0}, answers.get(), stream);
+  }
+  ShardFinishCuda(state.get(), kRows, out.outputs(), stream);
+  ThrowOnError(cudaStreamEndCapture(stream, &graph), "end capture");
+  ThrowOnError(cudaGraphInstantiate(&runnable, graph, 0), "instantiate");
+  for (const int64_t now : {1, 2, 77}) {
+    ThrowOnError(cudaMemcpy(step.get(), &now, sizeof now, cudaMemcpyHostToDevice), "step");
+    ThrowOnError(cudaGraphLaunch(runnable, stream), "replay");
+    ThrowOnError(cudaStreamSynchronize(stream), "the graph");
+    row_runs += kRows;
+    const auto token = out.Token();
+    const auto logprob = out.LogProb(), ref_logprob = out.RefLogProb();
+    const auto rank = out.Rank(), kept = out.Kept(), status = out.Status();
+    for (size_t i = 0; i < kRows; ++i) {
+      const RowSample got = {token[i], logprob[i], ref_logprob[i], rank[i], kept[i], status[i]};
+      const auto want =
+          definition::ReferenceRow(rows.rows()[i].values().data(), kVocabulary, cases[i].record, now).Sample();
+      ASSERT_EQ(Differences(got, want, {}), "") << "row " << i << ", step " << now;
+    }
+  }
+  cudaGraphExecDestroy(runnable);
+  cudaGraphDestroy(graph);
+  cudaStreamDestroy(stream);
 }
 
 // What a state holds is a caller's to spoil: the simulated device sees that nothing outside the arrays is touched.
