@@ -219,7 +219,7 @@ def good_arguments(device: str) -> Arguments:
         "entries": zeros(ROWS, COUNT + 1),
         "weights": zeros(ROWS, COUNT),
         "state": state,
-        "rows": zeros(2),
+        "rows": torch.arange(2, device=device),  # each once
         "answers": zeros(2, 258, 2),
         "first_id": 0,
         "count": COUNT,
