@@ -1,6 +1,7 @@
 // The vectorised shards give the reference's bits, on every instruction set that runs here and for every question.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "cpu_backend_rows.h"
@@ -145,6 +146,42 @@ TEST(CpuBackendShard, EveryAnswerAndEveryOutputIsTheReferencesInEveryBit) {
     asked |= Compare(random, row, record, random.Below(4), 1 + random.Below(random.Below(2) == 0 ? 4 : 80), *workspace);
   }
   EXPECT_EQ(asked, kAllQuestions);
+}
+
+TEST(CpuBackendShard, APointAtTheEdgeOfAShareIsTheNextTokens) {
+  Random random(1813);
+  for (int i = 0; i < 40; ++i) {
+    const uint32_t size = 1 + random.Below(300), first_id = random.Below(3) * 1000;
+    const TypedRow row(TroublesomeRow(random, size), random.Pick(kLogitsTypes));
+    const ReferenceShard reference(row.values(), first_id);
+    ShardRow shared = {};
+    shared.questions = definition::kAskToken;
+    shared.wants = definition::kWantsDraw;
+    shared.vocabulary = 4000;
+    shared.ranks = 2;
+    shared.owner = 1;
+    shared.record = PlainRecord(1);
+    shared.record.hot_steps = 0;
+    shared.maximum = *std::max_element(row.values().begin(), row.values().end(),
+                                       [](float a, float b) { return definition::Key(a) < definition::Key(b); });
+    if (!HasFiniteMaximum(shared)) continue;
+    shared.rule = {i % 2 == 0 ? definition::KeepAll().last : definition::LastOfKey(definition::Key(0.0f)), 0};
+    uint64_t mass = 0;
+    for (const float logit : row.values()) {
+      const uint64_t weight = definition::Weight(logit, ScaleOf(shared));
+      if (definition::Keeps(shared.rule, definition::Entry(definition::Key(logit), 0), weight)) mass += weight;
+      for (const uint64_t point : {mass - 1, mass}) {
+        shared.point = point;
+        const std::vector<ShardAnswer> want = reference.Answer(shared, 1);
+        for (const cpu::RowFunctions* functions : cpu::RunnableRowFunctions()) {
+          ShardAnswer got[definition::kFirstSlot];
+          functions->shard.answer({row.data(), row.type(), size, first_id}, shared, 1, definition::kFirstSlot, got);
+          ASSERT_EQ(got[definition::kTokenSlot].count, want[definition::kTokenSlot].count) << functions->name;
+          ASSERT_EQ(got[definition::kTokenSlot].mass, want[definition::kTokenSlot].mass) << functions->name;
+        }
+      }
+    }
+  }
 }
 
 TEST(CpuBackendShard, LongRowsWhoseCandidatesDoNotFitTheListGiveTheReferencesBits) {

@@ -125,6 +125,26 @@ TEST(Shard, AFilteredRowWhoseEntriesHoldItsCandidatesAsksNothing) {
   }
 }
 
+TEST(Shard, ARowThatItsListHoldsWholeOrThatNothingHeatsAsksNothing) {
+  Random random(1806);
+  std::vector<float> logits(1000, -kInfinity), full(1000, 1.0f);
+  for (int i = 0; i < 7; ++i) logits[random.Below(1000)] = static_cast<float>(random.Bell());
+  Record record = PlainRecord(13);
+  record.top_p = 0.9f;
+  record.hot_steps = 0;
+  ShardedRow masked(logits, {400, 600}), unlisted(full, {400, 600});
+  masked.Solve(record, 0, definition::kWantsDraw | definition::kWantsReference, 8);
+  EXPECT_EQ(masked.rounds(), 0);
+  unlisted.Solve(record, 0, definition::kWantsHeat, 8);
+  EXPECT_EQ(unlisted.rounds(), 0) << "a step that is not hot leaves its logits";
+  record.hot_steps = 1;
+  record.hot_top_k = record.top_k;
+  record.hot_top_p = record.top_p;
+  const ShardRow handed_over = unlisted.Solve(record, 0, definition::kWantsHeat, 8);
+  EXPECT_TRUE(IsHandedOver(handed_over));
+  EXPECT_EQ(unlisted.rounds(), 0) << "the engine weighs";
+}
+
 TEST(Shard, TheMassOfAnUnfilteredRowIsThatOfItsReferenceWhereTheTemperaturesAreEqual) {
   Random random(1805);
   std::vector<float> logits(1000);
