@@ -16,6 +16,7 @@ namespace kernels {
 extern template void LaunchTyped<Float32Logits>(const Work& work, const Plan& plan, CudaStream stream);
 extern template void LaunchTyped<BFloat16Logits>(const Work& work, const Plan& plan, CudaStream stream);
 extern template void LaunchTyped<Float16Logits>(const Work& work, const Plan& plan, CudaStream stream);
+extern template void DescribeKernels<BFloat16Logits>(Device* device);
 
 namespace {
 
@@ -32,6 +33,7 @@ Device DescribeDevice(int device) {
   out.multiprocessors = Attribute(cudaDevAttrMultiProcessorCount, device);
   out.shared_bytes = Attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
   out.largest_cluster = out.compute_capability >= 90 && Attribute(cudaDevAttrClusterLaunch, device) != 0 ? 8 : 1;
+  DescribeKernels<BFloat16Logits>(&out);
   return out;
 }
 
@@ -49,6 +51,9 @@ Device CurrentDevice() {
 
 void Launch(const Work& work, const Plan& plan, CudaStream stream) {
   if (work.batch.rows == 0) return;
+  if (plan.pilot_shift != 0 && (plan.cluster > 1 || plan.resident))
+    throw std::invalid_argument(std::string("Plan::pilot_shift is ") + std::to_string(plan.pilot_shift) + " with " +
+                                NameOf(plan) + ", expected 0: a pilot is of rows that one block streams");
   WithLogits(work.batch.logits_type, [&](auto logits) { LaunchTyped<decltype(logits)>(work, plan, stream); });
 }
 

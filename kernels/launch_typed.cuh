@@ -26,7 +26,8 @@ inline void ThrowOnError(cudaError_t error, const char* what) {
 inline constexpr int kRememberedDevices = 64;
 
 // Dynamic shared memory beyond 48 KB, and clusters of 16, must be asked for. All the device has at once, so that no
-// launch takes back what another was granted.
+// launch takes back what another was granted. A kernel that keeps rows asks for multiprocessors set up for it, too: one
+// that is not must run empty first, and fewer blocks fit it.
 template <auto kernel>
 void Permit(const Plan& plan) {
   static std::array<std::atomic<size_t>, kRememberedDevices> granted = {};
@@ -40,7 +41,45 @@ void Permit(const Plan& plan) {
   ThrowOnError(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "device attribute");
   ThrowOnError(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most),
                "shared memory of a block");
+  if (plan.shared_bytes >= sizeof(Storage))
+    ThrowOnError(
+        cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
+        "shared memory of a multiprocessor");
   if (remembers) granted[device].store(static_cast<size_t>(most), std::memory_order_relaxed);
+}
+
+inline cudaLaunchAttribute ClusterOf(int blocks) {
+  cudaLaunchAttribute attribute;
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim = {static_cast<unsigned>(blocks), 1, 1};
+  return attribute;
+}
+
+// Fills in what a device says of the kernels of a type on it: what their code can do, and how many clusters run at
+// once.
+template <typename Logit>
+void DescribeKernels(Device* device) {
+  constexpr auto kernel = SampleRows<Logit, true>;
+  cudaFuncAttributes code;
+  ThrowOnError(cudaFuncGetAttributes(&code, kernel), "kernel");
+  if (code.ptxVersion < 90) {
+    // Translated by the driver, from before there were clusters: each block takes itself for a row's only one.
+    device->compute_capability = std::min(device->compute_capability, code.ptxVersion);
+    device->largest_cluster = 1;
+  }
+  Plan plan;
+  plan.shared_bytes = static_cast<size_t>(device->shared_bytes);  // one block a multiprocessor
+  Permit<kernel>(plan);
+  for (size_t i = 0; i < device->clusters.size() && 2 << i <= device->largest_cluster; ++i) {
+    cudaLaunchAttribute cluster = ClusterOf(2 << i);
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3(cluster.val.clusterDim.x);
+    config.blockDim = dim3(kMostThreads);
+    config.dynamicSmemBytes = plan.shared_bytes;
+    config.attrs = &cluster, config.numAttrs = 1;
+    ThrowOnError(cudaOccupancyMaxActiveClusters(&device->clusters[i], kernel, &config), "clusters at once");
+    if (device->clusters[i] == 0) device->largest_cluster = 1 << i;
+  }
 }
 
 template <auto kernel, typename AnyWork>
@@ -53,10 +92,7 @@ void LaunchKernel(const AnyWork& work, const Plan& plan, CudaStream stream) {
   config.stream = stream;
   cudaLaunchAttribute attributes[2];
   config.attrs = attributes;
-  if (plan.cluster > 1) {
-    attributes[config.numAttrs].id = cudaLaunchAttributeClusterDimension;
-    attributes[config.numAttrs++].val.clusterDim = {static_cast<unsigned>(plan.cluster), 1, 1};
-  }
+  if (plan.cluster > 1) attributes[config.numAttrs++] = ClusterOf(plan.cluster);
   if (plan.overlaps_prior) {
     attributes[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attributes[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;

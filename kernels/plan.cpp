@@ -59,6 +59,19 @@ bool Fits(const Plan& plan, const Device& device) {
   return plan.shared_bytes <= static_cast<size_t>(device.shared_bytes) && plan.cluster <= device.largest_cluster;
 }
 
+// Whether a multiprocessor has the shared memory for so many blocks.
+bool FitTogether(int blocks, const Plan& plan, const Device& device) {
+  return blocks * static_cast<int64_t>(plan.shared_bytes + kReservedBytes) <= device.shared_bytes + kReservedBytes;
+}
+
+// How many rows of a plan in clusters run at once. Two blocks a multiprocessor are twice as many clusters, or more.
+int64_t RowsAtOnce(const Plan& plan, const Device& device) {
+  const int known = device.clusters[plan.cluster == 2 ? 0 : plan.cluster == 4 ? 1 : 2];
+  const int64_t most = device.multiprocessors / plan.cluster;
+  const int64_t clusters = known != 0 ? std::min<int64_t>(known, most) : most;
+  return FitTogether(2, plan, device) ? 2 * clusters : clusters;
+}
+
 }  // namespace
 
 const char* NameOf(const Plan& plan) {
@@ -80,26 +93,33 @@ Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const
   plan.threads = 0;
   if (!MayShare(task)) return Complete(plan, task, vocabulary, type, device);
 
-  // Few rows: as many blocks a row as the device has room for, each with its part in shared memory.
-  const int most = std::min(device.largest_cluster, 8);
-  while (plan.cluster < most && rows * plan.cluster * 2 <= device.multiprocessors &&
-         row_bytes >= kSmallestPart * plan.cluster * 2)
-    plan.cluster *= 2;
+  // Few rows: as many blocks a row as the device has multiprocessors for, each with its part in shared memory. Fewer,
+  // if not all rows run at once, since one that waits for another's end takes twice as long; or without the part, if no
+  // number of blocks has room for it.
+  int cluster = 1;
+  while (cluster < std::min(device.largest_cluster, 8) && rows * cluster * 2 <= device.multiprocessors &&
+         row_bytes >= kSmallestPart * cluster * 2)
+    cluster *= 2;
+  for (const bool resident : {true, false})
+    for (plan.cluster = cluster; plan.cluster > 1; plan.cluster /= 2) {
+      plan.resident = resident;
+      const Plan shared = Complete(plan, task, vocabulary, type, device);
+      const bool may = !resident || MayBeResident(task);
+      if (may && Fits(shared, device) && rows <= RowsAtOnce(shared, device)) return shared;
+    }
 
-  plan.resident = MayBeResident(task);
+  plan.cluster = 1, plan.resident = MayBeResident(task);
   const Plan resident = Complete(plan, task, vocabulary, type, device);
   const bool many = rows > device.multiprocessors;
-  const bool streams = plan.cluster == 1 && many && row_bytes >= kStreamingBytes && task == Task::kSample;
+  const bool streams = many && row_bytes >= kStreamingBytes && task == Task::kSample;
   if (plan.resident && !streams && Fits(resident, device)) return resident;
 
   plan.resident = false;
-  if (plan.cluster == 1 && row_bytes >= kStreamingBytes && HasPilot(task)) plan.pilot_shift = 3;
+  if (row_bytes >= kStreamingBytes && HasPilot(task)) plan.pilot_shift = 3;
   // More rows than two a multiprocessor: what a row costs beyond its loops grows with its warps, so four small blocks
   // do more than two large ones, where there is room for them.
-  const int64_t blocks_of_four =
-      4 * static_cast<int64_t>(Complete(plan, task, vocabulary, type, device).shared_bytes + kReservedBytes);
   if (plan.pilot_shift != 0 && rows > 2 * device.multiprocessors &&
-      blocks_of_four <= device.shared_bytes + kReservedBytes)
+      FitTogether(4, Complete(plan, task, vocabulary, type, device), device))
     plan.threads = kMostThreads / 2;
   return Complete(plan, task, vocabulary, type, device);
 }

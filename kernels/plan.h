@@ -2,6 +2,7 @@
 // live on the device, so what they ask for never changes the launch, only the way through the kernel.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -12,10 +13,13 @@ namespace fire::kernels {
 
 // What a plan needs to know of a device.
 struct Device {
-  int compute_capability = 90;  // 10 · major + minor
+  int compute_capability = 90;  // 10 · major + minor; of the kernels' code, where that is too old for clusters
   int multiprocessors = 132;
   int shared_bytes = 232448;  // a block may opt into
   int largest_cluster = 8;    // blocks; 1 where the device has no clusters
+  // Of 2, 4 and 8 blocks, how many clusters run at once with one block a multiprocessor. A cluster lies in one group of
+  // multiprocessors, and groups differ in size, so fewer than the multiprocessors would hold. 0: unknown, so many.
+  std::array<int, 3> clusters = {};
 };
 
 // What is asked of a row, as far as it changes the work.

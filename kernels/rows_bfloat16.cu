@@ -4,5 +4,6 @@
 namespace fire::kernels {
 
 template void LaunchTyped<BFloat16Logits>(const Work& work, const Plan& plan, CudaStream stream);
+template void DescribeKernels<BFloat16Logits>(Device* device);
 
 }  // namespace fire::kernels

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -133,4 +134,5 @@ def plan(
     multiprocessors: int = ...,
     shared_bytes: int = ...,
     largest_cluster: int = ...,
+    clusters: Sequence[int] = ...,
 ) -> Plan: ...

@@ -22,6 +22,19 @@ constexpr Case kDevices[] = {{"7.5", {75, 40, 64 << 10, 1}},   {"8.0", {80, 108,
                              {"8.6", {86, 72, 99 << 10, 1}},   {"8.9", {89, 58, 99 << 10, 1}},
                              {"9.0", {90, 132, 227 << 10, 8}}, {"10.0", {100, 148, 227 << 10, 8}},
                              {"12.0", {120, 170, 99 << 10, 8}}};
+
+// Devices as they are sold, with how many clusters of 2, 4 and 8 blocks run at once. Of an H100, which 15 of 8 fit,
+// that is published (NVIDIA/cutlass#1921), and what it leaves of 4 follows; of the others it is assumed.
+constexpr Case kSold[] = {{"H100", {90, 132, 227 << 10, 8, {66, 30, 15}}},
+                          {"H200", {90, 132, 227 << 10, 8, {66, 30, 15}}},
+                          {"B200", {100, 148, 227 << 10, 8, {74, 36, 17}}},
+                          {"RTX 5090", {120, 170, 99 << 10, 8, {85, 41, 20}}},
+                          {"L40S", {89, 142, 99 << 10, 1}},
+                          {"A100", {80, 108, 163 << 10, 1}},
+                          {"H200, a seventh", {90, 16, 227 << 10, 8, {8, 4, 2}}},
+                          {"H200, a seventh in two groups", {90, 16, 227 << 10, 4, {7, 3, 0}}}};
+constexpr const Device& kH200 = kSold[1].device;
+
 constexpr Task kTasks[] = {Task::kSample,          Task::kSampleWithReference,
                            Task::kSampleGroup,     Task::kProcessLogits,
                            Task::kHeatLogits,      Task::kLogProb,
@@ -107,6 +120,47 @@ TEST(Plan, FewLongRowsAreSplitOverClustersThatHoldThem) {
   }
   const Plan plan = PlanFor(Task::kSample, 32, 128256, LogitsType::kBFloat16, kDevices[4].device);
   EXPECT_EQ(plan.cluster, 4) << "32 rows of 8 blocks would not run at once on 132 multiprocessors";
+}
+
+int64_t RowsAtOnce(const Plan& plan, const Device& device) {
+  const bool two_fit = 2 * (plan.shared_bytes + 1024) <= static_cast<size_t>(device.shared_bytes) + 1024;
+  const int blocks = plan.cluster == 1 ? device.multiprocessors : device.clusters[plan.cluster / 4];
+  return (two_fit ? 2 : 1) * static_cast<int64_t>(blocks);
+}
+
+TEST(Plan, NoRowsWaitForOthersToEndWhereASmallerClusterWouldHaveThemAllRunAtOnce) {
+  for (const Case& on : kSold)
+    for (const Task task : kTasks)
+      for (const LogitsType type : test::kLogitsTypes)
+        for (const int64_t vocabulary : kVocabularies)
+          for (int64_t rows = 1; rows <= on.device.multiprocessors; ++rows) {
+            const Plan plan = PlanFor(task, rows, vocabulary, type, on.device);
+            ExpectFits(plan, task, on.device);
+            ASSERT_GE(RowsAtOnce(plan, on.device), rows)
+                << on.name << ", task " << static_cast<int>(task) << ", " << rows << " x " << vocabulary << " of type "
+                << static_cast<int>(type) << ": " << NameOf(plan);
+          }
+}
+
+TEST(Plan, RowsThatFillADeviceGetTheLargestClustersThatRunAtOnce) {
+  const auto cluster = [](int64_t rows, int64_t vocabulary, LogitsType type, const Device& device) {
+    return PlanFor(Task::kSample, rows, vocabulary, type, device).cluster;
+  };
+  EXPECT_EQ(cluster(15, 151936, LogitsType::kFloat32, kH200), 8);
+  EXPECT_EQ(cluster(16, 151936, LogitsType::kFloat32, kH200), 4) << "15 clusters of 8 run at once";
+  EXPECT_EQ(cluster(16, 128256, LogitsType::kFloat32, kH200), 4);
+  EXPECT_EQ(cluster(16, 128256, LogitsType::kBFloat16, kH200), 8) << "two blocks fit a multiprocessor";
+  EXPECT_EQ(cluster(30, 151936, LogitsType::kBFloat16, kH200), 4);
+  EXPECT_EQ(cluster(31, 151936, LogitsType::kBFloat16, kH200), 2) << "30 clusters of 4 run at once";
+  EXPECT_EQ(cluster(32, 128256, LogitsType::kBFloat16, kH200), 2);
+  EXPECT_EQ(cluster(33, 128256, LogitsType::kBFloat16, kH200), 2);
+  EXPECT_EQ(cluster(34, 128256, LogitsType::kBFloat16, kH200), 2);
+  EXPECT_EQ(cluster(66, 151936, LogitsType::kBFloat16, kH200), 2);
+  const Plan rereads = PlanFor(Task::kSample, 32, 151936, LogitsType::kFloat32, kH200);
+  EXPECT_EQ(rereads.cluster, 4) << "halves of a row do not fit shared memory either";
+  EXPECT_FALSE(rereads.resident);
+  EXPECT_EQ(cluster(2, 128256, LogitsType::kFloat32, kSold[6].device), 8);
+  EXPECT_EQ(cluster(2, 128256, LogitsType::kFloat32, kSold[7].device), 4) << "no cluster of 8 fits a group";
 }
 
 TEST(Plan, ManyLongRowsOfWhichNoMassIsNeededAreStreamedByOneBlockEach) {

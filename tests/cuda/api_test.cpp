@@ -148,6 +148,22 @@ TEST(CudaApi, WhatTheDeviceRefusesIsARuntimeErrorInItsWordsAndTheNextCallWorks) 
   EXPECT_TRUE(ExpectEqualsReference(check, nullptr));
 }
 
+// Blocks that met once for a pilot that did not serve would wait for each other again.
+TEST(CudaApi, APilotInAClusterOrInResidentBlocksIsRefusedBeforeItHangs) {
+  const SampleCheck check(Rows(2), LogitsType::kFloat32, {});
+  DeviceOutputs out(2, {});
+  for (const Plan& good : PlansHere(Task::kSample, 40, LogitsType::kFloat32)) {
+    Plan plan = good;
+    plan.pilot_shift = 3;
+    const std::string told = RefusalOf([&] {
+      kernels::SampleWithPlan(check.batch().batch(), out.outputs(), plan, nullptr);
+      ThrowOnError(cudaDeviceSynchronize(), "a pilot");
+    });
+    const bool is_refused = told.find("Plan::pilot_shift is 3 with") == 0;
+    EXPECT_EQ(is_refused, good.cluster > 1 || good.resident) << NameOf(good) << ": " << told;
+  }
+}
+
 TEST(CudaApi, AnUnknownTypeOfLogitsIsRefused) {
   const DeviceBatch rows(Rows(1), LogitsType::kFloat32, {});
   Batch batch = rows.batch();

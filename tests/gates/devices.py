@@ -40,15 +40,18 @@ class Device:
     shared_bytes: int  # of a multiprocessor
     block_shared_bytes: int  # that a block may opt into
     largest_cluster: int
+    # Of 2, 4 and 8 blocks, how many run at once with a block a multiprocessor: published of an H100, assumed
+    # of others. 0: as many as the multiprocessors would hold.
+    clusters: tuple[int, int, int] = (0, 0, 0)
 
 
 DEVICES = (
     Device("A100", 80, 80, 108, 2048, 164 * KIB, 163 * KIB, 1),
     Device("A10", 86, 80, 72, 1536, 100 * KIB, 99 * KIB, 1),
     Device("L40S", 89, 80, 142, 1536, 100 * KIB, 99 * KIB, 1),
-    Device("H200", 90, 90, 132, 2048, 228 * KIB, 227 * KIB, 8),
-    Device("B200", 100, 100, 148, 2048, 228 * KIB, 227 * KIB, 8),
-    Device("RTX 5090", 120, 120, 170, 1536, 100 * KIB, 99 * KIB, 8),
+    Device("H200", 90, 90, 132, 2048, 228 * KIB, 227 * KIB, 8, (66, 30, 15)),
+    Device("B200", 100, 100, 148, 2048, 228 * KIB, 227 * KIB, 8, (74, 36, 17)),
+    Device("RTX 5090", 120, 120, 170, 1536, 100 * KIB, 99 * KIB, 8, (85, 41, 20)),
 )
 
 
@@ -92,7 +95,7 @@ def launches(shapes: Iterable[Shape], device: Device) -> list[Launch]:
     traits = f"{device.compute_capability} {device.multiprocessors} {device.block_shared_bytes}"
     questions = (
         f"plan {TASKS.index(shape.task)} {shape.rows} {shape.vocabulary} {DTYPES.index(shape.dtype)}"
-        f" {traits} {device.largest_cluster}"
+        f" {traits} {device.largest_cluster} {' '.join(map(str, device.clusters))}"
         for shape in shapes
     )
     return [

@@ -1,6 +1,7 @@
 // Answers lines of standard input about launches: the plan of a shape, and how many blocks a multiprocessor holds.
 //
-//   plan TASK ROWS VOCABULARY TYPE COMPUTE_CAPABILITY MULTIPROCESSORS SHARED_BYTES LARGEST_CLUSTER
+//   plan TASK ROWS VOCABULARY TYPE COMPUTE_CAPABILITY MULTIPROCESSORS SHARED_BYTES LARGEST_CLUSTER CLUSTERS_OF_2 OF_4
+//   OF_8
 //     → threads cluster resident pilot_shift shared_bytes
 //   blocks COMPUTE_CAPABILITY THREADS_OF_SM SHARED_OF_SM SHARED_OF_BLOCK RESERVED REGISTERS STATIC THREADS DYNAMIC
 //     → blocks, by NVIDIA's own arithmetic
@@ -21,6 +22,7 @@ void ShowPlan(std::istream& in) {
   kernels::Device device;
   in >> task >> rows >> vocabulary >> type >> device.compute_capability >> device.multiprocessors >>
       device.shared_bytes >> device.largest_cluster;
+  for (int& clusters : device.clusters) in >> clusters;
   const kernels::Plan plan =
       kernels::PlanFor(static_cast<kernels::Task>(task), rows, vocabulary, static_cast<LogitsType>(type), device);
   std::printf("%d %d %d %d %zu\n", plan.threads, plan.cluster, plan.resident, plan.pilot_shift, plan.shared_bytes);

@@ -18,7 +18,7 @@ struct DeviceDescription {
   std::string name;
   int major = 9, minor = 0;  // compute capability
   int multiprocessors = 132;
-  int multiprocessors_per_cluster_group = 16;  // blocks of a cluster share one such group (a GPC)
+  int multiprocessors_per_cluster_group = 18;  // blocks of a cluster share one such group (a GPC)
   int threads_per_multiprocessor = 2048;
   int blocks_per_multiprocessor = 32;
   size_t shared_per_multiprocessor = 233472;
@@ -27,6 +27,7 @@ struct DeviceDescription {
   size_t shared_reserved_per_block = 1024;
   int portable_cluster = 8;  // blocks; 1: no clusters
   int largest_cluster = 16;  // with cudaFuncAttributeNonPortableClusterSizeAllowed
+  int newest_code = 990;     // it takes no PTX beyond: as if a program had none
   size_t l2_bytes = 60 << 20;
   size_t memory_bytes = size_t{141} << 30;  // address space only: what a test touches is what it costs
 

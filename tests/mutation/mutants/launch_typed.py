@@ -14,8 +14,8 @@ MUTATIONS: list[Mutation] = [
         (
             "cluster-of-two-not-asked-for",
             "two blocks a row run as two rows",
-            "if (plan.cluster > 1) {",
-            "if (plan.cluster > 2) {",
+            "if (plan.cluster > 1) attributes",
+            "if (plan.cluster > 2) attributes",
         ),
     ),
 ]

@@ -131,6 +131,14 @@ def test_plan_shows_the_launch_of_a_shape_without_a_gpu(capsys: pytest.CaptureFi
     assert plan_of(capsys, *shape, "--device", "h100", "--largest-cluster", "1")["cluster"] == "1"
 
 
+def test_plan_lets_no_row_wait_for_another_whatever_clusters_a_device_runs_at_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shape = ("--rows", "31", "--vocabulary", "151936")
+    assert plan_of(capsys, *shape)["cluster"] == "2"
+    assert plan_of(capsys, *shape, "--clusters", "66", "33", "16")["cluster"] == "4"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -1,5 +1,6 @@
 #include "tests/simulator/runtime/runtime.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <iterator>
@@ -75,7 +76,8 @@ const Kernel* Runtime::FindKernel(const void* function) const {
 cudaError_t Runtime::Load(Device& device, const Binary& binary, const Module** module) {
   std::unique_ptr<Module>& loaded = device.modules[&binary];
   if (!loaded) {
-    const PtxImage* image = ChooseImage(binary.images, device.description.capability());
+    const PtxImage* image =
+        ChooseImage(binary.images, std::min(device.description.capability(), device.description.newest_code));
     if (!image) return cudaErrorNoKernelImageForDevice;
     try {
       loaded = Module::Parse(std::string(image->text));

@@ -1,0 +1,48 @@
+// What kernels::CurrentDevice learns from the runtime of devices whose compute capability does not tell it. It asks a
+// device once, so each test has one of its own.
+#include <cuda_runtime.h>
+#include <gtest/gtest.h>
+
+#include "kernels/launch.h"
+#include "tests/cuda/device_batch.h"
+#include "tests/cuda/shrink.h"
+#include "tests/simulator/simulator.h"
+
+namespace fire::test {
+namespace {
+
+using kernels::Task;
+using simulator::DeviceDescription;
+
+kernels::Device DeviceOf(int number, const DeviceDescription& description) {
+  simulator::SetDeviceDescription(number, description);
+  ThrowOnError(cudaSetDevice(number), "cudaSetDevice");
+  return kernels::CurrentDevice();
+}
+
+TEST(DescribedDevice, ClustersAreAsManyAsItsGroupsOfMultiprocessorsHold) {
+  const kernels::Device device = DeviceOf(0, simulator::KnownDevice(9, 0));
+  EXPECT_EQ(device.clusters, (std::array<int, 3>{66, 29, 14})) << "seven groups of 18 and one of 6";
+  EXPECT_EQ(device.largest_cluster, 8);
+  EXPECT_EQ(kernels::PlanFor(Task::kSample, 15, 151936, LogitsType::kFloat32, device).cluster, 4);
+}
+
+TEST(DescribedDevice, CodeFromBeforeClustersIsLaunchedWithoutThemAndWithoutOverlap) {
+  DeviceDescription description = simulator::KnownDevice(9, 0);
+  description.newest_code = 80;
+  const kernels::Device device = DeviceOf(1, description);
+  EXPECT_EQ(device.largest_cluster, 1);
+  EXPECT_EQ(device.multiprocessors, 132);
+  const kernels::Plan plan = kernels::PlanFor(Task::kSample, 2, 40000, LogitsType::kBFloat16, device);
+  EXPECT_EQ(plan.cluster, 1);
+  EXPECT_FALSE(plan.overlaps_prior);
+  Random random(5);
+  std::vector<RowCase> rows;
+  for (int row = 0; row < 2; ++row)
+    rows.push_back({TroublesomeRow(random, 40000), PlainRecord(random.Bits()), row, "row"});
+  EXPECT_TRUE(ExpectEqualsReference(SampleCheck(rows, LogitsType::kBFloat16, {}), nullptr));
+  EXPECT_TRUE(simulator::TakeReports().empty());
+}
+
+}  // namespace
+}  // namespace fire::test
