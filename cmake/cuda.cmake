@@ -3,7 +3,8 @@
 # FIRE_CUDA_BUILD tells what came of it, for `python -m fire_sampling info`.
 set(FIRE_CUDA auto CACHE STRING "CUDA backend: auto (where nvcc is found), on or off")
 set(FIRE_CUDA_ARCHITECTURES "80;90;100;120" CACHE STRING
-  "Compute capabilities to build for, without the dot; the last also as PTX, for devices to come. Or native")
+  "Compute capabilities to build for, without the dot, the oldest first; first and last also as PTX, for devices between
+  and to come. Or native")
 set(FIRE_TORCH_CUDA "" CACHE STRING "The CUDA of the torch that will load the operators, to compare with nvcc's")
 option(FIRE_CUDA_LINEINFO "Keep the kernels' source lines for profilers and compute-sanitizer" OFF)
 option(FIRE_CUDA_WERROR "Treat the warnings of nvcc and ptxas, spilled registers among them, as errors" ${FIRE_TESTS})
@@ -59,11 +60,14 @@ elseif(refusal)
   return()
 endif()
 
-# 80;90 becomes 80-real;90: machine code for each, and PTX of the last.
+# 80;90;100 becomes 80;90-real;100: machine code for each, and PTX of the first and the last. A driver translates PTX for
+# devices whose code is not here: the first's for those between (8.7, 11.0), the last's for newer ones.
 set(CMAKE_CUDA_ARCHITECTURES ${FIRE_CUDA_ARCHITECTURES})
-list(POP_BACK CMAKE_CUDA_ARCHITECTURES last)
-list(TRANSFORM CMAKE_CUDA_ARCHITECTURES REPLACE "^[0-9]+$" "\\0-real")
-list(APPEND CMAKE_CUDA_ARCHITECTURES ${last})
+list(LENGTH CMAKE_CUDA_ARCHITECTURES count)
+if(count GREATER 2)
+  math(EXPR last_but_one "${count} - 2")
+  list(TRANSFORM CMAKE_CUDA_ARCHITECTURES REPLACE "^[0-9]+$" "\\0-real" FOR 1 ${last_but_one})
+endif()
 # Whoever links the kernels chooses the runtime: the real one, or the tests' stand-in.
 set(CMAKE_CUDA_RUNTIME_LIBRARY None)
 

@@ -6,6 +6,7 @@ It needs nvcc, from PATH or CUDACXX, and no GPU.
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 import subprocess
 import zipfile
@@ -105,14 +106,21 @@ def test_a_call_for_the_gpu_without_cuda_kernels_says_why_there_are_none(name: s
     assert str(caught.value) == f"fire::{name}: {told} is on a GPU, but {_ops.cuda_unavailable}"
 
 
-def test_a_cuda_newer_than_torchs_is_a_warning_since_its_drivers_may_be_older(
+def test_devices_between_those_built_for_get_the_oldest_ones_ptx_and_a_cuda_newer_than_torchs_is_a_warning(
     built: Path, tmp_path: Path
 ) -> None:
     configure = ["cmake", "-S", str(built / "source"), "-B", str(tmp_path), "-DFIRE_CUDA=on"]
-    configure += [f"-DCMAKE_CUDA_COMPILER={compiler(built)}"]
+    configure += ["-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", f"-DCMAKE_CUDA_COMPILER={compiler(built)}"]
     warned = run([*configure, "-DFIRE_TORCH_CUDA=12.8"]).stderr
     assert "a driver that is new enough for torch may refuse the kernels" in " ".join(warned.split())
     assert "may refuse" not in run([*configure, "-DFIRE_TORCH_CUDA=99.0"]).stderr
+    commands = (tmp_path / "compile_commands.json").read_text()
+    assert set(re.findall(r"code=\[([\w,]+)\]", commands)) == {
+        "compute_80,sm_80",
+        "sm_90",
+        "sm_100",
+        "compute_120,sm_120",
+    }
 
 
 PROJECT = """
