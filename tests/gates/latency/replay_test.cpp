@@ -190,6 +190,14 @@ TEST(LatencyReplay, RowsTakeTurnsWhereTheirBlocksDoNotFitBesideEachOther) {
   EXPECT_EQ(CyclesOf(trace, {132 * 2, 2, 2}), 7) << "both use the scheduler of their warp 0, one cycle apart";
 }
 
+TEST(LatencyMachine, FewerClustersFitThanTheirBlocksAreIn132) {
+  EXPECT_EQ(SetsOf(kPlain, 1), 132);
+  EXPECT_EQ(SetsOf(kPlain, 2), 66);
+  EXPECT_EQ(SetsOf(kPlain, 4), 30);
+  EXPECT_EQ(SetsOf(kPlain, 8), 15);
+  EXPECT_EQ(SetsOf(kPlain, 16), 7);
+}
+
 TEST(LatencyCosts, AnUnknownInstructionIsNamed) {
   try {
     CostsOf({{"frobnicate.u32 %r1, %r2;", "", 0}});
