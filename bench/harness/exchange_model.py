@@ -1,7 +1,7 @@
 """What a call on vocabulary shards exchanges, and how long NCCL's own cost model says that takes.
 
 Predicted, not measured: the model is the one by which NCCL chooses its algorithm, its constants those of its
-file src/graph/tuning.cc (version 2.7) for GPUs of compute capability 8.0 behind NVLink, eight a node.
+file src/graph/tuning.cc (version 2.7.5) for GPUs of compute capability 8.0 behind NVLink, eight a node.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Case:
 CASES = {
     "top_k": Case("top-k 50, whatever top-p and min-p", entries=50),
     "nucleus": Case("top-p that the first 64 tokens reach", entries=64, masses=1),
-    "none": Case("no filter", entries=64, masses=1, token=True),
+    "none": Case("no filter", entries=1, masses=1, token=True),
     "search": Case("top-p beyond them", entries=64, masses=2, searched=4, token=True),
 }
 

@@ -22,9 +22,10 @@ from fire_sampling.distributed._ranks import Ranks
 from fire_sampling.distributed._rounds import Rows, settle
 from fire_sampling.packing import draw_seeds
 
-DEFAULT_ENTRIES = 64  # of a row whose kept set top-k does not bound
+DEFAULT_ENTRIES = 64  # of a row whose kept set has another bound than top-k
 MOST_ENTRIES = 1024
 DRAWING = ("sample", "sample_with_logprobs", "heat_logits_")
+_DESIGN = functools.reduce(operator.or_, _native.DESIGN_FLAGS.values())
 _TIES = functools.reduce(operator.or_, _native.TIES_FLAGS.values())
 _MAX_VOCABULARY = _native.MAX_VOCABULARY
 
@@ -109,7 +110,7 @@ def prepare(
     if columns < logits.shape[1]:
         logits = logits[:, :columns]
     rows = given._replace(logits=logits, first_id=first_id, vocabulary=vocabulary)
-    count = _entries(rows.records, vocabulary) if options.entries is None else options.entries
+    count = options.entries or _entries(rows.records, vocabulary, reference)
     return Shard(name, ranks, rows, min(count, vocabulary))
 
 
@@ -231,17 +232,21 @@ def _with_seeds(config: Any, seeds: Iterator[int]) -> Any:
     return config
 
 
-def _entries(records: Tensor, vocabulary: int) -> int:
+def _entries(records: Tensor, vocabulary: int, reference: bool) -> int:
     """How many entries of a row each rank brings so that most rows of these records are settled by them."""
     record = records.cpu().numpy().view(_native.RECORD)
     if record.size == 0:
         return 1
     ties = (record["flags"] & _TIES) != 0
+    enumerated = (record["flags"] & _DESIGN) == _native.DESIGN_FLAGS["enumerated"]
     wanted = 1
     for prefix, ruled in (("", np.full(record.shape, True)), ("hot_", record["hot_steps"] > 0)):
         k = record[f"{prefix}top_k"].astype(np.int64)
-        count = np.where((k > 0) & (k < vocabulary), k + ties, DEFAULT_ENTRIES)
+        has_top_k = (k > 0) & (k < vocabulary)
+        count = np.where(has_top_k, k + ties, DEFAULT_ENTRIES)
         count[count > MOST_ENTRIES] = DEFAULT_ENTRIES
-        count[record[f"{prefix}temperature"] < 2.0**-64] = 1
+        filters = has_top_k | (record[f"{prefix}top_p"] < 1) | (record[f"{prefix}min_p"] > 0) | enumerated
+        # Without a filter the largest logit is enough, but for the rank: mostly that of a listed token.
+        count[(record[f"{prefix}temperature"] < 2.0**-64) | ~(filters | reference)] = 1
         wanted = max(wanted, int(count[ruled].max(initial=1)))
     return wanted

@@ -46,8 +46,9 @@ def sample(
             if None.
         vocabulary: The number of tokens, where the last ranks have columns behind them that are no tokens
             (padding); all columns if None.
-        entries: How many of its largest logits a row each rank sends. By default as many as settle the rows
-            of these records that have top-k, 64 where there is none.
+        entries: How many of its largest logits a row each rank sends, up to 4,096. By default as many as
+            settle the rows of these records that have top-k; 64 where another filter bounds them, 1 where
+            none does.
         checked: Whether the ranks first exchange what they were called with: a wrong call on one of them is
             then an error on all. Without it one exchange is saved, `first_id`, `vocabulary` and seeds have to
             be given, and a rank that raises leaves the others waiting.

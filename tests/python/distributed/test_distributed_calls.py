@@ -107,7 +107,7 @@ def test_rows_without_filters_take_three_exchanges(ranks: RankPool) -> None:
     config = fire.SamplingConfig(hot_steps=0, seed=1)
     done = collectives(ranks, config, reference=False, checked=False)
     assert [name for name, _ in done] == ["gather", "add", "add"]
-    assert [size for _, size in done] == [8 * (64 + 1) * 8, 8 * 6 * 16 + 8, 8 * 2 * 16 + 8]
+    assert [size for _, size in done] == [8 * (1 + 1) * 8, 8 * 6 * 16 + 8, 8 * 2 * 16 + 8]
 
 
 def test_flat_rows_under_top_p_take_a_search_of_few_exchanges(ranks: RankPool) -> None:
