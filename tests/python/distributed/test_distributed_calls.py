@@ -103,6 +103,12 @@ def test_rows_that_top_k_bounds_take_one_exchange(ranks: RankPool) -> None:
     ]
 
 
+def test_top_p_of_the_whole_row_takes_one_exchange_more_beside_top_k(ranks: RankPool) -> None:
+    config = fire.SamplingConfig(top_k=50, top_p=0.9, order="joint", hot_steps=0, seed=1)
+    done = collectives(ranks, config, reference=False, checked=False)
+    assert done == [("gather", 8 * (50 + 1) * 8), ("add", 8 * 6 * 16 + 8)]
+
+
 def test_rows_without_filters_take_three_exchanges(ranks: RankPool) -> None:
     config = fire.SamplingConfig(hot_steps=0, seed=1)
     done = collectives(ranks, config, reference=False, checked=False)
