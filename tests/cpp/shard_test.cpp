@@ -137,6 +137,13 @@ TEST(Shard, ARowThatItsListHoldsWholeOrThatNothingHeatsAsksNothing) {
   EXPECT_EQ(masked.rounds(), 0);
   unlisted.Solve(record, 0, definition::kWantsHeat, 8);
   EXPECT_EQ(unlisted.rounds(), 0) << "a step that is not hot leaves its logits";
+  masked.Solve(record, 0, definition::kWantsLogProb, 8, 32, 1000);
+  EXPECT_EQ(masked.rounds(), 0) << "a token that the list of all does not hold is none";
+  Record joint = record;
+  joint.top_k = 4;
+  joint.flags = static_cast<uint32_t>(Order::kJoint) << kOrderShift;
+  unlisted.Solve(joint, 0, definition::kWantsDraw, 8);
+  EXPECT_EQ(unlisted.rounds(), 1) << "the mass of the row: its nucleus ends behind top-k";
   record.hot_steps = 1;
   record.hot_top_k = record.top_k;
   record.hot_top_p = record.top_p;
