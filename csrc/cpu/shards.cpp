@@ -121,15 +121,7 @@ void ShardFinishCpu(const ShardState* state, int64_t rows, const SampleOutputs& 
   CheckShardFinish(state, rows);
   const cpu::DefaultFloatEnvironment environment;
   for (int64_t at = 0; at < rows; ++at) {
-    const ShardRow row = Load(state[at]);
-    RowSample out;
-    out.token = row.token;
-    out.logprob = LogProbOf(row);
-    out.ref_logprob = outputs.reference ? RefLogProbOf(row) : definition::kNoRefLogprob;
-    out.rank = outputs.reference ? static_cast<int32_t>(row.rank) : definition::kNoRank;
-    out.kept = static_cast<int32_t>(row.kept);
-    out.status = row.status;
-    Write(out, at, outputs);
+    Write(SampleOf(Load(state[at]), outputs.reference), at, outputs);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "definition/filter.h"
 #include "definition/heat.h"
 #include "definition/kept_rule.h"
+#include "definition/row_sample.h"
 #include "definition/shard_search.h"
 #include "definition/status.h"
 #include "fire/shards.h"
@@ -118,6 +119,20 @@ FIRE_RULE float RefLogProbOf(const ShardRow& row) {
   if (!HasFiniteMaximum(row)) return 0.0f;
   return LogSoftmax(KeyToFloat(KeyOf(row.entry)), row.maximum, ReferenceTemperature(row.record),
                     WeightOfMaximum(row.vocabulary), row.reference_mass);
+}
+
+// What is told of a row. One that still asks has a token of the vocabulary, the first of the order until its own is
+// known, and kStatusUnsettled.
+FIRE_RULE RowSample SampleOf(const ShardRow& row, bool reference) {
+  const bool asks = row.questions != 0;
+  RowSample out;
+  out.token = row.token;
+  out.logprob = asks ? kNoRefLogprob : LogProbOf(row);
+  out.ref_logprob = asks || !reference ? kNoRefLogprob : RefLogProbOf(row);
+  out.rank = asks || !reference ? kNoRank : static_cast<int32_t>(row.rank);
+  out.kept = static_cast<int32_t>(row.kept);
+  out.status = row.status | (asks ? kStatusUnsettled : 0);
+  return out;
 }
 
 // A rule over the row as one over a shard of `size` tokens from `first_id` on, which have ids of their own from 0.

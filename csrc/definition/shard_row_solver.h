@@ -46,6 +46,7 @@ class ShardRowSolver {
     row_.status = StatusOf(phase_, row_.maximum, has_nan, decided) | (slot_out_of_range ? kStatusSlotOutOfRange : 0);
     row_.rule = {KeepAll().last, phase_.order == Order::kVllm ? min_weight_ : 0};
     row_.kept = 1;
+    row_.token = IdOf(first);  // of a row that is told before it is settled
     WeighList();
     LookUp();
     if (decided) Decide(first);

@@ -17,3 +17,4 @@ class Status(enum.IntFlag):
     DECIDED = 1 << 6
     SUPPORT_CUT = 1 << 7
     REFUSED = 1 << 8
+    UNSETTLED = 1 << 9

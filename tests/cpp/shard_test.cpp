@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <vector>
 
 #include "definition/reference.h"
@@ -177,6 +178,23 @@ TEST(Shard, TheMassOfAnUnfilteredRowIsThatOfItsReferenceWhereTheTemperaturesAreE
   record.flags = kRefTemperatureGiven;
   record.ref_temperature = 0.5f;
   EXPECT_NE(asked(record), 0u);
+}
+
+TEST(Shard, ARowThatIsToldBeforeItIsSettledSaysSo) {
+  const std::vector<float> logits = {0.5f, 2.0f, 1.0f, 2.0f};
+  ShardedRow sharded(logits, {2, 2});
+  const Record record = PlainRecord(3);
+  const ShardRow settled = sharded.Solve(record, 0, definition::kWantsDraw | definition::kWantsReference, 1);
+  ASSERT_GT(sharded.rounds(), 1);
+  EXPECT_EQ(SampleOf(settled, true).status, 0);
+  ShardRow row = settled;
+  row.token = 1;
+  row.questions = definition::kAskToken;
+  const RowSample told = SampleOf(row, true);
+  EXPECT_EQ(told.status, kStatusUnsettled);
+  EXPECT_EQ(told.token, 1);
+  EXPECT_TRUE(std::isnan(told.logprob) && std::isnan(told.ref_logprob));
+  EXPECT_EQ(told.rank, -1);
 }
 
 TEST(Shard, ASearchTakesNoMoreRoundsThanItsTypeHasDigits) {

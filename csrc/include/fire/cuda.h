@@ -64,6 +64,7 @@ void ShardBeginCuda(const Batch& batch, const ShardEntries& entries, const Shard
 void ShardAnswerCuda(const ShardBatch& shard, const ShardState* state, const ShardRound& round, int64_t rank,
                      ShardAnswer* answers, CudaStream stream);
 
+// Here a row whose answer does not fit the slots stays as it is, and still asks.
 void ShardTakeCuda(ShardState* state, int64_t rows, const ShardEntries& entries, const ShardRound& round,
                    const ShardAnswer* answers, CudaStream stream);
 

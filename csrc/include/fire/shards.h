@@ -95,7 +95,8 @@ void ShardAnswerCpu(const ShardBatch& shard, const ShardState* state, const Shar
 void ShardTakeCpu(ShardState* state, int64_t rows, const ShardEntries& entries, const ShardRound& round,
                   const ShardAnswer* answers, const ParallelFor& parallel_for = {});
 
-// What is told of rows that ask nothing more. `logprob` is the given token's where that was wanted.
+// What is told of rows. `logprob` is the given token's where that was wanted. A row that still asks has
+// kStatusUnsettled, a token of the vocabulary, and NaN and −1 for what the logits decide otherwise.
 void ShardFinishCpu(const ShardState* state, int64_t rows, const SampleOutputs& outputs);
 
 // The shard's part of ProcessLogitsCpu's `out`, of states that wanted nothing or a token. `out_stride` ≥ the size.

@@ -14,5 +14,6 @@ inline constexpr int32_t kStatusSlotOutOfRange = 1 << 5;  // the slot index was 
 inline constexpr int32_t kStatusDecided = 1 << 6;         // nothing was drawn: one token was certain
 inline constexpr int32_t kStatusSupportCut = 1 << 7;      // more tokens were kept than the support has places for
 inline constexpr int32_t kStatusRefused = 1 << 8;         // SupportLogProb: no valid support or temperature
+inline constexpr int32_t kStatusUnsettled = 1 << 9;       // ShardFinish: the row still asks
 
 }  // namespace fire

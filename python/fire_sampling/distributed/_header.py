@@ -34,6 +34,7 @@ class Header(NamedTuple):
     vocabulary: int = NOT_GIVEN
     entries: int = NOT_GIVEN
     reference: int = 0
+    rounds: int = NOT_GIVEN
     seedless: int = 0
     step: int = 0
     records: int = 0
@@ -130,6 +131,7 @@ _EQUAL: dict[str, Callable[[int, int], str]] = {
     "vocabulary": _number("vocabulary"),
     "entries": _number("entries"),
     "reference": lambda came, expected: f"reference is {bool(came)}, expected {bool(expected)}, as on rank 0",
+    "rounds": _number("rounds"),
     "seedless": lambda came, expected: f"config lacks {came} seeds, expected {expected}, as on rank 0",
     "step": _values("step"),
     "records": _values("config"),

@@ -96,7 +96,7 @@ class _Own:
         return logits.new_zeros(shape, dtype=torch.int64)
 
 
-def settle(ranks: Ranks, name: str, rows: Rows, wants: int, count: int) -> Tensor:
+def settle(ranks: Ranks, name: str, rows: Rows, wants: int, count: int, rounds: int | None = None) -> Tensor:
     """The states of the rows, int64 [R, words], once nothing is left to ask: the same on every rank.
 
     Args:
@@ -105,9 +105,12 @@ def settle(ranks: Ranks, name: str, rows: Rows, wants: int, count: int) -> Tenso
         rows: This rank's columns.
         wants: The bits above.
         count: How many entries a row each rank brings.
+        rounds: How many rounds there are, whatever the rows ask: the host then looks at none. None for as
+            many as it takes.
 
     Raises:
-        Exception: What a rank's own work has raised, on every rank alike.
+        Exception: What a rank's own work has raised, on every rank alike; where `rounds` is given, on that
+            rank.
     """
     own = _Own(ranks, rows)
     gathered = ranks.gather(own.entries(count))
@@ -125,6 +128,13 @@ def settle(ranks: Ranks, name: str, rows: Rows, wants: int, count: int) -> Tenso
         key_bits=_KEY_BITS[rows.logits.dtype],
         token=rows.token,
     )
+    if rounds is not None:
+        every = _Part(None, state.shape[0], _FIXED_SLOTS + max(_DIGIT_SLOTS, ranks.size))
+        for _ in range(rounds):
+            torch.ops.fire.shard_take(state, entries, weights, ranks.add(own.answer(state, every)), None)
+        if own.failure is not None:
+            raise own.failure
+        return state
     failed = (flags & _FAILED).sum().reshape(1)
     while True:
         *questions, failures = torch.cat((state[:, 0] & _QUESTIONS, failed)).tolist()

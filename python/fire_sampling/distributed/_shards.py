@@ -24,6 +24,7 @@ from fire_sampling.packing import draw_seeds
 
 DEFAULT_ENTRIES = 64  # of a row whose kept set has another bound than top-k
 MOST_ENTRIES = 1024
+MOST_ROUNDS = 32  # more than any row takes
 DRAWING = ("sample", "sample_with_logprobs", "heat_logits_")
 _DESIGN = functools.reduce(operator.or_, _native.DESIGN_FLAGS.values())
 _TIES = functools.reduce(operator.or_, _native.TIES_FLAGS.values())
@@ -39,6 +40,7 @@ class Options:
     vocabulary: int | None
     entries: int | None
     checked: bool
+    rounds: int | None = None
 
 
 class Shard(NamedTuple):
@@ -48,10 +50,11 @@ class Shard(NamedTuple):
     ranks: Ranks
     rows: Rows
     entries: int  # of a row that each rank brings
+    rounds: int | None  # behind them; None for as many as it takes
 
     def settle(self, wants: int) -> Tensor:
         """The states of the rows, the same on every rank."""
-        return settle(self.ranks, self.name, self.rows, wants, self.entries)
+        return settle(self.ranks, self.name, self.rows, wants, self.entries, self.rounds)
 
 
 def prepare(
@@ -91,6 +94,7 @@ def prepare(
             vocabulary=NOT_GIVEN if options.vocabulary is None else options.vocabulary,
             entries=NOT_GIVEN if options.entries is None else options.entries,
             reference=int(reference),
+            rounds=NOT_GIVEN if options.rounds is None else options.rounds,
             seedless=missing,
             step=fingerprint(given.step),
             records=fingerprint(given.records),
@@ -111,7 +115,7 @@ def prepare(
         logits = logits[:, :columns]
     rows = given._replace(logits=logits, first_id=first_id, vocabulary=vocabulary)
     count = options.entries or _entries(rows.records, vocabulary, reference)
-    return Shard(name, ranks, rows, min(count, vocabulary))
+    return Shard(name, ranks, rows, min(count, vocabulary), options.rounds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,6 +174,7 @@ def _check_options(name: str, options: Options) -> None:
         ("first_id", 0, _MAX_VOCABULARY),
         ("vocabulary", 1, _MAX_VOCABULARY),
         ("entries", 1, _native.MAX_SHARD_ENTRIES),
+        ("rounds", 0, MOST_ROUNDS),
     ):
         value = getattr(options, argument)
         if value is not None:

@@ -298,3 +298,65 @@ def heat_saved(place: Place) -> str:
 def test_heated_logits_that_autograd_saved_are_not_used(ranks: RankPool) -> None:
     for told in ranks.run(heat_saved, size=2):
         assert "modified by an inplace operation" in told
+
+
+# ---- a fixed number of rounds ----
+
+
+def draw_in_rounds(place: Place, config: fire.SamplingConfig, rounds: int, reference: bool) -> Any:
+    """Every output, drawn while no number of a tensor reaches the host."""
+    logits, records = _rounds_logits(), fire.pack(config, rows=12)
+    sizes = cut(1, logits.shape[1], place.size)
+    mine, first_id = shard(logits, sizes, place.rank), sum(sizes[: place.rank])
+
+    def refuse(self: Tensor) -> None:
+        raise AssertionError("the host looks at a tensor")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for look in ("item", "tolist", "numpy", "__bool__", "__int__"):
+            patch.setattr(Tensor, look, refuse)
+        return sharded.sample_with_logprobs(
+            mine,
+            torch.tensor(1),
+            records,
+            reference=reference,
+            group=place.group,
+            first_id=first_id,
+            vocabulary=logits.shape[1],
+            entries=20,
+            checked=False,
+            rounds=rounds,
+        )
+
+
+def _rounds_logits() -> Tensor:
+    return torch.randn(12, 300, generator=torch.Generator().manual_seed(5)) * 3
+
+
+@pytest.mark.parametrize("reference", [False, True])
+@pytest.mark.parametrize(
+    ("config", "rounds"),
+    [
+        (fire.SamplingConfig(top_k=20, top_p=0.9, seed=1), 0),
+        (fire.SamplingConfig(temperature=0.0, seed=1), 0),
+        (fire.SamplingConfig(temperature=0.3, top_p=0.5, seed=1), 1),
+        (fire.SamplingConfig(seed=1), 2),
+        (fire.SamplingConfig(top_k=250, top_p=0.99, order="joint", seed=1), 19),
+    ],
+)
+def test_so_many_rounds_settle_rows_without_a_look_at_them(
+    ranks: RankPool, config: fire.SamplingConfig, rounds: int, reference: bool
+) -> None:
+    drawn = ranks.run(draw_in_rounds, config, rounds + reference, reference, size=3)
+    records = fire.pack(config, rows=12)
+    expected = fire.sample_with_logprobs(_rounds_logits(), 1, records, reference=reference)
+    assert all(same(*pair) for result in drawn for pair in zip(result, expected, strict=True))
+
+
+def test_a_row_that_wants_more_rounds_says_that_it_is_not_drawn(ranks: RankPool) -> None:
+    for rounds in range(2):
+        for drawn in ranks.run(draw_in_rounds, fire.SamplingConfig(seed=1), rounds, True, size=3):
+            assert (drawn.status == int(fire.Status.UNSETTLED)).all()
+            assert ((drawn.token >= 0) & (drawn.token < 300)).all()
+            assert drawn.logprob.isnan().all() and drawn.ref_logprob.isnan().all()
+            assert (drawn.rank == -1).all()
