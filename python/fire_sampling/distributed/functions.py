@@ -90,9 +90,9 @@ def sample_with_logprobs(
         rounds: How many rounds of questions there are behind the exchange of entries, 0 to 32, whatever the
             rows need; as many as it takes if None. With it, and with `entries` and `checked=False`, the host
             looks at nothing, as a CUDA graph wants it. A row that needs more has `Status.UNSETTLED`, NaN for
-            log-probabilities and -1 for its rank, and its token is not a draw. Rows of `top_k` up to `entries`
-            with exact ties and no joint top-p take 0, and 1 with `reference`; others whose first entries hold
-            what they keep, 1 more; rows without a filter 2, and 3 with `reference`.
+            log-probabilities and -1 for its rank, and its token is not a draw. Rows of `top_k` up to
+            `entries` with exact ties and no joint top-p take 0, and 1 with `reference`; others whose first
+            entries hold what they keep, 1 more; rows without a filter 2, and 3 with `reference`.
     """
     options = Options(group, first_id, vocabulary, entries, checked, rounds)
     shard = prepare("sample_with_logprobs", logits, step, config, slot, options, reference=reference)

@@ -358,5 +358,6 @@ def test_a_row_that_wants_more_rounds_says_that_it_is_not_drawn(ranks: RankPool)
         for drawn in ranks.run(draw_in_rounds, fire.SamplingConfig(seed=1), rounds, True, size=3):
             assert (drawn.status == int(fire.Status.UNSETTLED)).all()
             assert ((drawn.token >= 0) & (drawn.token < 300)).all()
-            assert drawn.logprob.isnan().all() and drawn.ref_logprob.isnan().all()
+            assert drawn.logprob.isnan().all()
+            assert drawn.ref_logprob.isnan().all()
             assert (drawn.rank == -1).all()
