@@ -16,6 +16,8 @@ from torch.distributed.tensor import DTensor, Replicate, Shard
 from fire_sampling import functional
 from fire_sampling.config import SamplingConfig
 from fire_sampling.distributed import functions
+from fire_sampling.distributed._header import fail
+from fire_sampling.distributed._ranks import Ranks
 from fire_sampling.distributed._shards import DRAWING, seedless
 from fire_sampling.packing import pack
 
@@ -34,16 +36,46 @@ class _Layout(NamedTuple):
         return [Shard(_ROWS) if index == self.rows else Replicate() for index in range(self.mesh.ndim)]
 
 
-def call(function: str, logits: DTensor, step: Any, config: Any, slot: Any, **others: Any) -> Any:
+def call(function: str, logits: DTensor, **arguments: Any) -> Any:
     """`fire_sampling`'s function of that name, on a DTensor of logits.
 
     Raises:
         TypeError: The placements are none of those above; an argument that has a value a row is placed
-            otherwise than the rows are.
-        ValueError: A config lacks a seed.
+            otherwise than the rows are; the ranks of the mesh do not ascend.
+        ValueError: A config lacks a seed. Where columns are sharded, all but the placements of logits is told
+            to the ranks with the other columns, and raised by them too.
     """
-    name = f"fire_sampling.{function}"
-    layout = _layout_of(name, logits)
+    layout = _layout_of(f"fire_sampling.{function}", logits)
+    if layout.columns is None:
+        placed = _cut(f"fire_sampling.{function}", function, layout, logits, arguments)
+        result = getattr(functional, function)(**placed)
+    else:
+        name, group = f"fire_sampling.distributed.{function}", layout.mesh.get_group(layout.columns)
+        try:
+            placed = _cut(name, function, layout, logits, arguments)
+        except Exception as error:
+            fail(Ranks(name, group, logits.to_local()), name, error)
+        result = getattr(functions, function)(**placed, group=group)
+    if function == "heat_logits_":
+        if not logits.is_inference():
+            torch.autograd.graph.increment_version(logits)
+        return logits
+    if isinstance(result, tuple):
+        return type(result)(*(_global(part, layout, logits.shape[:1], layout.of_rows()) for part in result))
+    placements = logits.placements if function == "process_logits" else layout.of_rows()
+    return _global(result, layout, logits.shape[: result.dim()], placements)
+
+
+def _cut(
+    name: str, function: str, layout: _Layout, logits: DTensor, arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """Of all arguments what this process's rows and columns need.
+
+    Raises:
+        TypeError, ValueError: As `call` says.
+    """
+    _require_ascending(name, layout)
+    config = arguments["config"]
     if function in DRAWING and seedless(config):
         raise ValueError(
             f"{name}: config lacks a seed beside a DTensor, expected a seed: each process would draw one of "
@@ -53,28 +85,17 @@ def call(function: str, logits: DTensor, step: Any, config: Any, slot: Any, **ot
     if isinstance(config, SamplingConfig) and layout.rows is not None:
         seeded = config if config.seed is not None else config.replace(seed=0)
         config = pack(seeded, rows, first_row, device=logits.device)
-    elif slot is None and not isinstance(config, DTensor):
+    elif arguments["slot"] is None and not isinstance(config, DTensor):
         if isinstance(config, Tensor):
             _refuse_plain(name, "config", layout)
         elif layout.rows is not None:
             config = config[first_row : first_row + rows]
     placed = {
         argument: _local(name, argument, value, layout)
-        for argument, value in {**others, "step": step, "config": config, "slot": slot}.items()
+        for argument, value in {**arguments, "config": config}.items()
     }
     placed["logits"] = logits.to_local(grad_placements=logits.placements)
-    if layout.columns is None:
-        result = getattr(functional, function)(**placed)
-    else:
-        result = getattr(functions, function)(**placed, group=layout.mesh.get_group(layout.columns))
-    if function == "heat_logits_":
-        if not logits.is_inference():
-            torch.autograd.graph.increment_version(logits)
-        return logits
-    if isinstance(result, tuple):
-        return type(result)(*(_global(part, layout, logits.shape[:1], layout.of_rows()) for part in result))
-    placements = logits.placements if function == "process_logits" else layout.of_rows()
-    return _global(result, layout, logits.shape[: result.dim()], placements)
+    return placed
 
 
 def _layout_of(name: str, logits: DTensor) -> _Layout:
@@ -92,6 +113,21 @@ def _layout_of(name: str, logits: DTensor) -> _Layout:
         "expected [R, V], along each dimension of its mesh replicated, Shard(0) or Shard(1), each of these "
         "once at most (call logits.full_tensor() first)"
     )
+
+
+def _require_ascending(name: str, layout: _Layout) -> None:
+    """Raises where the group of a dimension has this process at another place than the mesh: torch sorts the
+    ranks of a group, and so would take this process's part for another's.
+    """
+    for dimension in (layout.rows, layout.columns):
+        if dimension is None:
+            continue
+        place, wanted = layout.mesh.get_local_rank(dimension), layout.mesh.get_coordinate()[dimension]
+        if place != wanted:
+            raise TypeError(
+                f"{name}: logits lies on a mesh that has this process at place {wanted} of dimension "
+                f"{dimension} and its group at {place}, expected a mesh whose ranks ascend"
+            )
 
 
 def _rows_of(name: str, layout: _Layout, logits: DTensor) -> tuple[int, int]:

@@ -27,6 +27,7 @@ class Header(NamedTuple):
     """What one rank was called with; hashes where a value is a tensor."""
 
     function: int = 0
+    device: int = 0  # the name of its type
     rows: int = 0
     dtype: int = 0
     columns: int = 0
@@ -70,6 +71,11 @@ def fail(ranks: Ranks, name: str, failure: Exception | None) -> NoReturn:
     """Raises on every rank what some of them bring; each has to come here."""
     _gathered(ranks, name, Header(), failure)
     raise RuntimeError(f"{name}: a rank has failed without telling why")
+
+
+def device_word(device: torch.device) -> int:
+    """The name of its type as a number; of a long one the beginning."""
+    return int.from_bytes(device.type.encode()[:7], "little")
 
 
 def fingerprint(tensor: Tensor | None) -> int:
@@ -124,6 +130,9 @@ def _values(argument: str) -> Callable[[int, int], str]:
 # What must be equal on every rank, in the order in which it is looked at.
 _EQUAL: dict[str, Callable[[int, int], str]] = {
     "function": lambda came, expected: f"calls {FUNCTIONS[came]}, expected {FUNCTIONS[expected]}, as rank 0",
+    "device": lambda came, expected: (
+        f"logits is on {_device(came)}, expected {_device(expected)}, as on rank 0"
+    ),
     "rows": lambda came, expected: f"logits has {came} rows, expected {expected}, as on rank 0",
     "dtype": lambda came, expected: (
         f"logits has dtype {_dtype(came)}, expected {_dtype(expected)}, as on rank 0"
@@ -138,6 +147,10 @@ _EQUAL: dict[str, Callable[[int, int], str]] = {
     "slot": _values("slot"),
     "token": _values("token"),
 }
+
+
+def _device(word: int) -> str:
+    return word.to_bytes(7, "little").rstrip(b"\0").decode(errors="ignore")
 
 
 def _dtype(index: int) -> str:

@@ -6,6 +6,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from fire_sampling import _native
+
 
 class Ranks:
     """The members of a group, in the group's own order.
@@ -16,12 +18,13 @@ class Ranks:
     """
 
     def __init__(self, name: str, group: dist.ProcessGroup | None, beside: object) -> None:
-        """Of `group`, None for the default one; `beside` is the tensor whose device they would like best.
+        """Of `group`, None for the default one. Where that has no backend for the CPU, what lies there is
+        exchanged from the device of `beside`.
 
         Raises:
             RuntimeError: There is no group.
             TypeError: `group` is none, or none for this process.
-            ValueError: This process is no member.
+            ValueError: This process is no member, or there are too many.
         """
         if not (dist.is_available() and dist.is_initialized()):
             raise RuntimeError(
@@ -37,14 +40,19 @@ class Ranks:
         if self.rank < 0:
             raise ValueError(f"{name}: this process is no member of group, expected a call by members alone")
         self.size = dist.get_world_size(group)
+        if self.size > _native.MAX_SHARD_RANKS:
+            raise ValueError(
+                f"{name}: group has {self.size} ranks, expected at most {_native.MAX_SHARD_RANKS}"
+            )
         self._group = group
-        self._device = _device(group, beside)
+        self._backends = dict(pair.split(":") for pair in dist.get_backend_config(group).split(","))
+        self._beside = beside.device if isinstance(beside, Tensor) else None
 
     def gather(self, mine: Tensor) -> Tensor:
         """[ranks, ...]: what each rank has brought, all of one shape; on the device of `mine`."""
-        sent = mine.to(self._device).contiguous()
         if self.size == 1:
             return mine.unsqueeze(0)
+        sent = mine.to(self._device(mine.device)).contiguous()
         received = sent.new_empty((self.size * sent.shape[0], *sent.shape[1:]))
         # Since torch 2.13 under another name, which the old one warns of.
         all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
@@ -55,7 +63,7 @@ class Ranks:
         """The sum of what all have brought; may be written where `mine` was."""
         if self.size == 1:
             return mine
-        sent = mine.to(self._device)
+        sent = mine.to(self._device(mine.device))
         dist.all_reduce(sent, group=self._group)
         return sent.to(mine.device)
 
@@ -63,19 +71,23 @@ class Ranks:
         """What rank 0 has brought; may be written where `mine` was."""
         if self.size == 1:
             return mine
-        sent = mine.to(self._device)
+        sent = mine.to(self._device(mine.device))
         dist.broadcast(sent, group_src=0, group=self._group)
         return sent.to(mine.device)
 
+    def _device(self, wanted: torch.device) -> torch.device:
+        """Where the group's backend for tensors on `wanted` takes them: there, but gloo copies all through
+        the CPU.
 
-def _device(group: dist.ProcessGroup | None, beside: object) -> torch.device:
-    """Where the group's backend wants its tensors: beside `beside` if it may, but gloo copies through the CPU
-    whatever it is given.
-    """
-    backends = dict(pair.split(":") for pair in dist.get_backend_config(group).split(","))
-    wanted = beside.device if isinstance(beside, Tensor) else torch.device("cpu")
-    if backends.get("cpu") == "gloo" and backends.get(wanted.type, "gloo") == "gloo":
-        return torch.device("cpu")
-    if wanted.type in backends:
-        return wanted
-    return torch.device("cpu" if "cpu" in backends else next(iter(backends)))
+        Which backend that is depends on nothing but the group and the type of `wanted`, so ranks that bring
+        tensors of one device type meet, whatever else they were called with.
+        """
+        backends = self._backends
+        if backends.get("cpu") == "gloo" and backends.get(wanted.type, "gloo") == "gloo":
+            return torch.device("cpu")
+        if wanted.type in backends:
+            return wanted
+        kind = "cpu" if "cpu" in backends else next(iter(backends))
+        if self._beside is not None and self._beside.type == kind:
+            return self._beside
+        return torch.device(kind)

@@ -86,9 +86,12 @@ class _Own:
         )
 
     def _attempt(self, shape: tuple[int, ...], work: Callable[[], Tensor]) -> Tensor:
-        """What `work` makes; zeros from a rank without columns or with a failure."""
+        """What `work` makes; zeros from a rank without columns, without rows or with a failure.
+
+        Without rows no answer could tell of a failure: there is nothing to do then.
+        """
         logits = self._rows.logits
-        if logits.shape[1] > 0 and self.failure is None:
+        if logits.numel() > 0 and self.failure is None:
             try:
                 return work()
             except Exception as error:

@@ -15,9 +15,17 @@ from torch import Tensor
 
 from fire_sampling import _native
 from fire_sampling._messages import integer
-from fire_sampling._torch_entry import ENTRY, arguments, require_plain
+from fire_sampling._torch_entry import ENTRY, arguments
 from fire_sampling.config import SamplingConfig
-from fire_sampling.distributed._header import DTYPES, FUNCTIONS, NOT_GIVEN, Header, exchange, fingerprint
+from fire_sampling.distributed._header import (
+    DTYPES,
+    FUNCTIONS,
+    NOT_GIVEN,
+    Header,
+    device_word,
+    exchange,
+    fingerprint,
+)
 from fire_sampling.distributed._ranks import Ranks
 from fire_sampling.distributed._rounds import Rows, settle
 from fire_sampling.packing import draw_seeds
@@ -75,7 +83,6 @@ def prepare(
     do.
     """
     name = f"fire_sampling.distributed.{function}"
-    require_plain(f"distributed.{function}")
     ranks = Ranks(name, options.group, logits)
     missing = seedless(config) if function in DRAWING else 0
     local = _Arguments(function, logits, step, config, slot, token)
@@ -87,6 +94,7 @@ def prepare(
         _check_options(name, options)
         return Header(
             function=FUNCTIONS.index(function),
+            device=device_word(logits.device),
             rows=logits.shape[0],
             dtype=DTYPES.index(logits.dtype),
             columns=logits.shape[1],
@@ -105,11 +113,12 @@ def prepare(
     if options.checked:
         first_id, vocabulary = _layout(name, exchange(ranks, name, header), ranks)
     else:
+        seen.append(local.shaped(check))
         first_id, vocabulary = _unchecked_layout(name, options, missing)
     if missing:
         seeds = np.zeros(missing, np.uint64) if ranks.rank else draw_seeds(missing)
         local = local.with_seeds(ranks.first(torch.from_numpy(seeds.view(np.int64))).tolist())
-    given = seen[0] if seen and not missing else local.given()
+    given = local.given() if missing else seen[0]
     columns = max(0, vocabulary - first_id)  # those behind them are padding
     if columns < logits.shape[1]:
         logits = logits[:, :columns]
@@ -138,8 +147,8 @@ class _Arguments:
         )
         return Rows(logits, 0, 0, step, records, slot, self.token)
 
-    def checked(self, check: Callable[[str, Tensor], None] | None) -> Rows:
-        """`given`, after all checks that this rank can make alone.
+    def shaped(self, check: Callable[[str, Tensor], None] | None) -> Rows:
+        """`given`, after the checks of the logits, which take no work.
 
         Raises:
             ImportError, TypeError, ValueError, RuntimeError: As the unsharded function.
@@ -156,6 +165,16 @@ class _Arguments:
             )
         if check is not None:
             check(name, logits)
+        return rows
+
+    def checked(self, check: Callable[[str, Tensor], None] | None) -> Rows:
+        """`given`, after all checks that this rank can make alone.
+
+        Raises:
+            ImportError, TypeError, ValueError, RuntimeError: As the unsharded function.
+        """
+        rows = self.shaped(check)
+        logits = rows.logits
         # The operators' own checks of all else, on a row of one token.
         one = logits.detach().new_zeros((logits.shape[0], 1))
         if self.function == "log_prob":

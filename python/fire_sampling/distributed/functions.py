@@ -51,7 +51,8 @@ def sample(
             none does.
         checked: Whether the ranks first exchange what they were called with: a wrong call on one of them is
             then an error on all. Without it one exchange is saved, `first_id`, `vocabulary` and seeds have to
-            be given, and a rank that raises leaves the others waiting.
+            be given, and a rank that raises leaves the others waiting. Only the logits are then looked at,
+            each rank's own.
 
     Returns:
         int64 [R], on the device of `logits`.
@@ -60,8 +61,8 @@ def sample(
         ImportError: torch or the operators are missing.
         TypeError: An argument of no documented type.
         ValueError: An argument out of range, or not the same on every rank.
-        RuntimeError: A tensor of a wrong type, shape or device; there is no process group. All but the last
-            are raised on every rank alike and name the rank at fault.
+        RuntimeError: A tensor of a wrong type, shape or device; there is no process group. All of these but
+            what concerns the group itself are raised on every rank alike and name the rank at fault.
     """
     options = Options(group, first_id, vocabulary, entries, checked)
     return _drawn(prepare("sample", logits, step, config, slot, options), reference=False).token

@@ -127,10 +127,13 @@ def test_a_table_of_records_is_whole_and_a_list_of_configs_is_cut_as_the_rows_ar
         assert all(same(*pair) for pair in zip(results, expected, strict=True))
 
 
+COLUMNS = ("columns", "seed of rank 1", "step of rank 1")
+
+
 def call_badly(place: Place, what: str) -> None:
     mesh = mesh_of(place, 1)
     whole = torch.zeros(4, 6)
-    placement = Partial() if what == "partial" else Shard(1) if what == "columns" else Shard(0)
+    placement = Partial() if what == "partial" else Shard(1) if what in COLUMNS else Shard(0)
     logits = DTensor.from_local(whole, mesh, [placement])
     if what == "other rows":
         logits = DTensor.from_local(
@@ -144,13 +147,15 @@ def call_badly(place: Place, what: str) -> None:
     if what == "three dimensions":
         logits = DTensor.from_local(whole[None], mesh, [Shard(0)])
     arguments: dict[str, Any] = {"step": 0, "config": CONFIG}
+    if place.rank == 1 and what == "step of rank 1":
+        arguments["step"] = DTensor.from_local(torch.zeros(2, dtype=torch.int64), mesh, [Shard(0)])
     if what == "step":
         arguments["step"] = torch.zeros(4, dtype=torch.int64)
     if what == "records":
         arguments["config"] = fire.pack(CONFIG, 4)
     if what == "records elsewhere":
         arguments["config"] = DTensor.from_local(fire.pack(CONFIG, 4), mesh, [Replicate()])
-    if what in ("seed", "columns"):
+    if what in ("seed", "columns") or (place.rank == 1 and what == "seed of rank 1"):
         arguments["config"] = CONFIG.replace(seed=None)
     fire.sample(logits, **arguments)
 
@@ -172,17 +177,56 @@ def call_badly(place: Place, what: str) -> None:
         ("records", "TypeError", "config is a plain tensor beside logits whose rows are sharded"),
         ("records elsewhere", "TypeError", "config is placed as [Replicate()], expected [Shard(dim=0)]"),
         ("seed", "ValueError", "config lacks a seed beside a DTensor, expected a seed"),
-        ("columns", "ValueError", "config lacks a seed beside a DTensor, expected a seed"),
+        ("other rows", "TypeError", "logits has "),
     ],
 )
 def test_what_no_process_can_cut_rightly_is_refused_by_name(
     ranks: RankPool, what: str, kind: str, text: str
 ) -> None:
-    failures = ranks.run(call_badly, what, size=2)
-    for failure in failures[: 1 if what == "other rows" else 2]:
+    for failure in ranks.run(call_badly, what, size=2):
         assert isinstance(failure, Failed)
         assert failure.kind == kind
         assert failure.text.startswith(f"fire_sampling.sample: {text}"), failure.text
+
+
+@pytest.mark.parametrize(
+    ("what", "kind", "text"),
+    [
+        ("columns", "ValueError", "rank 0 of 2: config lacks a seed beside a DTensor, expected a seed"),
+        ("seed of rank 1", "ValueError", "rank 1 of 2: config lacks a seed beside a DTensor"),
+        (
+            "step of rank 1",
+            "TypeError",
+            "rank 1 of 2: step is placed as [Shard(dim=0)], expected [Replicate()]",
+        ),
+    ],
+)
+def test_beside_columns_what_one_process_refuses_is_the_same_error_on_all(
+    ranks: RankPool, what: str, kind: str, text: str
+) -> None:
+    failures = ranks.run(call_badly, what, size=2)
+    assert len(set(failures)) == 1, failures
+    assert failures[0].kind == kind
+    assert failures[0].text.startswith(f"fire_sampling.distributed.sample: {text}"), failures[0]
+
+
+def call_on_a_turned_mesh(place: Place) -> DTensor:
+    mesh = DeviceMesh("cpu", [0, 2, 1, *range(3, place.size)])
+    logits = DTensor.from_local(torch.zeros(4, 6), mesh, [Shard(1)])
+    result: Any = fire.sample(logits, 0, CONFIG)
+    return result
+
+
+def test_a_mesh_whose_ranks_do_not_ascend_is_refused_instead_of_its_columns_exchanged(
+    ranks: RankPool,
+) -> None:
+    failures = ranks.run(call_on_a_turned_mesh)
+    assert len(set(failures)) == 1, failures
+    assert failures[0].kind == "TypeError"
+    assert failures[0].text == (
+        "fire_sampling.distributed.sample: rank 1 of 8: logits lies on a mesh that has this process at place "
+        "2 of dimension 0 and its group at 1, expected a mesh whose ranks ascend"
+    )
 
 
 def call_in_place(place: Place) -> str:
