@@ -12,6 +12,7 @@
 #include "definition/design.h"
 #include "definition/heat.h"
 #include "definition/row_sample.h"
+#include "definition/shard_search.h"
 #include "fire/config.h"
 #include "fire/sampling.h"
 #include "fire/shards.h"
@@ -254,6 +255,17 @@ void ExposeLayout(py::module_& module) {
   module.attr("MAX_SHARD_RANKS") = kMaxShardRanks;
   module.attr("MAX_SHARD_ENTRIES") = kMaxShardEntries;
   module.attr("SHARD_STATE_WORDS") = sizeof(ShardState) / sizeof(int64_t);
+  module.attr("SHARD_HAS_NAN") = kShardHasNan;
+  py::dict wants, key_bits;
+  wants["draw"] = kShardWantsDraw;
+  wants["reference"] = kShardWantsReference;
+  wants["log_prob"] = kShardWantsLogProb;
+  wants["heat"] = kShardWantsHeat;
+  key_bits["float32"] = definition::KeyBitsOf(LogitsType::kFloat32);
+  key_bits["float16"] = definition::KeyBitsOf(LogitsType::kFloat16);
+  key_bits["bfloat16"] = definition::KeyBitsOf(LogitsType::kBFloat16);
+  module.attr("SHARD_WANTS") = wants;
+  module.attr("SHARD_KEY_BITS") = key_bits;
   py::dict orders, ties, designs;
   const auto in_flags = [](auto code, uint32_t shift) { return static_cast<uint32_t>(code) << shift; };
   orders["hf"] = in_flags(Order::kHf, kOrderShift);
@@ -324,6 +336,7 @@ PYBIND11_MODULE(_native, module) {
         return definition::HandsOver(RecordOf("hands_over", record), vocabulary);
       },
       py::arg("record"), py::arg("vocabulary"));
+  module.def("shard_slots", &ShardSlots, py::arg("questions"), py::arg("ranks"));
   module.def("build_info", &BuildInfo);
   ExposeLaunchPlan(module);
 }

@@ -31,10 +31,15 @@ MEMBER_SHIFT: int
 MAX_GROUP_SIZE: int
 REF_TEMPERATURE_GIVEN: int
 MAX_VOCABULARY: int
-# Of rows in shards (fire/shards.h): ranks, entries a row, and the words of a row's state.
+# Of rows in shards (fire/shards.h): ranks, entries a row, the words of a row's state, the flag behind a row's
+# entries, the bits of what is asked of a row, and of each dtype how many bits of its keys a search goes
+# through.
 MAX_SHARD_RANKS: int
 MAX_SHARD_ENTRIES: int
 SHARD_STATE_WORDS: int
+SHARD_HAS_NAN: int
+SHARD_WANTS: dict[str, int]
+SHARD_KEY_BITS: dict[str, int]
 # The outputs of `sample_with_logprobs` in their order: name, dtype of its elements, and whether each member
 # of a group has its own.
 OUTPUTS: tuple[tuple[str, str, bool], ...]
@@ -123,6 +128,7 @@ def spread_records(record: npt.NDArray[np.uint32], rows: int, first_row: int) ->
 def group_records(
     record: npt.NDArray[np.uint32], blocks: int, first_block: int, size: int
 ) -> npt.NDArray[np.uint32]: ...
+def shard_slots(questions: int, ranks: int) -> int: ...
 def build_info() -> BuildInfo: ...
 def plan(
     task: str,

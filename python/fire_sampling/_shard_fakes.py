@@ -16,9 +16,8 @@ from fire_sampling._fake_checks import check_logits, check_range, check_tensor, 
 from fire_sampling._fakes import new_outputs
 from fire_sampling.config import RECORD_WORDS
 
-WANTS_LOGPROB = 4
 _WORDS = _native.SHARD_STATE_WORDS
-_KEY_BITS = {32: "float32", 19: "float16", 16: "bfloat16"}
+_FEWEST_SLOTS = _native.shard_slots(0, 1)
 
 
 def _check_shard(op: str, logits: Tensor, first_id: int, *, write: bool = False) -> str:
@@ -84,13 +83,13 @@ def _fake_begin(
             check_tensor(op, argument, tensor, entries, dtypes, dims, shape, beside="entries")
     check_range(op, "vocabulary", vocabulary, 1, _native.MAX_VOCABULARY)
     check_range(op, "ranks", ranks, 1, _native.MAX_SHARD_RANKS)
-    check_range(op, "wants", wants, 0, 15)
-    if key_bits not in _KEY_BITS:
-        kinds = [f"{bits} for {dtype}" for bits, dtype in _KEY_BITS.items()]
+    check_range(op, "wants", wants, 0, sum(_native.SHARD_WANTS.values()))
+    if key_bits not in _native.SHARD_KEY_BITS.values():
+        kinds = [f"{bits} for {dtype}" for dtype, bits in _native.SHARD_KEY_BITS.items()]
         refuse(op, "key_bits", f"is {key_bits}, expected {kinds[0]}, {kinds[1]} or {kinds[2]}")
     if token is not None:
         check_tensor(op, "token", token, entries, (torch.int64,), (1,), one_a_row, beside="entries")
-    elif wants & WANTS_LOGPROB:
+    elif wants & _native.SHARD_WANTS["log_prob"]:
         refuse(op, "token", "is None, expected one a row, as wants asks for its log-probability")
     require_fake(op, "entries", entries)
     rows, columns = entries.shape
@@ -105,7 +104,7 @@ def _fake_answer(
     _check_state(op, state, logits)
     _check_rows(op, rows, state)
     check_range(op, "rank", rank, 0, _native.MAX_SHARD_RANKS - 1)
-    check_range(op, "slots", slots, 2, 2 + _native.MAX_SHARD_RANKS)
+    check_range(op, "slots", slots, _FEWEST_SLOTS, _FEWEST_SLOTS + _native.MAX_SHARD_RANKS)
     require_fake(op, "logits", logits)
     count = logits.shape[0] if rows is None else rows.shape[0]
     return logits.new_empty((count, slots, 2), dtype=torch.int64)

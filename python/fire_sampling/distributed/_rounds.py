@@ -7,26 +7,25 @@ answers are added up, and every rank takes them alike: so all hold the same stat
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from fire_sampling import _native
 from fire_sampling.distributed import _header
 from fire_sampling.distributed._ranks import Ranks
 
 # What a caller wants of a row.
-DRAW, REFERENCE, TOKEN, HEAT = 1, 2, 4, 8
+DRAW, REFERENCE, TOKEN, HEAT = operator.itemgetter("draw", "reference", "log_prob", "heat")(
+    _native.SHARD_WANTS
+)
 
-_MASSES, _DIGITS = 1, 2  # questions whose answers need places of their own
-_FIXED_SLOTS = 2
-_DIGIT_SLOTS = 256
 _QUESTIONS = 0xFFFFFFFF
-# In which two keys of a type can differ, from the highest down: no search goes further.
-_KEY_BITS = {torch.float32: 32, torch.bfloat16: 16, torch.float16: 19}
 _SIGN = -(2**63)
-_FAILED = 2  # beside bit 0, NaN seen, of the flags behind a rank's entries
+_FAILED = _native.SHARD_HAS_NAN << 1  # beside it in the flags behind a rank's entries
 
 
 class Rows(NamedTuple):
@@ -128,11 +127,11 @@ def settle(ranks: Ranks, name: str, rows: Rows, wants: int, count: int, rounds: 
         vocabulary=rows.vocabulary,
         ranks=ranks.size,
         wants=wants,
-        key_bits=_KEY_BITS[rows.logits.dtype],
+        key_bits=_native.SHARD_KEY_BITS[str(rows.logits.dtype).removeprefix("torch.")],
         token=rows.token,
     )
     if rounds is not None:
-        every = _Part(None, state.shape[0], _FIXED_SLOTS + max(_DIGIT_SLOTS, ranks.size))
+        every = _Part(None, state.shape[0], _native.shard_slots(_QUESTIONS, ranks.size))
         for _ in range(rounds):
             torch.ops.fire.shard_take(state, entries, weights, ranks.add(own.answer(state, every)), None)
         if own.failure is not None:
@@ -170,8 +169,7 @@ def _parts(questions: list[int], ranks: int, device: torch.device) -> list[_Part
     asking: dict[int, list[int]] = {}
     for row, asked in enumerate(questions):
         if asked:
-            own = _DIGIT_SLOTS if asked & _DIGITS else ranks if asked & _MASSES else 0
-            asking.setdefault(_FIXED_SLOTS + own, []).append(row)
+            asking.setdefault(_native.shard_slots(asked, ranks), []).append(row)
     return [
         _Part(None if len(rows) == len(questions) else torch.tensor(rows, device=device), len(rows), slots)
         for slots, rows in asking.items()

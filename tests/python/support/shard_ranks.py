@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-DRAW, REFERENCE, LOG_PROB, HEAT = 1, 2, 4, 8
-MASSES, DIGITS = 1, 2  # the questions whose answers take slots of their own
-KEY_BITS = {torch.float32: 32, torch.float16: 19, torch.bfloat16: 16}
+from fire_sampling import _native
+
+DRAW, REFERENCE, LOG_PROB, HEAT = (
+    _native.SHARD_WANTS[name] for name in ("draw", "reference", "log_prob", "heat")
+)
 SIGN = -(2**63)
 _fire = torch.ops.fire
 
@@ -27,12 +29,6 @@ def gathered_entries(shards: list[tuple[Tensor, int]], count: int) -> Tensor:
     entries = entries.topk(count, dim=1).values ^ SIGN
     flags = told[..., -1].amax(dim=0)
     return torch.cat([entries, flags[:, None]], dim=1)
-
-
-def slots_for(questions: int, ranks: int) -> int:
-    if questions & DIGITS:
-        return 2 + 256
-    return 2 + (ranks if questions & MASSES else 0)
 
 
 def solve(
@@ -58,7 +54,7 @@ def solve(
         vocabulary=logits.shape[1],
         ranks=len(shards),
         wants=wants,
-        key_bits=KEY_BITS[logits.dtype],
+        key_bits=_native.SHARD_KEY_BITS[str(logits.dtype).removeprefix("torch.")],
         token=token,
     )
     while True:
@@ -70,7 +66,7 @@ def solve(
         for value in questions.tolist():
             union |= value
         chosen = None if len(rows) == len(questions) else rows
-        slots = slots_for(union, len(shards))
+        slots = _native.shard_slots(union, len(shards))
         answers = sum(
             _fire.shard_answer(own, state, chosen, first, rank, slots)
             for rank, (own, first) in enumerate(shards)
