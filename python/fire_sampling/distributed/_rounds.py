@@ -155,12 +155,14 @@ def settle(ranks: Ranks, name: str, rows: Rows, wants: int, count: int, rounds: 
 
 
 def _merged(gathered: Tensor) -> Tensor:
-    """int64 [R, count]: the first entries of the row among those of each rank, [ranks, R, count]."""
-    ranks, rows, count = gathered.shape
+    """int64 [R, count]: the first entries of the row among those of each rank, [ranks, R, count], which may
+    be overwritten.
+    """
+    ranks, _, count = gathered.shape
     if ranks == 1:
         return gathered[0]
     # Entries are unsigned: with the sign bit the other way round they are ordered as signed numbers.
-    every = gathered.permute(1, 0, 2).reshape(rows, ranks * count) ^ _SIGN
+    every = gathered.permute(1, 0, 2).flatten(1).bitwise_xor_(_SIGN)
     return every.topk(count, sorted=True).values ^ _SIGN
 
 

@@ -123,7 +123,9 @@ def prepare(
     if columns < logits.shape[1]:
         logits = logits[:, :columns]
     rows = given._replace(logits=logits, first_id=first_id, vocabulary=vocabulary)
-    count = options.entries or _entries(rows.records, vocabulary, reference)
+    count = options.entries or _entries(
+        rows.records, vocabulary, reference, _most_entries(logits, vocabulary, ranks.size)
+    )
     return Shard(name, ranks, rows, min(count, vocabulary), options.rounds)
 
 
@@ -256,8 +258,18 @@ def _with_seeds(config: Any, seeds: Iterator[int]) -> Any:
     return config
 
 
-def _entries(records: Tensor, vocabulary: int, reference: bool) -> int:
-    """How many entries of a row each rank brings so that most rows of these records are settled by them."""
+def _most_entries(logits: Tensor, vocabulary: int, ranks: int) -> int:
+    """How many entries of all ranks are no more bytes than the row of logits, which could be gathered
+    instead; but a few are brought in any case.
+    """
+    as_large_as_the_row = vocabulary * logits.element_size() // (ranks * 8) - 1  # the flags are one more
+    return min(MOST_ENTRIES, max(DEFAULT_ENTRIES, as_large_as_the_row))
+
+
+def _entries(records: Tensor, vocabulary: int, reference: bool, most: int) -> int:
+    """How many entries of a row each rank brings so that most rows of these records are settled by them. A
+    row whose top-k is beyond `most` is searched, and begins as one without.
+    """
     record = records.cpu().numpy().view(_native.RECORD)
     if record.size == 0:
         return 1
@@ -268,7 +280,7 @@ def _entries(records: Tensor, vocabulary: int, reference: bool) -> int:
         k = record[f"{prefix}top_k"].astype(np.int64)
         has_top_k = (k > 0) & (k < vocabulary)
         count = np.where(has_top_k, k + ties, DEFAULT_ENTRIES)
-        count[count > MOST_ENTRIES] = DEFAULT_ENTRIES
+        count[count > most] = DEFAULT_ENTRIES
         filters = has_top_k | (record[f"{prefix}top_p"] < 1) | (record[f"{prefix}min_p"] > 0) | enumerated
         # Without a filter the largest logit is enough, but for the rank: mostly that of a listed token.
         count[(record[f"{prefix}temperature"] < 2.0**-64) | ~(filters | reference)] = 1

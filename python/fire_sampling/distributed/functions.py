@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -15,7 +16,21 @@ from fire_sampling.distributed._shards import Options, Shard, prepare
 if TYPE_CHECKING:
     from fire_sampling._torch_entry import Config
 
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
+
+def _between_graphs(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Of torch.compile's graphs one ends before the function and another begins behind it: how many exchanges
+    there are only the values tell.
+    """
+    called: Callable[_Arguments, _Result] = torch.compiler.disable(  # type: ignore[no-untyped-call]
+        function, reason="the exchanges of fire_sampling.distributed depend on values and are in no graph"
+    )
+    return called
+
+
+@_between_graphs
 def sample(
     logits: Tensor,
     step: Tensor | int,
@@ -47,8 +62,8 @@ def sample(
         vocabulary: The number of tokens, where the last ranks have columns behind them that are no tokens
             (padding); all columns if None.
         entries: How many of its largest logits a row each rank sends, up to 4,096. By default as many as
-            settle the rows of these records that have top-k; 64 where another filter bounds them, 1 where
-            none does.
+            settle the rows of these records that have top-k, unless those were more bytes than the rows; 64
+            where another filter bounds them, 1 where none does.
         checked: Whether the ranks first exchange what they were called with: a wrong call on one of them is
             then an error on all. Without it one exchange is saved, `first_id`, `vocabulary` and seeds have to
             be given, and a rank that raises leaves the others waiting. Only the logits are then looked at,
@@ -68,6 +83,7 @@ def sample(
     return _drawn(prepare("sample", logits, step, config, slot, options), reference=False).token
 
 
+@_between_graphs
 def sample_with_logprobs(
     logits: Tensor,
     step: Tensor | int,
@@ -100,6 +116,7 @@ def sample_with_logprobs(
     return _drawn(shard, reference)
 
 
+@_between_graphs
 def log_prob(
     logits: Tensor,
     token: Tensor,
@@ -126,6 +143,7 @@ def log_prob(
     return value
 
 
+@_between_graphs
 def process_logits(
     logits: Tensor,
     step: Tensor | int,
@@ -155,6 +173,7 @@ def process_logits(
         return torch.nn.functional.pad(processed, (0, padding), value=-torch.inf) if padding else processed
 
 
+@_between_graphs
 def heat_logits_(
     logits: Tensor,
     step: Tensor | int,

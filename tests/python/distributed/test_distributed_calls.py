@@ -103,6 +103,16 @@ def test_rows_that_top_k_bounds_take_one_exchange(ranks: RankPool) -> None:
     ]
 
 
+def test_entries_are_never_more_than_the_gather_that_they_are_to_save(ranks: RankPool) -> None:
+    """Of float32 rows of 4,000 on four ranks 500 entries a rank are as many bytes: 499 and the flags."""
+    config = fire.SamplingConfig(top_k=499, hot_steps=0, seed=1)
+    gathered = collectives(ranks, config, reference=False, checked=False)
+    assert gathered == [("gather", 8 * 500 * 8)]
+    searched = collectives(ranks, config.replace(top_k=500), reference=False, checked=False)
+    assert searched[0] == ("gather", 8 * (64 + 1) * 8)
+    assert len(searched) > 1
+
+
 def test_top_p_of_the_whole_row_takes_one_exchange_more_beside_top_k(ranks: RankPool) -> None:
     config = fire.SamplingConfig(top_k=50, top_p=0.9, order="joint", hot_steps=0, seed=1)
     done = collectives(ranks, config, reference=False, checked=False)
