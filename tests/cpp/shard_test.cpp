@@ -77,10 +77,10 @@ TEST(Shard, ALogProbabilityAndItsGradientAreThoseOfTheWholeRow) {
                                        definition::KeyBitsOf(trouble.type), token);
     ASSERT_EQ(BitsOf(definition::LogProbOf(row)), BitsOf(whole.LogProb(token))) << i << Describe(trouble.record);
     finite += whole.LogProb(token) > -kInfinity;
-    const std::vector<float> want = whole.LogProbGradient(token, 0.75f);
-    std::vector<float> got;
+    std::vector<uint32_t> want, got;
+    for (const float slope : whole.LogProbGradient(token, 0.75f)) want.push_back(BitsOf(slope));
     for (const definition::ReferenceShard& shard : sharded.shards())
-      for (const float slope : shard.LogProbGradient(row, 0.75f)) got.push_back(slope);
+      for (const float slope : shard.LogProbGradient(row, 0.75f)) got.push_back(BitsOf(slope));
     ASSERT_EQ(got, want) << i << Describe(trouble.record);
   }
   EXPECT_GT(finite, 1000);
