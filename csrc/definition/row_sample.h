@@ -21,10 +21,13 @@ struct RowSample {
 template <typename T>
 struct Output {
   using Value = T;
+  // Named: nvcc writes a member of such a type with parentheses, which the host's compiler then warns of.
+  using Array = T* SampleOutputs::*;
+  using Member = T RowSample::*;
 
   const char* name;
-  T* SampleOutputs::*array;
-  T RowSample::*value;
+  Array array;
+  Member value;
   bool of_member = false;  // each member of a group has its own
 };
 
