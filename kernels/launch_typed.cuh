@@ -77,7 +77,11 @@ void DescribeKernels(Device* device) {
     config.blockDim = dim3(kMostThreads);
     config.dynamicSmemBytes = plan.shared_bytes;
     config.attrs = &cluster, config.numAttrs = 1;
-    ThrowOnError(cudaOccupancyMaxActiveClusters(&device->clusters[i], kernel, &config), "clusters at once");
+    // A driver that will not say, of a slice or a share of a device, has none of that size.
+    if (cudaOccupancyMaxActiveClusters(&device->clusters[i], kernel, &config) != cudaSuccess) {
+      cudaGetLastError();
+      device->clusters[i] = 0;
+    }
     if (device->clusters[i] == 0) device->largest_cluster = 1 << i;
   }
 }

@@ -27,6 +27,27 @@ TEST(DescribedDevice, ClustersAreAsManyAsItsGroupsOfMultiprocessorsHold) {
   EXPECT_EQ(kernels::PlanFor(Task::kSample, 15, 151936, LogitsType::kFloat32, device).cluster, 4);
 }
 
+// What MIG leaves of a device, and what MPS leaves of a process's share of one.
+TEST(DescribedDevice, ASliceWhoseClustersAreSmallerIsLaunchedWithThoseThereAre) {
+  DeviceDescription slice = simulator::KnownDevice(9, 0);
+  slice.multiprocessors = 14;
+  slice.multiprocessors_per_cluster_group = 7;
+  const kernels::Device groups_of_7 = DeviceOf(2, slice);
+  EXPECT_EQ(groups_of_7.clusters, (std::array<int, 3>{6, 2, 0}));
+  EXPECT_EQ(groups_of_7.largest_cluster, 4);
+  slice.multiprocessors_per_cluster_group = 1;
+  EXPECT_EQ(DeviceOf(3, slice).largest_cluster, 1);
+}
+
+TEST(DescribedDevice, ADriverThatRefusesASizeOfClustersFailsNoCall) {
+  DeviceDescription description = simulator::KnownDevice(9, 0);
+  description.portable_cluster = description.largest_cluster = 4;
+  const kernels::Device device = DeviceOf(4, description);
+  EXPECT_EQ(device.largest_cluster, 4);
+  EXPECT_EQ(device.clusters[2], 0);
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess);
+}
+
 TEST(DescribedDevice, CodeFromBeforeClustersIsLaunchedWithoutThemAndWithoutOverlap) {
   DeviceDescription description = simulator::KnownDevice(9, 0);
   description.newest_code = 80;
