@@ -28,7 +28,7 @@ inline constexpr uint32_t kShortList = 128;        // candidates that are ordere
 inline constexpr uint32_t kBins = 512;             // of a histogram
 inline constexpr uint32_t kMostDelegates = 4096;
 
-// Candidates that one block of a cluster may send the leader.
+// Candidates that a block of a cluster sends the leader before all know how many there are.
 FIRE_RULE constexpr uint32_t InboxCapacity(uint32_t cluster) {
   return cluster <= 2 ? kListCapacity / 2 : cluster == 4 ? kListCapacity / 4 : kListCapacity / 8;
 }
@@ -197,10 +197,12 @@ struct SupportStorage {
   uint64_t set_maximum[kMostWarps], set_mass[kMostWarps];
 };
 
-// Then the leader's inbox, InboxCapacity entries a block; then the block's part of the row, where it is resident.
+// Then the leader's inbox, InboxCapacity entries for each other block; then the block's part of the row, where it is
+// resident.
 FIRE_RULE constexpr size_t StorageBytes(int cluster) {
   const size_t shared = (sizeof(Storage) + 15) / 16 * 16;
-  return cluster == 1 ? shared : shared + sizeof(ClusterStorage) + cluster * InboxCapacity(cluster) * sizeof(uint64_t);
+  return cluster == 1 ? shared
+                      : shared + sizeof(ClusterStorage) + (cluster - 1) * InboxCapacity(cluster) * sizeof(uint64_t);
 }
 
 }  // namespace fire::kernels

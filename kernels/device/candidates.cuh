@@ -83,10 +83,18 @@ __device__ __forceinline__ bool HoldsAllThatPass(float least, float maximum, con
          least <= __fadd_rd(maximum, settings.min_p_bounds.below);
 }
 
-// Tells whether a list of `count` tokens, all that reach `least`, has those that top-k keeps, or all that min-p does.
+// Tells whether a list of `count` tokens, all that reach `least`, has those that top-k keeps, or all that min-p does,
+// or all that are finite.
+template <typename Logit>
 __device__ __forceinline__ bool HoldsTopK(uint32_t count, float least, float maximum, const RowSettings& settings) {
   if (settings.regime != Regime::kList || !settings.top_k_on || count >= settings.phase.top_k) return true;
+  if (least == Logit::Value(Logit::kLowestFinite, 0)) return true;
   return settings.min_p_bounds_list && least <= __fadd_rd(maximum, settings.min_p_bounds.below);
+}
+
+// Where the leader gets the candidates of another block.
+__device__ __forceinline__ uint64_t* InboxOf(uint32_t rank, const Team& team) {
+  return SharedInbox() + (rank - 1) * InboxCapacity(team.blocks);
 }
 
 // What a thread has seen in the listed vectors.
@@ -96,8 +104,8 @@ struct Expanded {
   bool has_nan;
 };
 
-// Writes the listed vectors' tokens that reach `least` as entries: in the list of a block that is alone, else in the
-// leader's inbox.
+// Writes the listed vectors' tokens that reach `least` as entries: in the leader's inbox, and what that has no room for
+// in the block's own list. The leader lists its own at once.
 template <bool kFromShared, typename Logit>
 __device__ __forceinline__ Expanded ExpandVectors(const RowPart<Logit>& part, float least, const Team& team,
                                                   Storage& storage) {
@@ -114,10 +122,10 @@ __device__ __forceinline__ Expanded ExpandVectors(const RowPart<Logit>& part, fl
       const uint32_t at = atomicAdd(&storage.entry_count, 1u);
       const uint64_t entry = Entry(definition::Key(x), id);
       if (weighs) seen.mass += WeightOfKey(KeyOf(entry), ScaleOf(storage));
-      if (team.blocks == 1) {
-        if (at < kListCapacity) storage.list[at] = entry;
-      } else if (at < capacity) {
-        ptx::Push(&SharedInbox()[team.rank * capacity + at], 0, entry);
+      if (!team.IsLeader() && at < capacity) {
+        ptx::Push(&InboxOf(team.rank, team)[at], 0, entry);
+      } else if (at < kListCapacity) {
+        storage.list[at] = entry;
       }
     });
   }
@@ -189,8 +197,8 @@ __device__ __forceinline__ bool ListCandidates(uint32_t pilot_shift, const Team&
   }
   __syncthreads();  // one warp has written state and pivot; else the others filter by an older pivot
   const uint32_t pivot = storage.pivot;
-  bool fits = storage.settings.regime != Regime::kAll &&
-              (pivot != Logit::kLowestFinite || storage.part.vocabulary <= kListCapacity);
+  // A pivot that every finite logit reaches may do: a mask leaves few of them.
+  bool fits = storage.settings.regime != Regime::kAll;
   if (fits) {
     const SplitRun run = Split(part, streams ? pilot_shift : 0);
 #pragma unroll 1
@@ -210,7 +218,7 @@ __device__ __forceinline__ bool ListCandidates(uint32_t pilot_shift, const Team&
     const float maximum =
         definition::KeyToFloat(static_cast<uint32_t>(ReduceBlock(uint64_t{own_key}, Greater(), storage)));
     // All have met since the counts and the state were read: they may change, also where the row is read again.
-    if (!fits || !HoldsTopK(listed, least, maximum, storage.settings)) return false;
+    if (!fits || !HoldsTopK<Logit>(listed, least, maximum, storage.settings)) return false;
     if (threadIdx.x == 0) {
       storage.state.maximum = maximum;
       if (has_nan) storage.state.has_nan = 1;
@@ -221,16 +229,16 @@ __device__ __forceinline__ bool ListCandidates(uint32_t pilot_shift, const Team&
     const uint64_t mass = ReduceBlock(seen.mass, Add(), storage);
     if (threadIdx.x < team.blocks) ptx::Push(&storage.block_mass[team.rank], threadIdx.x, mass);
   }
-  const uint32_t capacity = team.blocks == 1 ? kListCapacity : InboxCapacity(team.blocks);
   const bool is_complete =
-      fits && listed <= capacity && HoldsAllThatPass(least, storage.state.maximum, storage.settings);
+      fits && listed <= kListCapacity && HoldsAllThatPass(least, storage.state.maximum, storage.settings);
   if (threadIdx.x < team.blocks)
     ptx::Push(&storage.block_count[team.rank], threadIdx.x, is_complete ? listed : kIncomplete);
   return true;
 }
 
 // Finds whether the list is complete (for top-p alone, whether it reaches the target) and its length, once the team has
-// met. The leader's inbox becomes its list.
+// met. What the leader has got goes into its list; where that is not all, the others send the rest, and the team meets
+// again.
 __device__ __forceinline__ void CollectCounts(const Team& team, Storage& storage) {
   const uint32_t lane = threadIdx.x % 32;
   const uint32_t of_lane = lane < team.blocks ? storage.block_count[lane] : 0;
@@ -243,15 +251,28 @@ __device__ __forceinline__ void CollectCounts(const Team& team, Storage& storage
     const uint64_t listed = ReduceWarp(lane < team.blocks ? storage.block_mass[lane] : 0, Add());
     is_complete = is_complete && listed >= definition::TopPTarget(settings.phase.top_p, RowMass(0, storage));
   }
-  if (is_complete && team.blocks > 1 && team.IsLeader()) {
+  const uint32_t capacity = InboxCapacity(team.blocks);
+  const bool is_all_sent = !__any_sync(~0u, lane != 0 && of_lane > capacity);
+  if (is_complete && team.blocks > 1) {
+    // The leader's warps each take a block's; another block sends its own.
+    const bool is_leader = team.IsLeader();
+    const uint32_t warp = threadIdx.x / 32, warps = blockDim.x / 32;
 #pragma unroll 1
-    for (uint32_t block = threadIdx.x / 32; block < team.blocks; block += blockDim.x / 32) {
+    for (uint32_t block = is_leader ? warp + 1 : team.rank; block < team.blocks;
+         block += is_leader ? warps : team.blocks) {
       const uint32_t before = __reduce_add_sync(~0u, lane < block ? of_lane : 0);
       const uint32_t of_block = __shfl_sync(~0u, of_lane, block);
+      if (is_leader) {
 #pragma unroll 1
-      for (uint32_t i = lane; i < of_block; i += 32)
-        storage.list[before + i] = SharedInbox()[block * InboxCapacity(team.blocks) + i];
+        for (uint32_t i = lane; i < min(of_block, capacity); i += 32)
+          storage.list[before + i] = InboxOf(block, team)[i];
+      } else {
+#pragma unroll 1
+        for (uint32_t i = capacity + threadIdx.x; i < of_block; i += blockDim.x)
+          ptx::Push(&storage.list[before + i], 0, storage.list[i]);
+      }
     }
+    if (!is_all_sent) team.Sync();  // every candidate is in the leader's list; else those that came late are lost
   }
   if (threadIdx.x == 0) storage.state.is_listed = is_complete, storage.state.count = count;
   if (threadIdx.x == blockDim.x - 1) {

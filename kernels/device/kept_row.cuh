@@ -95,8 +95,10 @@ class KeptRow {
   __device__ __forceinline__ bool Find() const {
     if (IsListed()) {
       const uint64_t row_mass = TopPCountsRow(settings()) ? RowMass(0, storage_) : 0;
-      // Top-k's candidates should be few: comparing each with each costs the square of their number.
-      const uint32_t most = settings().top_k_on && settings().phase.top_k <= kFewTokens ? kShortList / 2 : kShortList;
+      // Candidates should be few: comparing each with each costs the square of their number.
+      const bool may_be_few =
+          settings().regime == Regime::kNucleus || (settings().top_k_on && settings().phase.top_k <= kFewTokens);
+      const uint32_t most = may_be_few ? kShortList / 2 : kShortList;
       const uint32_t listed = storage_.state.count;
       const uint32_t count = listed <= most ? listed : ShortenList(most, row_mass);
       const uint64_t* entries = listed <= most ? storage_.list : storage_.short_entry;

@@ -59,14 +59,20 @@ MUTATIONS: list[Mutation] = [
         (
             "inbox-one-too-long",
             "one candidate too many lands in another block's inbox",
-            "} else if (at < capacity) {",
-            "} else if (at <= capacity) {",
+            "if (!team.IsLeader() && at < capacity) {",
+            "if (!team.IsLeader() && at <= capacity) {",
+        ),
+        (
+            "inbox-overflow-not-sent",
+            "the first candidate that an inbox has no room for",
+            "for (uint32_t i = capacity + threadIdx.x;",
+            "for (uint32_t i = capacity + 1 + threadIdx.x;",
         ),
         (
             "inbox-overflow-unseen",
             "a block with more candidates than its inbox holds",
-            "team.blocks == 1 ? kListCapacity : InboxCapacity(team.blocks);",
-            "kListCapacity;",
+            "!__any_sync(~0u, lane != 0 && of_lane > capacity);",
+            "true;",
         ),
         (
             "vector-overflow-unseen",
@@ -89,7 +95,7 @@ MUTATIONS: list[Mutation] = [
         (
             "short-list-of-a-streamed-row-trusted",
             "fewer tokens of a streamed row reach the pivot than top-k keeps",
-            " || !HoldsTopK(listed, least, maximum, storage.settings)) return false;",
+            " || !HoldsTopK<Logit>(listed, least, maximum, storage.settings)) return false;",
             ") return false;",
         ),
         (
@@ -148,6 +154,12 @@ MUTATIONS: list[Mutation] = [
             "the list and its length are read before they are there",
             "  __syncthreads();  // the list, its length and the scales are written; "
             "else candidates are lost\n",
+        ),
+        (
+            "late-candidates-not-awaited",
+            "the list is read before what the inbox had no room for is there",
+            "    if (!is_all_sent) team.Sync();  // every candidate is in the leader's list; "
+            "else those that came late are lost\n",
         ),
         (
             "pivot-not-awaited",

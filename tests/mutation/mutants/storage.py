@@ -8,8 +8,8 @@ MUTATIONS: list[Mutation] = [
         (
             "inbox-one-block-short",
             "the last block's inbox overlaps the resident part",
-            "cluster * InboxCapacity(cluster)",
             "(cluster - 1) * InboxCapacity(cluster)",
+            "(cluster - 2) * InboxCapacity(cluster)",
         ),
     ),
 ]

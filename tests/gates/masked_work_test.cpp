@@ -1,0 +1,88 @@
+// What a masked row costs beside the whole one, in warp instructions that the simulated device counts.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <numeric>
+#include <vector>
+
+#include "tests/cuda/named_rows.h"
+#include "tests/cuda/sample_check.h"
+#include "tests/simulator/simulator.h"
+
+namespace fire::test {
+namespace {
+
+constexpr uint32_t kVocabulary = 128256;
+constexpr double kMostOfWhole = 1.1;  // the busiest block, over that of the row without a mask
+
+struct Filters {
+  const char* name;
+  int32_t top_k;
+  float top_p;
+};
+constexpr Filters kFilters[] = {{"k = 50, p = 0.9", 50, 0.9f}, {"p = 0.9", 0, 0.9f}, {"no filter", 0, 1}};
+
+std::vector<float> ModelRow() {
+  Random random(1);
+  std::vector<float> logits;
+  for (uint32_t id = 0; id < kVocabulary; ++id) logits.push_back(Model(random, kVocabulary));
+  return logits;
+}
+
+// The ids in a random order: a mask leaves the first of them.
+std::vector<uint32_t> ShuffledIds() {
+  Random random(2);
+  std::vector<uint32_t> ids(kVocabulary);
+  std::iota(ids.begin(), ids.end(), 0u);
+  for (uint32_t i = kVocabulary - 1; i > 0; --i) std::swap(ids[i], ids[random.Below(i + 1)]);
+  return ids;
+}
+
+// Of the busiest block, by the launch that a batch of so many rows gets.
+uint64_t Busiest(const std::vector<float>& logits, const Filters& filters, int64_t rows) {
+  RowCase row;
+  row.logits = logits;
+  row.record = PlainRecord(1);
+  row.record.top_k = filters.top_k, row.record.top_p = filters.top_p;
+  const DeviceBatch batch({row}, LogitsType::kBFloat16, {});
+  const DeviceOutputs out(1, {false, false, false, false, false, false});
+  const kernels::Plan plan =
+      kernels::PlanFor(kernels::Task::kSample, rows, kVocabulary, LogitsType::kBFloat16, kernels::CurrentDevice());
+  simulator::TakeWork();
+  kernels::SampleWithPlan(batch.batch(), out.outputs(), plan, nullptr);
+  ThrowOnError(cudaDeviceSynchronize(), "launch");
+  return simulator::TakeWork().at(0).of_busiest;
+}
+
+class MaskedWork : public testing::Test {
+ protected:
+  void SetUp() override {
+    simulator::Behaviour behaviour;
+    behaviour.launch.count_work = true;
+    simulator::SetBehaviour(behaviour);
+  }
+  void TearDown() override { simulator::Reset(); }
+};
+
+TEST_F(MaskedWork, AMaskMakesNoRowDearerThanATenthMoreHoweverManyTokensItLeaves) {
+  const std::vector<float> whole = ModelRow();
+  const std::vector<uint32_t> ids = ShuffledIds();
+  for (const Filters& filters : kFilters)
+    for (const int64_t rows : {1, 32, 64, 128, 512}) {
+      const uint64_t of_whole = Busiest(whole, filters, rows);
+      std::printf("%s, %lld rows: %llu whole; masked", filters.name, static_cast<long long>(rows),
+                  static_cast<unsigned long long>(of_whole));
+      for (const uint32_t finite : {0u, 1u, 20u, 49u, 60u, 100u, 130u, 200u, 400u, 2000u, 8000u, 64000u, 128000u}) {
+        std::vector<float> masked(kVocabulary, -kInfinity);
+        for (uint32_t i = 0; i < finite; ++i) masked[ids[i]] = whole[ids[i]];
+        const uint64_t of_masked = Busiest(masked, filters, rows);
+        std::printf(" %llu", static_cast<unsigned long long>(of_masked));
+        EXPECT_LE(static_cast<double>(of_masked), kMostOfWhole * static_cast<double>(of_whole))
+            << finite << " tokens, " << filters.name << ", " << rows << " rows";
+      }
+      std::printf("\n");
+    }
+}
+
+}  // namespace
+}  // namespace fire::test
