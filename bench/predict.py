@@ -167,9 +167,10 @@ phases.
 The model (`tests/gates/latency`; its constants and their sources are in `machine.h` and `instruction.cpp`
 there) has four schedulers a multiprocessor, instructions in order of readiness within a basic block, units
 by their rates, memory's latency and bandwidth, L2 as what was touched last, and as many clusters as fit. It
-does not have conflicts of shared memory's banks and of atomics, the L1 cache, nor the start of a block. It
-replays PTX: what ptxas makes better or worse of that is unknown. No measurement stands behind it, so it may
-be wrong by tens of percent; its use is to show where cycles go, and cliffs.
+does not have conflicts of shared memory's banks and of atomics, the L1 cache, nor the start of a block, and
+takes a load that gathers for one stretch of memory. It replays PTX: what ptxas makes better or worse of
+that is unknown. No measurement stands behind it, so it may be wrong by tens of percent; its use is to show
+where cycles go, and cliffs.
 
 The floor reads each logit once at 4.3 TB/s. "Cold code" comes on top where no cache holds the kernel's
 code, as after the rest of a decoding step; a benchmark that repeats a call never sees it. "Cycles" are the

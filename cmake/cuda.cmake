@@ -76,7 +76,7 @@ include(cmake/cudart.cmake)
 list(JOIN FIRE_CUDA_ARCHITECTURES ", " FIRE_CUDA_BUILD)
 set(FIRE_CUDA_BUILD "kernels for ${FIRE_CUDA_BUILD} (CUDA ${CMAKE_CUDA_COMPILER_VERSION})")
 message(STATUS "FIRE_CUDA=${FIRE_CUDA}: building ${FIRE_CUDA_BUILD}")
-# A driver runs kernels of its own major version of CUDA or an older one.
+# A driver runs machine code of its own major version of CUDA or an older one; PTX of a newer minor version it refuses.
 string(REGEX MATCH "^[0-9]+" nvcc_major "${CMAKE_CUDA_COMPILER_VERSION}")
 string(REGEX MATCH "^[0-9]+" torch_major "${FIRE_TORCH_CUDA}")
 if(torch_major AND nvcc_major GREATER torch_major)

@@ -23,8 +23,8 @@ constexpr Case kDevices[] = {{"7.5", {75, 40, 64 << 10, 1}},   {"8.0", {80, 108,
                              {"9.0", {90, 132, 227 << 10, 8}}, {"10.0", {100, 148, 227 << 10, 8}},
                              {"12.0", {120, 170, 99 << 10, 8}}};
 
-// Devices as they are sold, with how many clusters of 2, 4 and 8 blocks run at once. Of an H100, which 15 of 8 fit,
-// that is published (NVIDIA/cutlass#1921), and what it leaves of 4 follows; of the others it is assumed.
+// Devices as they are sold, with how many clusters of 2, 4 and 8 blocks run at once. Of an H100, 15 of 8 are published
+// (accel-sim/gpu-app-collection#87), and 30 of 4 is the least that leaves; of the others all are assumed.
 constexpr Case kSold[] = {{"H100", {90, 132, 227 << 10, 8, {66, 30, 15}}},
                           {"H200", {90, 132, 227 << 10, 8, {66, 30, 15}}},
                           {"B200", {100, 148, 227 << 10, 8, {74, 36, 17}}},

@@ -7,7 +7,7 @@ python tests/gates/count_rows.py --build build/tests --chain "k=50 p=0.9" --kind
                                                               prints the model's phases, and a line of a table
 
 The build folder is CMake's, with the tests and the CUDA backend (`make build-tests`); it is brought up to
-date first. Needs torch, no GPU. All cells take some minutes.
+date first. Needs torch, no GPU. All cells take two minutes of CPU time.
 """
 
 from __future__ import annotations

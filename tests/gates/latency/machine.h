@@ -1,5 +1,5 @@
-// An H200 as the latency model sees it, on a good day and on a plain one. A value without a source is an assumption: on
-// a GPU, tests/gpu/prove measures it first.
+// An H200 as the latency model sees it, on a good day and on a plain one. A value without a source is an assumption;
+// tests/gpu/prove measures barriers, shared memory of a peer, atomics, bandwidth, rates and launches on a GPU.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,8 @@
 // Replays a traced launch of one row on the multiprocessors of a Machine, and says how long they take: four schedulers
 // each, in order of readiness within a basic block, units by their rates, loads by latency and bandwidth, barriers.
 //
-// Not in it, so that it errs low: code that is not in the instruction cache, conflicts of shared memory's banks and of
-// atomics, starting a block. The launch is the caller's to add.
+// Not in it: code that is not in the instruction cache, conflicts of shared memory's banks and of atomics, the L1
+// cache, starting a block. A load that gathers counts as one stretch of memory. The launch is the caller's to add.
 #pragma once
 
 #include <cstdint>
