@@ -1,5 +1,5 @@
 // What kernels::CurrentDevice learns from the runtime of devices whose compute capability does not tell it. It asks a
-// device once, so each test has one of its own.
+// device once a process: ctest runs each test in one of its own.
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
 
@@ -32,17 +32,17 @@ TEST(DescribedDevice, ASliceWhoseClustersAreSmallerIsLaunchedWithThoseThereAre) 
   DeviceDescription slice = simulator::KnownDevice(9, 0);
   slice.multiprocessors = 14;
   slice.multiprocessors_per_cluster_group = 7;
-  const kernels::Device groups_of_7 = DeviceOf(2, slice);
+  const kernels::Device groups_of_7 = DeviceOf(0, slice);
   EXPECT_EQ(groups_of_7.clusters, (std::array<int, 3>{6, 2, 0}));
   EXPECT_EQ(groups_of_7.largest_cluster, 4);
   slice.multiprocessors_per_cluster_group = 1;
-  EXPECT_EQ(DeviceOf(3, slice).largest_cluster, 1);
+  EXPECT_EQ(DeviceOf(1, slice).largest_cluster, 1);
 }
 
 TEST(DescribedDevice, ADriverThatRefusesASizeOfClustersFailsNoCall) {
   DeviceDescription description = simulator::KnownDevice(9, 0);
   description.portable_cluster = description.largest_cluster = 4;
-  const kernels::Device device = DeviceOf(4, description);
+  const kernels::Device device = DeviceOf(0, description);
   EXPECT_EQ(device.largest_cluster, 4);
   EXPECT_EQ(device.clusters[2], 0);
   EXPECT_EQ(cudaGetLastError(), cudaSuccess);
