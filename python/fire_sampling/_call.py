@@ -118,7 +118,7 @@ class Entry:
     def _records(self, function: str, config: Any, slot: Any, rows: int | None, beside: Any) -> Any:
         if slot is not None:
             self.require_array(function, "slot", slot)
-        if not _draws(function):
+        if not draws(function):
             config = _with_any_seed(config)
         name = f"{self.module}.{function}"
         kind, kind_name = self.array
@@ -144,7 +144,7 @@ class Entry:
 
     def _require_group(self, function: str, configs: Sequence[SamplingConfig]) -> None:
         """Refuses a design of nobody but the row itself, where `function` draws one token a row."""
-        if not _draws(function) or function in _SIZED:
+        if not draws(function) or function in _SIZED:
             return
         name = f"{self.module}.{function}"
         for config in configs:
@@ -156,8 +156,8 @@ class Entry:
                 )
 
 
-def _draws(function: str) -> bool:
-    """Of a function's name, which has its folder's in front where it is not the entry's own."""
+def draws(function: str) -> bool:
+    """Whether a function's result depends on a seed. Its folder's name may stand before its own."""
     return function.rpartition(".")[2] in _DRAWING
 
 

@@ -16,8 +16,8 @@ from fire_sampling import _native
 from fire_sampling.config import RECORD_WORDS
 
 MAX_GROUP_SIZE = _native.MAX_GROUP_SIZE
-_STEPS = (torch.int32, torch.int64)
-_RECORDS = f"[S, {RECORD_WORDS}] as made by fire_sampling.pack"
+STEPS = (torch.int32, torch.int64)
+RECORDS = f"[S, {RECORD_WORDS}] as made by fire_sampling.pack"
 
 
 def check_arguments(
@@ -49,8 +49,8 @@ def check_arguments(
         RuntimeError: Names the operator, the argument, what came and what was expected.
     """
     one_a_row = check_logits(op, logits, write=write)
-    check_tensor(op, "step", step, logits, _STEPS, (0, 1), f"{one_a_row}, or [], one for all")
-    check_tensor(op, "cfg", cfg, logits, (torch.int32,), (2,), _RECORDS)
+    check_tensor(op, "step", step, logits, STEPS, (0, 1), f"{one_a_row}, or [], one for all")
+    check_tensor(op, "cfg", cfg, logits, (torch.int32,), (2,), RECORDS)
     for argument, tensor, dtype in (
         ("slot", slot, torch.int32),
         ("token", token, torch.int64),
@@ -117,12 +117,12 @@ def check_sequences(op: str, step: Tensor, cfg: Tensor, slot: Tensor | None) -> 
     Raises:
         RuntimeError: Names the operator, the argument, what came and what was expected.
     """
-    check_tensor(op, "cfg", cfg, cfg, (torch.int32,), (2,), _RECORDS)
+    check_tensor(op, "cfg", cfg, cfg, (torch.int32,), (2,), RECORDS)
     if slot is not None:
         check_tensor(op, "slot", slot, cfg, (torch.int32,), (1,), "[R], one a sequence", beside="cfg")
     rows, row = (cfg.shape[0], "record") if slot is None else (slot.shape[0], "slot")
     check_tensor(
-        op, "step", step, cfg, _STEPS, (0, 1), f"[{rows}], one a {row}, or [], one for all", beside="cfg"
+        op, "step", step, cfg, STEPS, (0, 1), f"[{rows}], one a {row}, or [], one for all", beside="cfg"
     )
     require_fake(op, "cfg", cfg)
     return rows

@@ -7,6 +7,12 @@ import numbers
 
 import numpy as np
 
+# Of logits that a graph may need, where a function writes them.
+WRITTEN_BESIDE_GRAD = (
+    "requires grad, expected logits that do not while grad mode is on (they are written in place; call it "
+    "under torch.no_grad())"
+)
+
 
 def shown(value: object) -> str:
     """`value` for a message: short, on one line, and whatever it is."""

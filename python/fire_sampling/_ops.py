@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fire_sampling._fakes import FAKES
+from fire_sampling._messages import WRITTEN_BESIDE_GRAD
 from fire_sampling._shard_fakes import SHARD_FAKES
 
 LIBRARY = Path(__file__).with_name("libfire_sampling_torch_cpu.so")
@@ -110,10 +111,7 @@ def _bumping_version(op: str) -> Callable[..., None]:
 
     def call(keyset: Any, written: Tensor, *args: Any, **kwargs: Any) -> None:
         if written.requires_grad and torch.is_grad_enabled():
-            raise RuntimeError(
-                f"fire::{op}: logits requires grad, expected logits that do not while grad mode is on "
-                "(they are written in place; call it under torch.no_grad())"
-            )
+            raise RuntimeError(f"fire::{op}: logits {WRITTEN_BESIDE_GRAD}")
         below = keyset & torch._C._after_ADInplaceOrView_keyset
         getattr(_fire, op).default.redispatch(below, written, *args, **kwargs)
         torch.autograd.graph.increment_version(written)

@@ -12,9 +12,16 @@ import torch
 from torch import Tensor
 
 from fire_sampling import _native
-from fire_sampling._fake_checks import check_logits, check_range, check_tensor, refuse, require_fake
+from fire_sampling._fake_checks import (
+    RECORDS,
+    STEPS,
+    check_logits,
+    check_range,
+    check_tensor,
+    refuse,
+    require_fake,
+)
 from fire_sampling._fakes import new_outputs
-from fire_sampling.config import RECORD_WORDS
 
 _WORDS = _native.SHARD_STATE_WORDS
 _FEWEST_SLOTS = _native.shard_slots(0, 1)
@@ -75,8 +82,8 @@ def _fake_begin(
     _check_entries(op, entries, entries, "entries")
     one_a_row = f"[{entries.shape[0]}], one a row of logits"
     for argument, tensor, dtypes, dims, shape in (
-        ("step", step, (torch.int32, torch.int64), (0, 1), f"{one_a_row}, or [], one for all"),
-        ("cfg", cfg, (torch.int32,), (2,), f"[S, {RECORD_WORDS}] as made by fire_sampling.pack"),
+        ("step", step, STEPS, (0, 1), f"{one_a_row}, or [], one for all"),
+        ("cfg", cfg, (torch.int32,), (2,), RECORDS),
         ("slot", slot, (torch.int32,), (1,), one_a_row),
     ):
         if tensor is not None:

@@ -14,11 +14,12 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
 from fire_sampling import functional
+from fire_sampling._call import draws
 from fire_sampling.config import SamplingConfig
 from fire_sampling.distributed import functions
 from fire_sampling.distributed._header import fail
 from fire_sampling.distributed._ranks import Ranks
-from fire_sampling.distributed._shards import DRAWING, seedless
+from fire_sampling.distributed._shards import seedless
 from fire_sampling.packing import pack
 
 _ROWS, _COLUMNS = 0, 1
@@ -76,7 +77,7 @@ def _cut(
     """
     _require_ascending(name, layout)
     config = arguments["config"]
-    if function in DRAWING and seedless(config):
+    if draws(function) and seedless(config):
         raise ValueError(
             f"{name}: config lacks a seed beside a DTensor, expected a seed: each process would draw one of "
             "its own"

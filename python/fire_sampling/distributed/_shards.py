@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fire_sampling import _native
+from fire_sampling._call import draws
 from fire_sampling._messages import integer
 from fire_sampling._torch_entry import ENTRY, arguments
 from fire_sampling.config import SamplingConfig
@@ -33,7 +34,6 @@ from fire_sampling.packing import draw_seeds
 DEFAULT_ENTRIES = 64  # of a row whose kept set has another bound than top-k
 MOST_ENTRIES = 1024
 MOST_ROUNDS = 32  # more than any row takes
-DRAWING = ("sample", "sample_with_logprobs", "heat_logits_")
 _DESIGN = functools.reduce(operator.or_, _native.DESIGN_FLAGS.values())
 _TIES = functools.reduce(operator.or_, _native.TIES_FLAGS.values())
 _MAX_VOCABULARY = _native.MAX_VOCABULARY
@@ -84,7 +84,7 @@ def prepare(
     """
     name = f"fire_sampling.distributed.{function}"
     ranks = Ranks(name, options.group, logits)
-    missing = seedless(config) if function in DRAWING else 0
+    missing = seedless(config) if draws(function) else 0
     local = _Arguments(function, logits, step, config, slot, token)
     seen: list[Rows] = []
 

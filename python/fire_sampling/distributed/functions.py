@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from fire_sampling._messages import WRITTEN_BESIDE_GRAD
 from fire_sampling._outputs import SampleWithLogprobs
 from fire_sampling.distributed._rounds import DRAW, HEAT, REFERENCE, TOKEN
 from fire_sampling.distributed._shards import Options, Shard, prepare
@@ -250,9 +251,6 @@ def _require_writable(name: str, logits: Tensor) -> None:
             f"{name}: logits has dtype {logits.dtype}, expected float32 (it is written in place)"
         )
     if logits.requires_grad and torch.is_grad_enabled():
-        raise RuntimeError(
-            f"{name}: logits requires grad, expected logits that do not while grad mode is on (they are "
-            "written in place; call it under torch.no_grad())"
-        )
+        raise RuntimeError(f"{name}: logits {WRITTEN_BESIDE_GRAD}")
     if logits.shape[0] > 1 and logits.stride(0) < logits.shape[1]:
         raise RuntimeError(f"{name}: logits has rows that overlap, expected none (it is written in place)")
