@@ -174,15 +174,15 @@ inline void CheckSlots(const Words& words, const View& slot, const View& records
   if (slot.dim != 1) RefuseShape(slot, "[R], one a sequence");
 }
 
-// An integer of 64 bits that counts places.
-inline void CheckCount(const char* argument, int64_t count, int64_t most) {
-  if (count < 1 || count > most)
+// An integer of 64 bits.
+inline void CheckRange(const char* argument, int64_t came, int64_t least, int64_t most) {
+  if (came < least || came > most)
     throw Refusal{Refusal::Kind::kValue, argument,
-                  "is " + std::to_string(count) + ", expected 1 to " + std::to_string(most)};
+                  "is " + std::to_string(came) + ", expected " + std::to_string(least) + " to " + std::to_string(most)};
 }
 
-inline void CheckGroupSize(int64_t size) { CheckCount("size", size, kMaxGroupSize); }
-inline void CheckSupportWidth(int64_t width) { CheckCount("width", width, kMaxVocabulary); }
+inline void CheckGroupSize(int64_t size) { CheckRange("size", size, 1, kMaxGroupSize); }
+inline void CheckSupportWidth(int64_t width) { CheckRange("width", width, 1, kMaxVocabulary); }
 
 // An argument with one element a row of logits.
 inline void CheckOneARow(const Words& words, const View& view, const View& logits,

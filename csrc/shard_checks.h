@@ -62,12 +62,6 @@ inline int64_t RowCount(const ShardRound& round, int64_t rows) {
   return round.rows == nullptr ? rows : round.row_count;
 }
 
-inline int64_t RowAt(const ShardRound& round, int64_t i, int64_t rows) {
-  if (round.rows == nullptr) return i;
-  const int64_t row = round.rows[i];
-  return row < 0 ? 0 : row < rows ? row : rows - 1;
-}
-
 inline void Check(const ShardRound& round, int64_t rows) {
   Require(round.slots >= 2 && round.slots <= 2 + kMaxShardRanks, "ShardRound::slots", round.slots,
           "2 to " + std::to_string(2 + kMaxShardRanks));

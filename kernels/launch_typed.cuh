@@ -55,6 +55,13 @@ inline cudaLaunchAttribute ClusterOf(int blocks) {
   return attribute;
 }
 
+inline cudaLaunchAttribute OverlapOfPrior() {
+  cudaLaunchAttribute attribute;
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  return attribute;
+}
+
 // Fills in what a device says of the kernels of a type on it: what their code can do, and how many clusters run at
 // once.
 template <typename Logit>
@@ -97,10 +104,7 @@ void LaunchKernel(const AnyWork& work, const Plan& plan, CudaStream stream) {
   cudaLaunchAttribute attributes[2];
   config.attrs = attributes;
   if (plan.cluster > 1) attributes[config.numAttrs++] = ClusterOf(plan.cluster);
-  if (plan.overlaps_prior) {
-    attributes[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attributes[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
-  }
+  if (plan.overlaps_prior) attributes[config.numAttrs++] = OverlapOfPrior();
   // One launch, unless there are more rows than a grid has blocks.
   const int64_t most_rows = plan.blocks_a_launch / plan.cluster;
   for (int64_t first = 0; first < work.batch.rows; first += most_rows) {

@@ -42,7 +42,7 @@ bool HasPilot(Task task) { return !IsOfGivenSupport(task) && task != Task::kShar
 // A plan that names threads (0: as the part needs), blocks and residence, completed with what follows from them.
 Plan Complete(const Plan& geometry, Task task, int64_t vocabulary, LogitsType type, const Device& device) {
   Plan plan = geometry;
-  plan.overlaps_prior = device.compute_capability >= 90;
+  plan.overlaps_prior = CanOverlapPrior(device);
   const int64_t part = PartVectors(vocabulary, type, plan.cluster);
   if (plan.threads == 0) plan.threads = ThreadsFor(part);
   if (IsOfGivenSupport(task)) {

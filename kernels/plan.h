@@ -22,6 +22,9 @@ struct Device {
   std::array<int, 3> clusters = {};
 };
 
+// Whether a launch may begin before the kernel ahead of it has ended.
+inline bool CanOverlapPrior(const Device& device) { return device.compute_capability >= 90; }
+
 // What is asked of a row, as far as it changes the work.
 enum class Task : int32_t {
   kSample,               // the token, perhaps its logprob, kept and status

@@ -44,8 +44,7 @@ __global__ void __launch_bounds__(32, 1) ShardBeginRows(const __grid_constant__ 
 __global__ void __launch_bounds__(32, 1) ShardTakeRows(const __grid_constant__ ShardTakeWork work) {
   ptx::WaitForPriorGrids();
   for (int64_t i = blockIdx.x; i < work.round.row_count; i += gridDim.x) {
-    const int64_t at =
-        work.round.rows == nullptr ? i : definition::ClampSlot(work.round.rows[i], work.state_count).index;
+    const int64_t at = definition::RowAt(work.round, i, work.state_count);
     ShardRow row = work.states[at];
     definition::BringIntoRange(&row);
     if (definition::SlotsFor(row.questions, row.ranks) > work.round.slots) continue;
@@ -80,11 +79,9 @@ void LaunchStates(void (*kernel)(Arguments...), int64_t blocks, unsigned threads
   config.blockDim = dim3(threads);
   config.gridDim = dim3(static_cast<unsigned>(std::min(blocks, kMostGridBlocks)));
   config.stream = stream;
-  cudaLaunchAttribute overlaps_prior;
-  overlaps_prior.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  overlaps_prior.val.programmaticStreamSerializationAllowed = 1;
-  config.attrs = &overlaps_prior;
-  config.numAttrs = CurrentDevice().compute_capability >= 90 ? 1 : 0;
+  cudaLaunchAttribute overlap = OverlapOfPrior();
+  config.attrs = &overlap;
+  config.numAttrs = CanOverlapPrior(CurrentDevice()) ? 1 : 0;
   ThrowOnError(cudaLaunchKernelEx(&config, kernel, given...), "launch");
 }
 

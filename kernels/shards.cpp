@@ -32,7 +32,7 @@ Plan EntriesPlan(int64_t count) {
   Plan plan;
   plan.threads = kMostThreads;
   plan.shared_bytes = EntryStorageBytes(static_cast<uint32_t>(count));
-  plan.overlaps_prior = CurrentDevice().compute_capability >= 90;
+  plan.overlaps_prior = CanOverlapPrior(CurrentDevice());
   return plan;
 }
 

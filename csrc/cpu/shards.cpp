@@ -45,7 +45,7 @@ definition::ShardList ListOf(const ShardEntries& entries, int64_t row) {
 // Every row's answer must fit the slots, and `rank` be one of its ranks.
 void CheckRows(const ShardState* state, int64_t rows, const ShardRound& round, int64_t rank) {
   for (int64_t i = 0; i < RowCount(round, rows); ++i) {
-    const int64_t at = RowAt(round, i, rows);
+    const int64_t at = definition::RowAt(round, i, rows);
     const ShardRow row = Load(state[at]);
     const int64_t needed = definition::SlotsFor(row.questions, row.ranks);
     if (round.slots < needed)
@@ -99,7 +99,7 @@ void ShardAnswerCpu(const ShardBatch& shard, const ShardState* state, const Shar
   CheckRows(state, shard.rows, round, rank);
   const cpu::ShardFunctions& functions = cpu::ChosenRowFunctions().shard;
   cpu::ForRows(RowCount(round, shard.rows), shard.size, parallel_for, [&](int64_t i, cpu::Workspace&) {
-    const int64_t row = RowAt(round, i, shard.rows);
+    const int64_t row = definition::RowAt(round, i, shard.rows);
     functions.answer(TaskOf(shard, row), Load(state[row]), static_cast<uint32_t>(rank),
                      static_cast<uint32_t>(round.slots), answers + i * round.slots);
   });
@@ -110,7 +110,7 @@ void ShardTakeCpu(ShardState* state, int64_t rows, const ShardEntries& entries, 
   CheckShardTake(state, rows, entries, round, answers);
   CheckRows(state, rows, round, /*rank=*/0);
   cpu::ForRows(RowCount(round, rows), entries.count * kLogitsAnEntry, parallel_for, [&](int64_t i, cpu::Workspace&) {
-    const int64_t at = RowAt(round, i, rows);
+    const int64_t at = definition::RowAt(round, i, rows);
     ShardRow row = Load(state[at]);
     Solver(OneThread(), ListOf(entries, at), &row).Take(answers + i * round.slots);
     Store(row, state + at);

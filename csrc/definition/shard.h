@@ -80,6 +80,11 @@ FIRE_RULE void BringIntoRange(ShardRow* row) {
   if (row->search.shift < 0 || row->search.shift > kFirstDigit) row->search.shift = 0;
 }
 
+// Which of the `rows` rows takes part as the i-th of a round.
+FIRE_RULE int64_t RowAt(const ShardRound& round, int64_t i, int64_t rows) {
+  return round.rows == nullptr ? i : ClampSlot(round.rows[i], rows).index;
+}
+
 FIRE_RULE Phase PhaseOf(const ShardRow& row) { return PhaseOf(row.record, row.step, row.vocabulary); }
 
 FIRE_RULE bool IsDecided(const ShardRow& row) { return (row.status & kStatusDecided) != 0; }

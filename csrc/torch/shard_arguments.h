@@ -13,14 +13,6 @@ namespace fire::operators {
 
 inline constexpr int64_t kStateWords = sizeof(ShardState) / sizeof(int64_t);
 
-[[noreturn]] inline void RefuseNumber(const char* argument, int64_t came, const std::string& expected) {
-  throw Refusal{Refusal::Kind::kValue, argument, "is " + std::to_string(came) + ", expected " + expected};
-}
-
-inline void CheckNumber(const char* argument, int64_t came, int64_t least, int64_t most) {
-  if (came < least || came > most) RefuseNumber(argument, came, std::to_string(least) + " to " + std::to_string(most));
-}
-
 // A type that all have whose elements are 64 bits of no dtype of torch's.
 inline void CheckWords(const View& view, const View& beside) {
   CheckDevice(kWords, view, beside);
@@ -29,7 +21,7 @@ inline void CheckWords(const View& view, const View& beside) {
 
 inline void CheckShard(const View& logits, int64_t first_id, Access access = Access::kRead) {
   CheckLogits(kWords, logits, access);
-  CheckNumber("first_id", first_id, 0, kMaxVocabulary - VocabularyOf(logits));
+  CheckRange("first_id", first_id, 0, kMaxVocabulary - VocabularyOf(logits));
 }
 
 // What shard_begin gave, contiguous, as it may be written in place; of so many rows, which belong to `beside`.
@@ -40,11 +32,7 @@ inline void CheckState(const View& state, const View& beside) {
   const std::string shape =
       "[" + (is_itself ? "R" : std::to_string(beside.sizes[0])) + ", " + words + "] as made by shard_begin";
   if (state.dim != 2 || state.sizes[1] != kStateWords || state.sizes[0] != beside.sizes[0]) RefuseShape(state, shape);
-  const bool is_dense = state.strides[1] == 1 && (state.sizes[0] <= 1 || state.strides[0] == kStateWords);
-  if (state.sizes[0] > 0 && !is_dense)
-    RefuseValue(state,
-                "has strides [" + std::to_string(state.strides[0]) + ", " + std::to_string(state.strides[1]) + "]",
-                "a contiguous state, as made by shard_begin");
+  CheckRowsAreDense(state, "a contiguous state, as made by shard_begin");
 }
 
 inline int64_t CountOf(const View& entries) { return entries.sizes[1] - 1; }
@@ -74,7 +62,7 @@ inline void CheckRows(const OptionalTensor& rows_tensor, const View& state) {
 }
 
 inline void CheckSlots(int64_t slots) {
-  CheckNumber("slots", slots, definition::kFirstSlot, definition::kFirstSlot + kMaxShardRanks);
+  CheckRange("slots", slots, definition::kFirstSlot, definition::kFirstSlot + kMaxShardRanks);
 }
 
 // The answers of `count` rows.
@@ -94,7 +82,8 @@ inline void CheckAnswers(const View& answers, const View& state, int64_t count) 
 inline LogitsType TypeOfKeys(int64_t key_bits) {
   for (const LogitsType type : {LogitsType::kFloat32, LogitsType::kFloat16, LogitsType::kBFloat16})
     if (definition::KeyBitsOf(type) == key_bits) return type;
-  RefuseNumber("key_bits", key_bits, "32 for float32, 19 for float16 or 16 for bfloat16");
+  throw Refusal{Refusal::Kind::kValue, "key_bits",
+                "is " + std::to_string(key_bits) + ", expected 32 for float32, 19 for float16 or 16 for bfloat16"};
 }
 
 inline ShardBatch MakeShard(const Tensor& logits, int64_t first_id, Access access = Access::kRead) {

@@ -17,7 +17,7 @@ template <typename Backend>
 Tensor ShardEntriesOf(const Tensor& logits, int64_t count, int64_t first_id) {
   Checked("shard_entries", [&] {
     CheckShard(ViewOf("logits", logits), first_id);
-    CheckNumber("count", count, 1, kMaxShardEntries);
+    CheckRange("count", count, 1, kMaxShardEntries);
   });
   const Backend backend("fire::shard_entries", logits);
   Tensor entries = NewTensor(logits, {logits.size(0), count + 1}, aoti_torch_dtype_int64());
@@ -37,9 +37,9 @@ std::tuple<Tensor, Tensor> ShardBegin(const Tensor& entries, const Tensor& step,
     CheckStep(kWords, ViewOf("step", step), list);
     CheckRecords(kWords, ViewOf(kRecords, records), list, slot.has_value(), {"int32"});
     if (slot.has_value()) CheckOneARow(kWords, ViewOf("slot", *slot), list, {"int32"});
-    CheckNumber("vocabulary", vocabulary, 1, kMaxVocabulary);
-    CheckNumber("ranks", ranks, 1, kMaxShardRanks);
-    CheckNumber("wants", wants, 0, kAllShardWants);
+    CheckRange("vocabulary", vocabulary, 1, kMaxVocabulary);
+    CheckRange("ranks", ranks, 1, kMaxShardRanks);
+    CheckRange("wants", wants, 0, kAllShardWants);
     batch.logits_type = TypeOfKeys(key_bits);
     if (token.has_value()) CheckOneARow(kWords, ViewOf("token", *token), list, {"int64"});
     if (wants_logprob && !token.has_value())
@@ -91,7 +91,7 @@ Tensor ShardAnswerOf(const Tensor& logits, const Tensor& state, const OptionalTe
     CheckShard(view, first_id);
     CheckState(ViewOf("state", state), view);
     CheckRows(rows, ViewOf("state", state));
-    CheckNumber("rank", rank, 0, kMaxShardRanks - 1);
+    CheckRange("rank", rank, 0, kMaxShardRanks - 1);
     CheckSlots(slots);
   });
   const Backend backend("fire::shard_answer", logits);

@@ -28,8 +28,7 @@ class ShardAnswerer {
       : work_(work), team_(team), storage_(SharedStorage()), shard_(SharedShardStorage(team.blocks)) {}
 
   __device__ __forceinline__ void Answer(int64_t at) const {
-    const int64_t row =
-        work_.round.rows == nullptr ? at : definition::ClampSlot(work_.round.rows[at], work_.state_count).index;
+    const int64_t row = definition::RowAt(work_.round, at, work_.state_count);
     ReadState(row);
     ShardAnswer* const out = work_.answers + at * work_.round.slots;
     ShardAnswer reference = {.count = 0, .mass = 0}, kept = reference;

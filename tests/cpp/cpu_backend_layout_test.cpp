@@ -154,14 +154,7 @@ TEST(CpuLayout, AForkedChildDoesNotWaitForItsParentsThreads) {
 
 TEST(CpuLayout, ABatchThatCannotBeReadIsRefusedByName) {
   const BatchRows fixture(4, 10);
-  const auto message = [](const Batch& batch) {
-    try {
-      Tokens(batch);
-    } catch (const std::invalid_argument& error) {
-      return std::string(error.what());
-    }
-    return std::string("nothing was thrown");
-  };
+  const auto message = [](const Batch& batch) { return RefusalOf([&] { Tokens(batch); }); };
   Batch batch = fixture.ToBatch();
   batch.record_count = 1;
   EXPECT_EQ(message(batch),

@@ -96,12 +96,8 @@ TEST(SamplingGroupApi, SizesOutOfRangeAreRefusedByName) {
   const BatchRows rows = GroupedRows(2);
   SampleArrays out(2, 1);
   for (const int64_t size : {int64_t{0}, int64_t{-1}, int64_t{65537}, int64_t{1} << 40}) {
-    try {
-      SampleGroupCpu(rows.ToBatch(), size, out.Outputs());
-      FAIL() << size;
-    } catch (const std::invalid_argument& error) {
-      EXPECT_EQ(std::string(error.what()), "size is " + std::to_string(size) + ", expected 1 to 65536");
-    }
+    EXPECT_EQ(RefusalOf([&] { SampleGroupCpu(rows.ToBatch(), size, out.Outputs()); }),
+              "size is " + std::to_string(size) + ", expected 1 to 65536");
   }
   EXPECT_EQ(out.token[0], -7);
 }
@@ -116,24 +112,16 @@ TEST(SamplingCodeApi, MemoryThatIsMissingIsNamed) {
   const BatchRows rows = GroupedRows(2);
   uint64_t code[2] = {};
   int64_t token[2];
-  const auto message_of = [](const auto& call) -> std::string {
-    try {
-      call();
-    } catch (const std::invalid_argument& error) {
-      return error.what();
-    }
-    return "";
-  };
   const Batch batch = rows.ToBatch();
-  EXPECT_EQ(message_of([&] { SampleGroupCpu(batch, 2, SampleOutputs{}); }),
+  EXPECT_EQ(RefusalOf([&] { SampleGroupCpu(batch, 2, SampleOutputs{}); }),
             "SampleOutputs::token is 0, expected memory");
-  EXPECT_EQ(message_of([&] { SampleCodedCpu(batch, nullptr, 1, token, code); }), "code is 0, expected memory");
-  EXPECT_EQ(message_of([&] { SampleCodedCpu(batch, code, 1, nullptr, code); }), "token is 0, expected memory");
-  EXPECT_EQ(message_of([&] { SampleCodedCpu(batch, code, 1, token, nullptr); }), "next_code is 0, expected memory");
-  EXPECT_EQ(message_of([&] { FirstCodeCpu(batch, nullptr); }), "code is 0, expected memory");
+  EXPECT_EQ(RefusalOf([&] { SampleCodedCpu(batch, nullptr, 1, token, code); }), "code is 0, expected memory");
+  EXPECT_EQ(RefusalOf([&] { SampleCodedCpu(batch, code, 1, nullptr, code); }), "token is 0, expected memory");
+  EXPECT_EQ(RefusalOf([&] { SampleCodedCpu(batch, code, 1, token, nullptr); }), "next_code is 0, expected memory");
+  EXPECT_EQ(RefusalOf([&] { FirstCodeCpu(batch, nullptr); }), "code is 0, expected memory");
   Batch without_steps = batch;
   without_steps.step = nullptr;
-  EXPECT_EQ(message_of([&] { FirstCodeCpu(without_steps, code); }), "Batch::step is 0, expected memory");
+  EXPECT_EQ(RefusalOf([&] { FirstCodeCpu(without_steps, code); }), "Batch::step is 0, expected memory");
 }
 
 TEST(SamplingCodeApi, AFirstCodeNeedsNoLogitsAndDrawsWhatSampleDraws) {

@@ -106,13 +106,8 @@ TEST(SamplingSupportApi, ASlotOutOfRangeIsReportedBesideACutSupport) {
   ExpectTheReference(out, chosen);
 }
 
-std::string MessageOf(const Batch& batch, const SupportOutputs& support, const SampleOutputs& outputs) {
-  try {
-    SampleWithSupportCpu(batch, support, outputs);
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "";
+std::string Refusal(const Batch& batch, const SupportOutputs& support, const SampleOutputs& outputs) {
+  return RefusalOf([&] { SampleWithSupportCpu(batch, support, outputs); });
 }
 
 TEST(SamplingSupportApi, WidthsOutOfRangeAndMissingMemoryAreRefusedByName) {
@@ -121,16 +116,16 @@ TEST(SamplingSupportApi, WidthsOutOfRangeAndMissingMemoryAreRefusedByName) {
   SupportOutputs support = out.Support();
   for (const int64_t width : {int64_t{0}, int64_t{-1}, kMaxVocabulary + 1}) {
     support.width = width;
-    EXPECT_EQ(MessageOf(rows.ToBatch(), support, out.Outputs()),
+    EXPECT_EQ(Refusal(rows.ToBatch(), support, out.Outputs()),
               "SupportOutputs::width is " + std::to_string(width) + ", expected 1 to 2097152");
   }
   support = out.Support();
   support.token = nullptr;
-  EXPECT_EQ(MessageOf(rows.ToBatch(), support, out.Outputs()), "SupportOutputs::token is 0, expected memory");
-  EXPECT_EQ(MessageOf(rows.ToBatch(), out.Support(), SampleOutputs{}), "SampleOutputs::token is 0, expected memory");
+  EXPECT_EQ(Refusal(rows.ToBatch(), support, out.Outputs()), "SupportOutputs::token is 0, expected memory");
+  EXPECT_EQ(Refusal(rows.ToBatch(), out.Support(), SampleOutputs{}), "SampleOutputs::token is 0, expected memory");
   Batch without_records = rows.ToBatch();
   without_records.records = nullptr;
-  EXPECT_EQ(MessageOf(without_records, out.Support(), out.Outputs()), "Batch::records is 0, expected memory");
+  EXPECT_EQ(Refusal(without_records, out.Support(), out.Outputs()), "Batch::records is 0, expected memory");
   EXPECT_EQ(out.support[0], -7);
 }
 

@@ -10,6 +10,7 @@
 
 #include "batch_support.h"
 #include "fire/shards.h"
+#include "test_support.h"
 
 namespace fire::test {
 namespace {
@@ -187,25 +188,16 @@ TEST(ShardsApi, EachRankWritesItsColumnsOfWhatIsWrittenPerToken) {
   }
 }
 
-std::string MessageOf(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "";
-}
-
 TEST(ShardsApi, ShardsThatNameNoTokensOrNoMemoryAreRefusedByName) {
   const float logit = 0;
   uint64_t entries[9];
   ShardBatch shard;
   shard.logits = &logit;
   shard.rows = 1;
-  const auto message = [&](int64_t count) { return MessageOf([&] { ShardEntriesCpu(shard, count, entries); }); };
+  const auto message = [&](int64_t count) { return RefusalOf([&] { ShardEntriesCpu(shard, count, entries); }); };
   EXPECT_EQ(message(8), "ShardBatch::size is 0, expected 1 to 2097152 (an empty shard has nothing to tell)");
   shard.size = 1;
-  EXPECT_EQ(message(8), "");
+  EXPECT_EQ(message(8), kNothingThrown);
   EXPECT_EQ(message(0), "count is 0, expected 1 to 4096");
   EXPECT_EQ(message(4097), "count is 4097, expected 1 to 4096");
   shard.first_id = kMaxVocabulary;
@@ -225,10 +217,10 @@ TEST(ShardsApi, QueriesAndRoundsOutOfRangeAreRefusedByName) {
   std::vector<ShardState> state(2);
   const ShardEntries entries = {kCount, list.data(), weights.data()};
   const auto begin = [&](const ShardQuery& query, const ShardEntries& told) {
-    return MessageOf([&] { ShardBeginCpu(rows.ToBatch(), told, query, state.data()); });
+    return RefusalOf([&] { ShardBeginCpu(rows.ToBatch(), told, query, state.data()); });
   };
   ShardQuery query = QueryOf(kShardWantsDraw);
-  EXPECT_EQ(begin(query, entries), "");
+  EXPECT_EQ(begin(query, entries), kNothingThrown);
   EXPECT_EQ(begin(query, {0, list.data(), weights.data()}), "ShardEntries::count is 0, expected 1 to 4096");
   EXPECT_EQ(begin(query, {kCount, nullptr, weights.data()}), "ShardEntries::entries is 0, expected memory");
   EXPECT_EQ(begin(query, {kCount, list.data(), nullptr}), "ShardEntries::weights is 0, expected memory");
@@ -246,17 +238,17 @@ TEST(ShardsApi, QueriesAndRoundsOutOfRangeAreRefusedByName) {
   state[1].questions = 1;  // masses of a state of one rank
   std::vector<ShardAnswer> answers(600);
   const auto answer = [&](const ShardRound& round, int64_t rank) {
-    return MessageOf([&] { ShardAnswerCpu(sharded.shards()[0], state.data(), round, rank, answers.data()); });
+    return RefusalOf([&] { ShardAnswerCpu(sharded.shards()[0], state.data(), round, rank, answers.data()); });
   };
   const int64_t first_row = 0, beyond = std::numeric_limits<int64_t>::max();
   EXPECT_EQ(answer({1}, 0), "ShardRound::slots is 1, expected 2 to 258");
   EXPECT_EQ(answer({2}, 0), "ShardRound::slots is 2, expected 3 or more, as row 1 asks");
-  EXPECT_EQ(answer({2, &first_row, 1}, 0), "") << "the row that asks takes no part";
+  EXPECT_EQ(answer({2, &first_row, 1}, 0), kNothingThrown) << "the row that asks takes no part";
   EXPECT_EQ(answer({2, &beyond, 1}, 0), "ShardRound::slots is 2, expected 3 or more, as row 1 asks") << "clamped";
   EXPECT_EQ(answer({3}, 1), "ShardAnswerCpu::rank is 1, expected one of the 1 ranks of row 0");
   EXPECT_EQ(answer({3}, 256), "rank is 256, expected 0 to 255");
   EXPECT_EQ(answer({3, &first_row, -1}, 0), "ShardRound::row_count is -1, expected 0 or more");
-  EXPECT_EQ(MessageOf([&] { ShardTakeCpu(state.data(), 2, entries, {2}, answers.data()); }),
+  EXPECT_EQ(RefusalOf([&] { ShardTakeCpu(state.data(), 2, entries, {2}, answers.data()); }),
             "ShardRound::slots is 2, expected 3 or more, as row 1 asks");
 }
 
@@ -267,18 +259,18 @@ TEST(ShardsApi, WhatIsWrittenPerTokenMustHaveRoomAndItsType) {
   ShardBatch shard = sharded.shards()[0];
   std::vector<float> out(rows.logits.size());
   const ShardState* const state = sharded.state().data();
-  EXPECT_EQ(MessageOf([&] { ShardProcessCpu(shard, state, out.data(), 63); }),
+  EXPECT_EQ(RefusalOf([&] { ShardProcessCpu(shard, state, out.data(), 63); }),
             "out_stride is 63, expected the shard's size or more");
-  EXPECT_EQ(MessageOf([&] { ShardLogProbBackwardCpu(shard, state, out.data(), 1, out.data(), 63); }),
+  EXPECT_EQ(RefusalOf([&] { ShardLogProbBackwardCpu(shard, state, out.data(), 1, out.data(), 63); }),
             "grad_logits_stride is 63, expected the shard's size or more");
-  EXPECT_EQ(MessageOf([&] { ShardHeatCpu(shard, state, out.data()); }),
+  EXPECT_EQ(RefusalOf([&] { ShardHeatCpu(shard, state, out.data()); }),
             "whether logits are ShardBatch::logits is 0, expected 1: they are changed in place");
   shard.logits = out.data();
   shard.row_stride = 63;
-  EXPECT_EQ(MessageOf([&] { ShardHeatCpu(shard, state, out.data()); }),
+  EXPECT_EQ(RefusalOf([&] { ShardHeatCpu(shard, state, out.data()); }),
             "ShardBatch::row_stride is 63, expected the shard's size or more: rows must not overlap");
   shard.logits_type = LogitsType::kFloat16;
-  EXPECT_EQ(MessageOf([&] { ShardHeatCpu(shard, state, out.data()); }),
+  EXPECT_EQ(RefusalOf([&] { ShardHeatCpu(shard, state, out.data()); }),
             "ShardBatch::logits_type is 2, expected kFloat32");
 }
 

@@ -187,12 +187,7 @@ TEST(SupportLogProbApi, LargeBatchesGoThroughTheCallersThreads) {
 std::string Refusal(const SupportBatch& batch) {
   Results results;
   std::vector<float> gradient(kRows * kVocabulary, 123.0f);
-  std::string words = "nothing was thrown";
-  try {
-    SupportLogProbCpu(batch, results.Outputs());
-  } catch (const std::invalid_argument& error) {
-    words = error.what();
-  }
+  const std::string words = RefusalOf([&] { SupportLogProbCpu(batch, results.Outputs()); });
   for (const float value : results.logprob) EXPECT_TRUE(std::isnan(value));
   EXPECT_EQ(results.status, std::vector<int32_t>(kRows, -1));
   try {

@@ -1,10 +1,13 @@
-// What several tests need: repeatable random numbers, a record to start from, floats by their bits, types of logits.
+// What several tests need: repeatable random numbers, a record to start from, floats by their bits, types of logits,
+// what was thrown.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <limits>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -108,6 +111,26 @@ inline Record OpenRecord(Design design, uint64_t seed) {
   record.hot_steps = 1;
   record.flags = static_cast<uint32_t>(design) << kDesignShift;
   return record;
+}
+
+inline constexpr char kNothingThrown[] = "nothing was thrown";
+
+// What was thrown, if that was an Error.
+template <typename Error, typename Call>
+std::string MessageOf(const Call& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  } catch (const std::exception& error) {
+    return std::string("of another type: ") + error.what();
+  }
+  return kNothingThrown;
+}
+
+template <typename Call>
+std::string RefusalOf(const Call& call) {
+  return MessageOf<std::invalid_argument>(call);
 }
 
 inline std::string Describe(const Record& r) {

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "definition/code.h"
+#include "tests/cuda/captured_graph.h"
 #include "tests/cuda/named_rows.h"
 #include "tests/cuda/plans.h"
 #include "tests/cuda/shrink.h"
@@ -22,32 +23,6 @@ std::vector<RowCase> Rows(int rows, uint32_t vocabulary = 40) {
     cases.push_back({TroublesomeRow(random, vocabulary), PlainRecord(random.Bits()), row, "row"});
   return cases;
 }
-
-// What was thrown, if that was an Error.
-template <typename Error>
-std::string MessageOf(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  } catch (const std::exception& error) {
-    return std::string("of another type: ") + error.what();
-  }
-  return "nothing was thrown";
-}
-
-std::string RefusalOf(const std::function<void()>& call) { return MessageOf<std::invalid_argument>(call); }
-
-class Stream {
- public:
-  Stream() { ThrowOnError(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate"); }
-  ~Stream() { cudaStreamDestroy(stream_); }
-  cudaStream_t get() const { return stream_; }
-  void Finish() const { ThrowOnError(cudaStreamSynchronize(stream_), "cudaStreamSynchronize"); }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
 
 TEST(CudaApi, EveryFunctionRefusesABatchThatCannotBeReadInTheCpusWords) {
   const DeviceBatch rows(Rows(4), LogitsType::kFloat32, {});
@@ -232,16 +207,10 @@ TEST(CudaApi, ACapturedGraphReplaysWithTheStepThatThenLiesInMemory) {
   batch.step = step.get(), batch.step_stride = 0;
   DeviceOutputs out(kRows, {});
   const Stream stream;
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t runnable = nullptr;
-  ThrowOnError(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeGlobal), "begin capture");
-  SampleCuda(batch, out.outputs(), stream.get());
-  ThrowOnError(cudaStreamEndCapture(stream.get(), &graph), "end capture");
-  ThrowOnError(cudaGraphInstantiate(&runnable, graph, 0), "instantiate");
+  const CapturedGraph graph(stream, [&] { SampleCuda(batch, out.outputs(), stream.get()); });
   for (const int64_t now : {0, 1, 77}) {
     ThrowOnError(cudaMemcpy(step.get(), &now, sizeof now, cudaMemcpyHostToDevice), "step");
-    ThrowOnError(cudaGraphLaunch(runnable, stream.get()), "replay");
-    stream.Finish();
+    graph.Replay();
     row_runs += kRows;
     const std::vector<int64_t> token = out.Token();
     for (size_t row = 0; row < kRows; ++row)
@@ -249,8 +218,6 @@ TEST(CudaApi, ACapturedGraphReplaysWithTheStepThatThenLiesInMemory) {
                 definition::ReferenceRow(cases[row].logits.data(), 2000, cases[row].record, now).Sample().token)
           << "row " << row << ", step " << now;
   }
-  cudaGraphExecDestroy(runnable);
-  cudaGraphDestroy(graph);
 }
 
 TEST(CudaApi, ACapturedGraphOfACodeThatIsCarriedInPlaceGoesOnWithIt) {
@@ -264,18 +231,14 @@ TEST(CudaApi, ACapturedGraphOfACodeThatIsCarriedInPlaceGoesOnWithIt) {
   FirstCodeCuda(rows.batch(), code.get(), stream.get());
   SampleOutputs members;
   members.token = group.get();
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t runnable = nullptr;
-  ThrowOnError(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeGlobal), "begin capture");
-  SampleCodedCuda(rows.batch(), code.get(), 1, token.get(), code.get(), stream.get());
-  SampleGroupCuda(rows.batch(), 2, members, stream.get());
-  ThrowOnError(cudaStreamEndCapture(stream.get(), &graph), "end capture");
-  ThrowOnError(cudaGraphInstantiate(&runnable, graph, 0), "instantiate");
+  const CapturedGraph graph(stream, [&] {
+    SampleCodedCuda(rows.batch(), code.get(), 1, token.get(), code.get(), stream.get());
+    SampleGroupCuda(rows.batch(), 2, members, stream.get());
+  });
   std::vector<uint64_t> carried;
   for (const RowCase& row : cases) carried.push_back(definition::FirstCode(row.record, row.step));
   for (int turn = 0; turn < 3; ++turn) {
-    ThrowOnError(cudaGraphLaunch(runnable, stream.get()), "replay");
-    stream.Finish();
+    graph.Replay();
     row_runs += 3 * kRows;
     const std::vector<int64_t> tokens = token.Read(), of_members = group.Read();
     for (size_t row = 0; row < kRows; ++row) {
@@ -292,8 +255,6 @@ TEST(CudaApi, ACapturedGraphOfACodeThatIsCarriedInPlaceGoesOnWithIt) {
     }
   }
   EXPECT_EQ(code.Read(), carried);
-  cudaGraphExecDestroy(runnable);
-  cudaGraphDestroy(graph);
 }
 
 TEST(CudaApi, EveryDeviceServes) {

@@ -24,23 +24,17 @@ std::vector<float> Masked(Random& random, uint32_t finite, bool are_neighbours) 
 }
 
 std::vector<NamedRecord> Records() {
-  std::vector<NamedRecord> records;
-  const auto add = [&](const char* name, int32_t k, float p, float min_p) -> Record& {
-    Record record = PlainRecord(Seed() + records.size());
-    record.top_k = k, record.top_p = p, record.min_p = min_p;
-    records.push_back({name, record});
-    return records.back().record;
-  };
-  add("no filter", 0, 1, 0);
-  add("k 50 and top-p", 50, 0.9f, 0);
-  add("k 50 and top-p, joint", 50, 0.9f, 0).flags = Flags(static_cast<uint32_t>(Order::kJoint), 0);
-  add("k 50 and min-p, vLLM's order", 50, 1, 1e-3f).flags = Flags(static_cast<uint32_t>(Order::kVllm), 0);
-  add("k 1000 and its equals", 1000, 1, 0).flags = Flags(0, static_cast<uint32_t>(Ties::kKeep));
-  add("k 5000 and top-p", 5000, 0.95f, 0);
-  add("top-p", 0, 0.9f, 0);
-  add("min-p", 0, 1, 1e-12f);
-  add("greedy", 50, 1, 0).temperature = 0;
-  return records;
+  FilterRecords records = {Seed()};
+  records.Add("no filter", 0, 1, 0);
+  records.Add("k 50 and top-p", 50, 0.9f, 0);
+  records.Add("k 50 and top-p, joint", 50, 0.9f, 0).flags = Flags(static_cast<uint32_t>(Order::kJoint), 0);
+  records.Add("k 50 and min-p, vLLM's order", 50, 1, 1e-3f).flags = Flags(static_cast<uint32_t>(Order::kVllm), 0);
+  records.Add("k 1000 and its equals", 1000, 1, 0).flags = Flags(0, static_cast<uint32_t>(Ties::kKeep));
+  records.Add("k 5000 and top-p", 5000, 0.95f, 0);
+  records.Add("top-p", 0, 0.9f, 0);
+  records.Add("min-p", 0, 1, 1e-12f);
+  records.Add("greedy", 50, 1, 0).temperature = 0;
+  return records.all;
 }
 
 class MaskedRows : public testing::TestWithParam<LogitsType> {};

@@ -123,6 +123,19 @@ struct NamedRecord {
   int64_t step = 1;
 };
 
+// Records that differ in their filters, each with a seed of its own from `seed` on.
+struct FilterRecords {
+  uint64_t seed;
+  std::vector<NamedRecord> all = {};
+
+  Record& Add(const char* name, int32_t k, float p, float min_p) {
+    Record record = PlainRecord(seed + all.size());
+    record.top_k = k, record.top_p = p, record.min_p = min_p;
+    all.push_back({name, record});
+    return all.back().record;
+  }
+};
+
 // Order, ties and seed are the caller's.
 inline std::vector<NamedRecord> NamedRecords(Random& random, uint32_t vocabulary) {
   std::vector<NamedRecord> all;

@@ -1,5 +1,6 @@
 // Rows that lie in shards on a device: entries, states, answers and what is written, each against the definition, and
 // the end against the whole row's reference.
+#include "tests/cuda/captured_graph.h"
 #include "tests/cuda/shard_rows.h"
 
 namespace fire::test {
@@ -166,24 +167,19 @@ TEST(CudaShards, ACapturedGraphDrawsWithWhatThenLiesInMemory) {
   const ShardEntries entries = {kCount, list.get(), weights.get()};
   ShardQuery query;
   query.wants = kDraw;
-  cudaStream_t stream = nullptr;
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t runnable = nullptr;
-  ThrowOnError(cudaStreamCreate(&stream), "stream");
-  ThrowOnError(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), "begin capture");
-  ShardEntriesCuda(shard, kCount, list.get(), stream);
-  ShardBeginCuda(batch, entries, query, state.get(), stream);
-  for (int round = 0; round < 3; ++round) {
-    ShardAnswerCuda(shard, state.get(), {kSlots, nullptr, 0}, 0, answers.get(), stream);
-    ShardTakeCuda(state.get(), kRows, entries, {kSlots, nullptr, 0}, answers.get(), stream);
-  }
-  ShardFinishCuda(state.get(), kRows, out.outputs(), stream);
-  ThrowOnError(cudaStreamEndCapture(stream, &graph), "end capture");
-  ThrowOnError(cudaGraphInstantiate(&runnable, graph, 0), "instantiate");
+  const Stream stream;
+  const CapturedGraph graph(stream, [&] {
+    ShardEntriesCuda(shard, kCount, list.get(), stream.get());
+    ShardBeginCuda(batch, entries, query, state.get(), stream.get());
+    for (int round = 0; round < 3; ++round) {
+      ShardAnswerCuda(shard, state.get(), {kSlots, nullptr, 0}, 0, answers.get(), stream.get());
+      ShardTakeCuda(state.get(), kRows, entries, {kSlots, nullptr, 0}, answers.get(), stream.get());
+    }
+    ShardFinishCuda(state.get(), kRows, out.outputs(), stream.get());
+  });
   for (const int64_t now : {1, 2, 77}) {
     ThrowOnError(cudaMemcpy(step.get(), &now, sizeof now, cudaMemcpyHostToDevice), "step");
-    ThrowOnError(cudaGraphLaunch(runnable, stream), "replay");
-    ThrowOnError(cudaStreamSynchronize(stream), "the graph");
+    graph.Replay();
     row_runs += kRows;
     const auto token = out.Token();
     const auto logprob = out.LogProb(), ref_logprob = out.RefLogProb();
@@ -195,9 +191,6 @@ TEST(CudaShards, ACapturedGraphDrawsWithWhatThenLiesInMemory) {
       ASSERT_EQ(Differences(got, want, {}), "") << "row " << i << ", step " << now;
     }
   }
-  cudaGraphExecDestroy(runnable);
-  cudaGraphDestroy(graph);
-  cudaStreamDestroy(stream);
 }
 
 // What a state holds is a caller's to spoil: the simulated device sees that nothing outside the arrays is touched.

@@ -41,23 +41,17 @@ constexpr NamedRow kRows[] = {
 };
 
 std::vector<NamedRecord> Records() {
-  std::vector<NamedRecord> records;
-  const auto add = [&](const char* name, int32_t k, float p, float min_p) -> Record& {
-    Record record = PlainRecord(Seed() + records.size());
-    record.top_k = k, record.top_p = p, record.min_p = min_p;
-    records.push_back({name, record});
-    return records.back().record;
-  };
-  add("k 50", 50, 1, 0);
-  add("k 50 and top-p", 50, 0.9f, 0);
-  add("k 200", 200, 1, 0);
-  add("k 50 and min-p", 50, 1, 1e-4f);
-  add("min-p", 0, 1, 0.1f);
-  add("top-p", 0, 0.9f, 0);
-  add("greedy", 50, 1, 0).temperature = 0;
+  FilterRecords records = {Seed()};
+  records.Add("k 50", 50, 1, 0);
+  records.Add("k 50 and top-p", 50, 0.9f, 0);
+  records.Add("k 200", 200, 1, 0);
+  records.Add("k 50 and min-p", 50, 1, 1e-4f);
+  records.Add("min-p", 0, 1, 0.1f);
+  records.Add("top-p", 0, 0.9f, 0);
+  records.Add("greedy", 50, 1, 0).temperature = 0;
   // Top-p of the whole row, whose mass must leave out what is no number.
-  add("k 50 and top-p, joint", 50, 0.9f, 0).flags = Flags(static_cast<uint32_t>(Order::kJoint), 0);
-  return records;
+  records.Add("k 50 and top-p, joint", 50, 0.9f, 0).flags = Flags(static_cast<uint32_t>(Order::kJoint), 0);
+  return records.all;
 }
 
 class StreamedRows : public testing::TestWithParam<LogitsType> {};

@@ -4,22 +4,14 @@
 #include <functional>
 
 #include "tests/cpp/support_rows.h"
+#include "tests/cuda/captured_graph.h"
 #include "tests/cuda/sample_check.h"
 
 namespace fire::test {
 namespace {
 
-std::string RefusalOf(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
-
 void ExpectSameRefusal(const std::function<void()>& cpu, const std::function<void()>& cuda) {
-  EXPECT_NE(RefusalOf(cpu), "nothing was thrown");
+  EXPECT_NE(RefusalOf(cpu), kNothingThrown);
   EXPECT_EQ(RefusalOf(cuda), RefusalOf(cpu));
 }
 
@@ -180,20 +172,15 @@ TEST(CudaSupportApi, ACapturedGraphScoresTheSupportsThatItDraws) {
   given.vocabulary = kVocabulary, given.row_stride = batch.row_stride, given.token = out.outputs().token;
   given.support = places.get(), given.width = kWidth;
   given.temperature = temperature.get(), given.temperature_stride = 0;
-  cudaStream_t stream = nullptr;
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t runnable = nullptr;
-  ThrowOnError(cudaStreamCreate(&stream), "stream");
-  ThrowOnError(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), "begin capture");
-  SampleWithSupportCuda(batch, {kWidth, places.get(), nullptr}, out.outputs(), stream);
-  SupportLogProbCuda(given, {logprob.get(), full_logprob.get(), status.get(), masses.get()}, stream);
-  SupportLogProbBackwardCuda(given, masses.get(), grad.get(), grad.get(), gradient.get(), kVocabulary, stream);
-  ThrowOnError(cudaStreamEndCapture(stream, &graph), "end capture");
-  ThrowOnError(cudaGraphInstantiate(&runnable, graph, 0), "instantiate");
+  const Stream stream;
+  const CapturedGraph graph(stream, [&] {
+    SampleWithSupportCuda(batch, {kWidth, places.get(), nullptr}, out.outputs(), stream.get());
+    SupportLogProbCuda(given, {logprob.get(), full_logprob.get(), status.get(), masses.get()}, stream.get());
+    SupportLogProbBackwardCuda(given, masses.get(), grad.get(), grad.get(), gradient.get(), kVocabulary, stream.get());
+  });
   for (const int64_t now : {1, 2, 77}) {
     ThrowOnError(cudaMemcpy(step.get(), &now, sizeof now, cudaMemcpyHostToDevice), "step");
-    ThrowOnError(cudaGraphLaunch(runnable, stream), "replay");
-    ThrowOnError(cudaStreamSynchronize(stream), "the graph");
+    graph.Replay();
     row_runs += 3 * kRows;
     const std::vector<int32_t> supports = places.Read();
     const std::vector<float> of_support = logprob.Read(), of_row = full_logprob.Read();
@@ -216,9 +203,6 @@ TEST(CudaSupportApi, ACapturedGraphScoresTheSupportsThatItDraws) {
             << "row " << row << ", id " << id;
     }
   }
-  cudaGraphExecDestroy(runnable);
-  cudaGraphDestroy(graph);
-  cudaStreamDestroy(stream);
 }
 
 }  // namespace

@@ -1,13 +1,10 @@
 // What a masked row costs beside the whole one, in warp instructions that the simulated device counts.
-#include <gtest/gtest.h>
-
 #include <cstdio>
 #include <numeric>
+#include <string>
 #include <vector>
 
-#include "tests/cuda/named_rows.h"
-#include "tests/cuda/sample_check.h"
-#include "tests/simulator/simulator.h"
+#include "call_work.h"
 
 namespace fire::test {
 namespace {
@@ -22,13 +19,6 @@ struct Filters {
 };
 constexpr Filters kFilters[] = {{"k = 50, p = 0.9", 50, 0.9f}, {"p = 0.9", 0, 0.9f}, {"no filter", 0, 1}};
 
-std::vector<float> ModelRow() {
-  Random random(1);
-  std::vector<float> logits;
-  for (uint32_t id = 0; id < kVocabulary; ++id) logits.push_back(Model(random, kVocabulary));
-  return logits;
-}
-
 // The ids in a random order: a mask leaves the first of them.
 std::vector<uint32_t> ShuffledIds() {
   Random random(2);
@@ -38,8 +28,8 @@ std::vector<uint32_t> ShuffledIds() {
   return ids;
 }
 
-// Of the busiest block, by the launch that a batch of so many rows gets.
-uint64_t Busiest(const std::vector<float>& logits, const Filters& filters, int64_t rows) {
+// By the launch that a batch of so many rows gets.
+Work Measure(const std::vector<float>& logits, const Filters& filters, int64_t rows) {
   RowCase row;
   row.logits = logits;
   row.record = PlainRecord(1);
@@ -50,35 +40,26 @@ uint64_t Busiest(const std::vector<float>& logits, const Filters& filters, int64
       kernels::PlanFor(kernels::Task::kSample, rows, kVocabulary, LogitsType::kBFloat16, kernels::CurrentDevice());
   simulator::TakeWork();
   kernels::SampleWithPlan(batch.batch(), out.outputs(), plan, nullptr);
-  ThrowOnError(cudaDeviceSynchronize(), "launch");
-  return simulator::TakeWork().at(0).of_busiest;
+  return TakeWork();
 }
 
-class MaskedWork : public testing::Test {
- protected:
-  void SetUp() override {
-    simulator::Behaviour behaviour;
-    behaviour.launch.count_work = true;
-    simulator::SetBehaviour(behaviour);
-  }
-  void TearDown() override { simulator::Reset(); }
-};
+class MaskedWork : public CountedWork {};
 
 TEST_F(MaskedWork, AMaskMakesNoRowDearerThanATenthMoreHoweverManyTokensItLeaves) {
-  const std::vector<float> whole = ModelRow();
+  const std::vector<float> whole = ModelRow(kVocabulary, 1).logits;
   const std::vector<uint32_t> ids = ShuffledIds();
   for (const Filters& filters : kFilters)
     for (const int64_t rows : {1, 32, 64, 128, 512}) {
-      const uint64_t of_whole = Busiest(whole, filters, rows);
+      const Work of_whole = Measure(whole, filters, rows);
       std::printf("%s, %lld rows: %llu whole; masked", filters.name, static_cast<long long>(rows),
-                  static_cast<unsigned long long>(of_whole));
+                  static_cast<unsigned long long>(of_whole.busiest));
       for (const uint32_t finite : {0u, 1u, 20u, 49u, 60u, 100u, 130u, 200u, 400u, 2000u, 8000u, 64000u, 128000u}) {
         std::vector<float> masked(kVocabulary, -kInfinity);
         for (uint32_t i = 0; i < finite; ++i) masked[ids[i]] = whole[ids[i]];
-        const uint64_t of_masked = Busiest(masked, filters, rows);
-        std::printf(" %llu", static_cast<unsigned long long>(of_masked));
-        EXPECT_LE(static_cast<double>(of_masked), kMostOfWhole * static_cast<double>(of_whole))
-            << finite << " tokens, " << filters.name << ", " << rows << " rows";
+        const Work of_masked = Measure(masked, filters, rows);
+        std::printf(" %llu", static_cast<unsigned long long>(of_masked.busiest));
+        SCOPED_TRACE(std::to_string(finite) + " tokens, " + filters.name + ", " + std::to_string(rows) + " rows");
+        ExpectAtMost(kMostOfWhole, of_masked, of_whole);
       }
       std::printf("\n");
     }
