@@ -15,6 +15,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from fire_sampling import __version__, _launch_plan, _native, _torch_entry, selftest
 
@@ -42,14 +43,37 @@ def cuda_of_driver() -> str | None:
     return None if failed else f"{version.value // 1000}.{version.value % 1000 // 10}"
 
 
-def driver(build: str) -> str:
-    """What the driver is, and whether it is too old for kernels built by that nvcc."""
-    of_driver, of_kernels = cuda_of_driver(), re.search(r"\(CUDA (\d+)", build)
+def needs_ptx(build: str, capability: tuple[int, int]) -> bool:
+    """Whether a GPU of that compute capability has to translate the kernels, for want of machine code.
+
+    It runs its own and that of an older minor version; 8.7, a Tegra, its own alone.
+    """
+    listed = re.search(r"kernels for (.*) \(", build)
+    numbers = re.findall(r"(\d+)(\d)(?!\d)(?!-virtual)", listed.group(1)) if listed else []
+    versions = [(int(major), int(minor)) for major, minor in numbers]
+    least = capability if capability == (8, 7) else (capability[0], 0)
+    return bool(versions) and not any(least <= version <= capability for version in versions)
+
+
+def driver(build: str, capabilities: Sequence[tuple[int, int]] = ()) -> str:
+    """What the driver is, and whether it is too old for the kernels of that build on these GPUs.
+
+    It runs machine code of its own major version of CUDA, but PTX of no newer version than its own.
+    """
+    of_driver, of_kernels = cuda_of_driver(), re.search(r"\(CUDA (\d+)\.(\d+)", build)
     if of_driver is None:
         return "no driver"
-    if of_kernels is not None and int(of_driver.partition(".")[0]) < int(of_kernels.group(1)):
-        return f"a driver of CUDA {of_driver}, too old for the kernels, which need {of_kernels.group(1)}.0"
-    return f"a driver of CUDA {of_driver}"
+    known = f"a driver of CUDA {of_driver}"
+    if of_kernels is None:
+        return known
+    has, wants = tuple(map(int, of_driver.split("."))), tuple(map(int, of_kernels.groups()))
+    if has[0] < wants[0]:
+        return f"{known}, too old for the kernels, which need {wants[0]}.0"
+    from_ptx = [one for one in capabilities if needs_ptx(build, one)]
+    if has < wants and from_ptx:
+        on = ", ".join(f"{major}.{minor}" for major, minor in sorted(set(from_ptx)))
+        return f"{known}, too old for the kernels on {on}, which are PTX there and need {wants[0]}.{wants[1]}"
+    return known
 
 
 def cuda() -> str:
@@ -63,7 +87,8 @@ def cuda() -> str:
         return f"{build}; torch is built without CUDA"
     count = torch.cuda.device_count()
     names = ", ".join(torch.cuda.get_device_name(index) for index in range(count))
-    seen = f"torch has CUDA {torch.version.cuda} and sees {names or 'no GPU'}, {driver(build)}"
+    of_driver = driver(build, [torch.cuda.get_device_capability(index) for index in range(count)])
+    seen = f"torch has CUDA {torch.version.cuda} and sees {names or 'no GPU'}, {of_driver}"
     return f"{build}, {loaded()}; {seen}"
 
 

@@ -20,7 +20,7 @@ from conftest import RunPython
 import fire_sampling
 from fire_sampling import _native, _ops, selftest
 from fire_sampling import numpy as fire_numpy
-from fire_sampling.__main__ import UNAVAILABLE, main
+from fire_sampling.__main__ import UNAVAILABLE, driver, main
 from fire_sampling.config import DESIGNS, word_of
 
 
@@ -81,6 +81,7 @@ def test_info_says_whether_the_cuda_kernels_are_loaded_and_which_gpus_torch_sees
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (9, 0))
     monkeypatch.setattr(fire_sampling.__main__, "cuda_of_driver", lambda: "13.1")
     assert main(["info"]) == 0
     line = f"kernels for 80, 90 (CUDA 13.0.88), {state}; torch has CUDA 13.0 and sees"
@@ -109,9 +110,33 @@ def test_info_says_that_a_driver_is_too_old_for_the_kernels_even_where_torch_run
     compiler = ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(tmp_path / "libcuda.so.1")]
     subprocess.run(compiler, input=source, text=True, check=True)
     program = f"from fire_sampling.__main__ import driver; print(driver({build!r}))"
-    environment = os.environ | {"LD_LIBRARY_PATH": str(tmp_path)}
+    folders = [str(tmp_path), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
+    environment = os.environ | {"LD_LIBRARY_PATH": os.pathsep.join(folders)}
     child = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert child.stdout == f"{told}\n", child.stderr
+
+
+@pytest.mark.parametrize(
+    ("kernels", "capability", "needs"),
+    [
+        ("80, 90, 100, 120", (8, 9), None),
+        ("80, 90, 100, 120", (8, 7), "8.7"),
+        ("80, 90, 100, 120", (11, 0), "11.0"),
+        ("86, 90", (8, 0), "8.0"),
+        ("80-virtual, 90-real", (8, 0), "8.0"),
+        ("90a", (9, 0), None),
+        ("native", (11, 0), None),
+    ],
+)
+def test_info_says_that_a_driver_is_too_old_to_translate_kernels_for_a_gpu_without_machine_code(
+    monkeypatch: pytest.MonkeyPatch, kernels: str, capability: tuple[int, int], needs: str | None
+) -> None:
+    build = f"kernels for {kernels} (CUDA 13.1.80)"
+    monkeypatch.setattr(fire_sampling.__main__, "cuda_of_driver", lambda: "13.0")
+    told = f", too old for the kernels on {needs}, which are PTX there and need 13.1" if needs else ""
+    assert driver(build, [capability, (9, 0)]) == f"a driver of CUDA 13.0{told}"
+    monkeypatch.setattr(fire_sampling.__main__, "cuda_of_driver", lambda: "13.1")
+    assert driver(build, [capability]) == "a driver of CUDA 13.1"
 
 
 def plan_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, str]:
