@@ -22,20 +22,21 @@ kernels::Device DeviceOf(int number, const DeviceDescription& description) {
 
 TEST(DescribedDevice, ClustersAreAsManyAsItsGroupsOfMultiprocessorsHold) {
   const kernels::Device device = DeviceOf(0, simulator::KnownDevice(9, 0));
-  EXPECT_EQ(device.clusters, (std::array<int, 3>{66, 29, 14})) << "seven groups of 18 and one of 6";
+  EXPECT_EQ(device.clusters, (std::array<int, 3>{66, 30, 15}));
   EXPECT_EQ(device.largest_cluster, 8);
-  EXPECT_EQ(kernels::PlanFor(Task::kSample, 15, 151936, LogitsType::kFloat32, device).cluster, 4);
+  EXPECT_EQ(kernels::PlanFor(Task::kSample, 15, 151936, LogitsType::kFloat32, device).cluster, 8);
+  EXPECT_EQ(kernels::PlanFor(Task::kSample, 16, 151936, LogitsType::kFloat32, device).cluster, 4);
 }
 
 // What MIG leaves of a device, and what MPS leaves of a process's share of one.
 TEST(DescribedDevice, ASliceWhoseClustersAreSmallerIsLaunchedWithThoseThereAre) {
   DeviceDescription slice = simulator::KnownDevice(9, 0);
   slice.multiprocessors = 14;
-  slice.multiprocessors_per_cluster_group = 7;
+  slice.cluster_groups = {7, 7};
   const kernels::Device groups_of_7 = DeviceOf(0, slice);
   EXPECT_EQ(groups_of_7.clusters, (std::array<int, 3>{6, 2, 0}));
   EXPECT_EQ(groups_of_7.largest_cluster, 4);
-  slice.multiprocessors_per_cluster_group = 1;
+  slice.cluster_groups.assign(14, 1);
   EXPECT_EQ(DeviceOf(1, slice).largest_cluster, 1);
 }
 

@@ -18,7 +18,7 @@ struct DeviceDescription {
   std::string name;
   int major = 9, minor = 0;  // compute capability
   int multiprocessors = 132;
-  int multiprocessors_per_cluster_group = 18;  // blocks of a cluster share one such group (a GPC)
+  std::vector<int> cluster_groups = {18, 18, 18, 18, 18, 18, 16, 8};  // multiprocessors of each: a cluster has one
   int threads_per_multiprocessor = 2048;
   int blocks_per_multiprocessor = 32;
   size_t shared_per_multiprocessor = 233472;

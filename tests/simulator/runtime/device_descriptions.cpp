@@ -1,6 +1,8 @@
 // Devices as they are sold, from NVIDIA's table of compute capabilities and the boards' data sheets.
 #include <array>
 #include <stdexcept>
+#include <utility>
+#include <vector>
 
 #include "tests/simulator/simulator.h"
 
@@ -18,6 +20,8 @@ DeviceDescription Describe(const char* name, int capability, int multiprocessors
   device.major = capability / 10;
   device.minor = capability % 10;
   device.multiprocessors = multiprocessors;
+  device.cluster_groups.assign(multiprocessors / 18, 18);
+  if (multiprocessors % 18 != 0) device.cluster_groups.push_back(multiprocessors % 18);
   device.threads_per_multiprocessor = threads;
   device.blocks_per_multiprocessor = blocks;
   device.shared_per_multiprocessor = shared;
@@ -30,6 +34,12 @@ DeviceDescription Describe(const char* name, int capability, int multiprocessors
   return device;
 }
 
+// In groups that hold 15 clusters of 8 blocks, as an H100's do (github.com/accel-sim/gpu-app-collection, pull 87).
+DeviceDescription Grouped(DeviceDescription device, std::vector<int> groups) {
+  device.cluster_groups = std::move(groups);
+  return device;
+}
+
 }  // namespace
 
 const DeviceDescription& KnownDevice(int major, int minor) {
@@ -38,7 +48,8 @@ const DeviceDescription& KnownDevice(int major, int minor) {
       Describe("Simulated A100", 80, 108, 2048, 32, KiB(164), KiB(163), MiB(40), GiB(80)),
       Describe("Simulated A10", 86, 72, 1536, 16, KiB(100), KiB(99), MiB(6), GiB(24)),
       Describe("Simulated L4", 89, 58, 1536, 24, KiB(100), KiB(99), MiB(48), GiB(24)),
-      Describe("Simulated H200", 90, 132, 2048, 32, KiB(228), KiB(227), MiB(60), GiB(141)),
+      Grouped(Describe("Simulated H200", 90, 132, 2048, 32, KiB(228), KiB(227), MiB(60), GiB(141)),
+              {18, 18, 18, 18, 18, 18, 16, 8}),
       Describe("Simulated B200", 100, 148, 2048, 32, KiB(228), KiB(227), MiB(126), GiB(180)),
       Describe("Simulated RTX 5090", 120, 170, 1536, 24, KiB(100), KiB(99), MiB(96), GiB(32)),
   };

@@ -101,11 +101,8 @@ int ActiveClusters(const DeviceDescription& device, const Function& function, co
                    uint64_t cluster) {
   const auto threads = static_cast<int>(config.blockDim.x * config.blockDim.y * config.blockDim.z);
   const uint64_t blocks = BlocksPerMultiprocessor(device, function, threads, config.dynamicSmemBytes);
-  const int group = device.multiprocessors_per_cluster_group;
   uint64_t clusters = 0;
-  for (int first = 0; first < device.multiprocessors; first += group) {
-    clusters += std::min(group, device.multiprocessors - first) * blocks / cluster;
-  }
+  for (const int group : device.cluster_groups) clusters += group * blocks / cluster;
   return static_cast<int>(clusters);
 }
 
