@@ -20,10 +20,12 @@ struct Device {
   // Of 2, 4 and 8 blocks, how many clusters run at once with one block a multiprocessor. A cluster lies in one group of
   // multiprocessors, and groups differ in size, so fewer than the multiprocessors would hold. 0: unknown, so many.
   std::array<int, 3> clusters = {};
+  int driver = 13000;  // 1000 · major + 10 · minor of the CUDA that it knows
 };
 
-// Whether a launch may begin before the kernel ahead of it has ended.
-inline bool CanOverlapPrior(const Device& device) { return device.compute_capability >= 90; }
+// Whether a launch may begin before the kernel ahead of it has ended. Since CUDA 12.3 graphs can hold that too; older
+// drivers' launches wait, captured or not.
+inline bool CanOverlapPrior(const Device& device) { return device.compute_capability >= 90 && device.driver >= 12030; }
 
 // What is asked of a row, as far as it changes the work.
 enum class Task : int32_t {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/launch.h"
+#include "tests/cuda/captured_graph.h"
 #include "tests/cuda/device_batch.h"
 #include "tests/cuda/shrink.h"
 #include "tests/simulator/simulator.h"
@@ -47,6 +48,31 @@ TEST(DescribedDevice, ADriverThatRefusesASizeOfClustersFailsNoCall) {
   EXPECT_EQ(device.largest_cluster, 4);
   EXPECT_EQ(device.clusters[2], 0);
   EXPECT_EQ(cudaGetLastError(), cudaSuccess);
+}
+
+// A driver of CUDA 12.2 refuses to capture a launch that overlaps the kernel ahead of it.
+TEST(DescribedDevice, AnOldDriverCapturesCallsWithoutOverlap) {
+  DeviceDescription description = simulator::KnownDevice(9, 0);
+  description.driver = 12020;
+  EXPECT_FALSE(kernels::CanOverlapPrior(DeviceOf(0, description)));
+  const RowCase row = {{0, 9, 0, 1}, PlainRecord(1), 0, "row"};
+  const DeviceBatch batch({row}, LogitsType::kFloat32, {});
+  const DeviceArray<int64_t> token(1);
+  const DeviceArray<uint64_t> list(3), weights(2);
+  const DeviceArray<ShardState> state(1);
+  ShardBatch shard;
+  shard.logits = batch.batch().logits, shard.rows = 1, shard.size = 4;
+  SampleOutputs outputs;
+  outputs.token = token.get();
+  const Stream stream;
+  const CapturedGraph graph(stream, [&] {
+    SampleCuda(batch.batch(), outputs, stream.get());
+    ShardEntriesCuda(shard, 2, list.get(), stream.get());
+    ShardBeginCuda(batch.batch(), {2, list.get(), weights.get()}, {}, state.get(), stream.get());
+  });
+  graph.Replay();
+  EXPECT_EQ(token.Read()[0], 1);
+  EXPECT_TRUE(simulator::TakeReports().empty());
 }
 
 TEST(DescribedDevice, CodeFromBeforeClustersIsLaunchedWithoutThemAndWithoutOverlap) {

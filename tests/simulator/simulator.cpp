@@ -14,7 +14,7 @@ bool Same(const DeviceDescription& a, const DeviceDescription& b) {
     return std::make_tuple(d.name, d.capability(), d.multiprocessors, d.cluster_groups,
                            d.threads_per_multiprocessor, d.blocks_per_multiprocessor, d.shared_per_multiprocessor,
                            d.shared_per_block, d.shared_per_block_opt_in, d.shared_reserved_per_block,
-                           d.portable_cluster, d.largest_cluster, d.newest_code, d.l2_bytes, d.memory_bytes);
+                           d.portable_cluster, d.largest_cluster, d.newest_code, d.driver, d.l2_bytes, d.memory_bytes);
   };
   return all(a) == all(b);
 }

@@ -28,6 +28,7 @@ struct DeviceDescription {
   int portable_cluster = 8;  // blocks; 1: no clusters
   int largest_cluster = 16;  // with cudaFuncAttributeNonPortableClusterSizeAllowed
   int newest_code = 990;     // it takes no PTX beyond: as if a program had none
+  int driver = 13000;        // 1000 · major + 10 · minor of the CUDA that it knows
   size_t l2_bytes = 60 << 20;
   size_t memory_bytes = size_t{141} << 30;  // address space only: what a test touches is what it costs
 

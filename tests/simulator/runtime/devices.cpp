@@ -138,8 +138,10 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 }
 
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = kRuntimeVersion;
-  return cudaSuccess;
+  return CallDespiteFault([&](Runtime& runtime) {
+    *version = runtime.Current().description.driver;
+    return cudaSuccess;
+  });
 }
 
 cudaError_t cudaRuntimeGetVersion(int* version) {

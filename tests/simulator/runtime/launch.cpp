@@ -107,6 +107,10 @@ cudaError_t LaunchKernel(Runtime& runtime, Request request) {
   const KernelInfo* info = module->FindKernel(kernel->name);
   if (!info) return cudaErrorInvalidDeviceFunction;
   request.shape.overlaps_prior &= device.description.capability() >= 90;  // older devices never overlap kernels
+  constexpr int kGraphsHoldOverlap = 12030;
+  if (stream->capture && request.shape.overlaps_prior && device.description.driver < kGraphsHoldOverlap) {
+    return cudaErrorNotSupported;
+  }
   if (!request.cluster_given && Given(info->required_cluster)) request.shape.cluster = info->required_cluster;
   const cudaError_t refused = CheckShape(device.description, *info, device.attributes[kernel], request.shape);
   if (refused != cudaSuccess) return refused;

@@ -258,6 +258,21 @@ TEST_F(SimulatedLaunch, OccupancyOfClustersFollowsTheGroupsOfMultiprocessors) {
   EXPECT_EQ(cudaOccupancyMaxActiveClusters(&count, RankInCluster, &config), cudaErrorInvalidClusterSize);
 }
 
+TEST_F(SimulatedLaunch, ThatOverlapsIsCapturedOnlyByADriverWhoseGraphsCanHoldIt) {
+  DeviceDescription description = KnownDevice(9, 0);
+  description.driver = 12020;
+  SetDeviceDescription(0, description);
+  Renew();
+  EXPECT_EQ(LaunchCluster(1, 1), cudaSuccess);
+  ASSERT_EQ(cudaStreamCreate(&config_.stream), cudaSuccess);
+  ASSERT_EQ(cudaStreamBeginCapture(config_.stream, cudaStreamCaptureModeGlobal), cudaSuccess);
+  EXPECT_EQ(LaunchCluster(1, 1), cudaErrorNotSupported);
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamEndCapture(config_.stream, &graph), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  EXPECT_EQ(cudaStreamDestroy(config_.stream), cudaSuccess);
+}
+
 TEST_F(SimulatedLaunch, DevicesTellTheirProperties) {
   int count = 0;
   ASSERT_EQ(cudaGetDeviceCount(&count), cudaSuccess);
