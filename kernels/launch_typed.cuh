@@ -26,9 +26,9 @@ inline void ThrowOnError(cudaError_t error, const char* what) {
 inline constexpr int kRememberedDevices = 64;
 
 // Dynamic shared memory beyond 48 KB, and clusters of 16, must be asked for. All the device has at once, so that no
-// launch takes back what another was granted. A kernel that keeps rows asks for multiprocessors set up for it, too: one
+// launch takes back what another was granted. A kernel with a Storage asks for multiprocessors set up for it, too: one
 // that is not must run empty first, and fewer blocks fit it.
-template <auto kernel>
+template <auto kernel, bool kHasStorage>
 void Permit(const Plan& plan) {
   static std::array<std::atomic<size_t>, kRememberedDevices> granted = {};
   if (plan.cluster > 8)
@@ -41,7 +41,7 @@ void Permit(const Plan& plan) {
   ThrowOnError(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "device attribute");
   ThrowOnError(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most),
                "shared memory of a block");
-  if (plan.shared_bytes >= sizeof(Storage))
+  if (kHasStorage)
     ThrowOnError(
         cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
         "shared memory of a multiprocessor");
@@ -76,7 +76,7 @@ void DescribeKernels(Device* device) {
   }
   Plan plan;
   plan.shared_bytes = static_cast<size_t>(device->shared_bytes);  // one block a multiprocessor
-  Permit<kernel>(plan);
+  Permit<kernel, true>(plan);
   for (size_t i = 0; i < device->clusters.size() && 2 << i <= device->largest_cluster; ++i) {
     cudaLaunchAttribute cluster = ClusterOf(2 << i);
     cudaLaunchConfig_t config = {};
@@ -93,10 +93,10 @@ void DescribeKernels(Device* device) {
   }
 }
 
-template <auto kernel, typename AnyWork>
+template <auto kernel, bool kHasStorage = true, typename AnyWork>
 void LaunchKernel(const AnyWork& work, const Plan& plan, CudaStream stream) {
   const ProfilerRange range(NameOf(plan));
-  Permit<kernel>(plan);
+  Permit<kernel, kHasStorage>(plan);
   cudaLaunchConfig_t config = {};
   config.blockDim = dim3(static_cast<unsigned>(plan.threads));
   config.dynamicSmemBytes = plan.shared_bytes;

@@ -8,7 +8,7 @@ namespace fire::kernels {
 
 void Launch(const ShardEntriesWork& work, const Plan& plan, CudaStream stream) {
   WithLogits(work.batch.logits_type,
-             [&](auto logits) { LaunchKernel<ShardEntryRows<decltype(logits)>>(work, plan, stream); });
+             [&](auto logits) { LaunchKernel<ShardEntryRows<decltype(logits)>, false>(work, plan, stream); });
 }
 
 void Launch(const ShardAnswerWork& work, const Plan& plan, CudaStream stream) {
@@ -18,7 +18,7 @@ void Launch(const ShardAnswerWork& work, const Plan& plan, CudaStream stream) {
 
 void Launch(const ShardOutputWork& work, const Plan& plan, CudaStream stream) {
   WithLogits(work.batch.logits_type,
-             [&](auto logits) { LaunchKernel<ShardOutputRows<decltype(logits)>>(work, plan, stream); });
+             [&](auto logits) { LaunchKernel<ShardOutputRows<decltype(logits)>, false>(work, plan, stream); });
 }
 
 }  // namespace fire::kernels

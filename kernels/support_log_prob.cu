@@ -8,8 +8,8 @@ void Launch(const SupportLogProbWork& work, const Plan& plan, CudaStream stream)
   if (work.batch.rows == 0) return;
   WithLogits(work.batch.logits_type, [&](auto logits) {
     using Logit = decltype(logits);
-    if (work.task == Task::kSupportLogProb) return LaunchKernel<SupportLogProbRows<Logit>>(work, plan, stream);
-    LaunchKernel<SupportGradientRows<Logit>>(work, plan, stream);
+    if (work.task == Task::kSupportLogProb) return LaunchKernel<SupportLogProbRows<Logit>, false>(work, plan, stream);
+    LaunchKernel<SupportGradientRows<Logit>, false>(work, plan, stream);
   });
 }
 

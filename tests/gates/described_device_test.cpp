@@ -75,6 +75,29 @@ TEST(DescribedDevice, AnOldDriverCapturesCallsWithoutOverlap) {
   EXPECT_TRUE(simulator::TakeReports().empty());
 }
 
+// A multiprocessor that is set up otherwise runs empty before a launch.
+TEST(DescribedDevice, WhatShareOfAMultiprocessorAKernelAsksForHangsOnNoEarlierCall) {
+  simulator::Behaviour behaviour;
+  behaviour.launch.count_work = true;
+  simulator::SetBehaviour(behaviour);
+  const DeviceBatch batch({{{0, 9, 0, 1}, PlainRecord(1), 0, "row"}}, LogitsType::kFloat32, {});
+  const DeviceArray<int64_t> token(1);
+  SampleOutputs outputs;
+  outputs.token = token.get();
+  ShardBatch shard;
+  shard.logits = batch.batch().logits, shard.rows = 1, shard.size = 4;
+  const DeviceArray<uint64_t> list(kMaxShardEntries + 1);
+  for (const int64_t count : {int64_t{2}, kMaxShardEntries, int64_t{2}}) {
+    SampleCuda(batch.batch(), outputs, nullptr);
+    ShardEntriesCuda(shard, count, list.get(), nullptr);
+    const std::vector<simulator::LaunchWork> work = simulator::TakeWork();
+    ASSERT_EQ(work.size(), 2u);
+    EXPECT_EQ(work[0].shape.carveout, cudaSharedmemCarveoutMaxShared);
+    EXPECT_EQ(work[1].shape.carveout, -1) << count << " entries";
+  }
+  simulator::Reset();
+}
+
 TEST(DescribedDevice, CodeFromBeforeClustersIsLaunchedWithoutThemAndWithoutOverlap) {
   DeviceDescription description = simulator::KnownDevice(9, 0);
   description.newest_code = 80;

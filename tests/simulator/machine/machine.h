@@ -25,6 +25,7 @@ struct LaunchShape {
   // It may begin before the kernels ahead of it in the stream have ended: a thread may touch global memory only after
   // griddepcontrol.wait.
   bool overlaps_prior = false;
+  int carveout = -1;  // per cent of a multiprocessor's memory that it wants as shared memory; -1: the driver chooses
 };
 
 struct Settings {

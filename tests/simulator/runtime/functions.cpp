@@ -124,7 +124,9 @@ cudaError_t cudaFuncSetAttribute(const void* pointer, cudaFuncAttribute attribut
         function.attributes->max_dynamic_shared = value;
         return cudaSuccess;
       case cudaFuncAttributePreferredSharedMemoryCarveout:
-        return value >= -1 && value <= 100 ? cudaSuccess : cudaErrorInvalidValue;
+        if (value < -1 || value > 100) return cudaErrorInvalidValue;
+        function.attributes->carveout = value;
+        return cudaSuccess;
       case cudaFuncAttributeNonPortableClusterSizeAllowed:
         if (device.portable_cluster == 1) return cudaErrorNotSupported;
         function.attributes->non_portable_cluster = value != 0;
@@ -149,7 +151,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* po
     attributes->ptxVersion = function.target;
     attributes->binaryVersion = device.capability();
     attributes->maxDynamicSharedSizeBytes = static_cast<int>(MaxDynamicShared(device, function));
-    attributes->preferredShmemCarveout = -1;
+    attributes->preferredShmemCarveout = function.attributes->carveout;
     attributes->nonPortableClusterSizeAllowed = function.attributes->non_portable_cluster;
     attributes->requiredClusterWidth = static_cast<int>(function.info->required_cluster.x);
     attributes->requiredClusterHeight = static_cast<int>(function.info->required_cluster.y);

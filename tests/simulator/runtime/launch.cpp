@@ -112,6 +112,7 @@ cudaError_t LaunchKernel(Runtime& runtime, Request request) {
     return cudaErrorNotSupported;
   }
   if (!request.cluster_given && Given(info->required_cluster)) request.shape.cluster = info->required_cluster;
+  request.shape.carveout = device.attributes[kernel].carveout;
   const cudaError_t refused = CheckShape(device.description, *info, device.attributes[kernel], request.shape);
   if (refused != cudaSuccess) return refused;
 

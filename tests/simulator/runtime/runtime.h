@@ -105,6 +105,7 @@ struct Capture {
 struct KernelAttributes {
   int max_dynamic_shared = -1;  // −1: not set, what the device gives without opting in
   bool non_portable_cluster = false;
+  int carveout = -1;
 };
 
 struct Device {
