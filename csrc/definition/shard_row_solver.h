@@ -3,42 +3,25 @@
 // The filters of docs/semantics.md, one stage after another. Each looks into the list of first entries, and where that
 // does not settle it, leaves a question; Take() brings the answer and goes on.
 //
-// A Team is the threads that solve a row: one on a host, a warp on a device. All of them hold the same row and take the
-// same way. It has
-//   Sum(count, at)                             at(0) + … + at(count − 1)
-//   FirstReaching(count, target, at, &before)  the first index up to which at() adds up to `target`, else `count`;
-//                                              `before`: the sum before it
-//   ForEach(count, visit)                      visit(0) … visit(count − 1); what it writes, all threads then read
+// A Team (shard_list.h) is the threads that solve the row together.
 #pragma once
 
 #include "definition/design.h"
 #include "definition/draw.h"
-#include "definition/shard.h"
+#include "definition/shard_list.h"
 
 namespace fire::definition {
-
-// The first entries of a row in their order, 0 behind them where it has fewer tokens above −inf. Of a row with +inf,
-// those behind the first may be missing.
-struct ShardList {
-  const uint64_t* entry;
-  uint64_t* weight;  // of the same tokens; Begin() writes them
-  uint32_t size;
-};
 
 template <typename Team>
 class ShardRowSolver {
  public:
   FIRE_MEMBER ShardRowSolver(const Team& team, const ShardList& list, ShardRow* row)
-      : team_(team),
-        list_(list),
-        row_(*row),
-        listed_(static_cast<uint32_t>(team.Sum(list.size, [&](uint32_t i) -> uint64_t { return list.entry[i] != 0; }))),
-        is_whole_(listed_ < list.size || list.size >= row->vocabulary) {}
+      : team_(team), listed_(team, list, row->vocabulary), row_(*row) {}
 
   // A row before its first question. Set must be its wants, vocabulary, ranks, key_bits, record, step and, where its
   // log-probability is wanted, the token asked for; all else is 0.
   FIRE_MEMBER void Begin(bool has_nan, bool slot_out_of_range) {
-    const uint64_t first = listed_ == 0 ? Entry(kMaskedKey, 0) : list_.entry[0];
+    const uint64_t first = listed_.count() == 0 ? Entry(kMaskedKey, 0) : listed_.entry(0);
     row_.maximum = KeyToFloat(KeyOf(first));
     Prepare();
     const bool decided =
@@ -47,7 +30,7 @@ class ShardRowSolver {
     row_.rule = {KeepAll().last, phase_.order == Order::kVllm ? min_weight_ : 0};
     row_.kept = 1;
     row_.token = IdOf(first);  // of a row that is told before it is settled
-    WeighList();
+    listed_.Weigh(row_);
     LookUp();
     if (decided) Decide(first);
     row_.stage = decided ? kReference : kTopK;
@@ -75,9 +58,7 @@ class ShardRowSolver {
 
   FIRE_MEMBER bool Wants(uint32_t what) const { return (row_.wants & what) != 0; }
   FIRE_MEMBER bool IsKnown(uint32_t question) const { return (row_.known & question) != 0; }
-  FIRE_MEMBER bool IsListKept(uint32_t i) const { return Keeps(row_.rule, list_.entry[i], list_.weight[i]); }
-  FIRE_MEMBER uint64_t CountAt(uint32_t i) const { return IsListKept(i) ? 1 : 0; }
-  FIRE_MEMBER uint64_t MassAt(uint32_t i) const { return IsListKept(i) ? list_.weight[i] : 0; }
+  FIRE_MEMBER bool IsListed() const { return listed_.HoldAll(row_.rule); }
 
   FIRE_MEMBER void Prepare() {
     phase_ = PhaseOf(row_);
@@ -85,29 +66,16 @@ class ShardRowSolver {
     min_weight_ = MinPThreshold(phase_.min_p, WeightOfMaximum(row_.vocabulary));
   }
 
-  FIRE_MEMBER void WeighList() const {
-    const bool finite = HasFiniteMaximum(row_);
-    const WeightScale scale = finite ? ScaleOf(row_) : WeightScale{};
-    team_.ForEach(list_.size, [&](uint32_t i) {
-      const uint64_t entry = list_.entry[i];
-      list_.weight[i] = finite && entry != 0 ? Weight(KeyToFloat(KeyOf(entry)), scale) : 0;
-    });
-  }
-
   // What the list tells at once: the caller's token, and a whole row's mass.
   FIRE_MEMBER void LookUp() {
     if (Wants(kWantsLogProb)) {
-      const auto is_asked = [&](uint32_t i) { return static_cast<int64_t>(IdOf(list_.entry[i])) == row_.asked; };
-      row_.entry = team_.Sum(listed_, [&](uint32_t i) { return is_asked(i) ? list_.entry[i] : 0; });
-      row_.weight = team_.Sum(listed_, [&](uint32_t i) { return is_asked(i) ? list_.weight[i] : 0; });
-      if (row_.entry != 0 || is_whole_) row_.known |= kAskToken;
+      listed_.Find(row_.asked, &row_.entry, &row_.weight);
+      if (row_.entry != 0 || listed_.is_whole()) row_.known |= kAskToken;
     }
     if (!HasFiniteMaximum(row_)) {
       row_.known |= kAskReference;  // ref_logprob is 0
-    } else if (is_whole_) {
-      const WeightScale scale = ReferenceScaleOf(row_);
-      row_.reference_mass =
-          team_.Sum(listed_, [&](uint32_t i) { return Weight(KeyToFloat(KeyOf(list_.entry[i])), scale); });
+    } else if (listed_.is_whole()) {
+      row_.reference_mass = listed_.MassOf(ReferenceScaleOf(row_));
       row_.known |= kAskReference;
     }
   }
@@ -152,22 +120,12 @@ class ShardRowSolver {
     }
   }
 
-  // Whether the list holds all that the rule keeps. A logit that is smaller than the last listed one may weigh more by
-  // 2^-23 of it, or by 1 (docs/semantics.md, "Weights").
-  FIRE_MEMBER bool IsListed() const {
-    if (is_whole_ || list_.entry[listed_ - 1] <= row_.rule.last) return true;
-    const uint64_t weight = list_.weight[listed_ - 1];
-    return weight + (weight >> 22) + 1 < row_.rule.min_weight;
-  }
-
   FIRE_MEMBER bool CutsToTopK() {
     if (phase_.top_k >= row_.vocabulary) return true;
     const bool keeps_ties = phase_.ties != Ties::kExact;
-    uint64_t before;
-    const uint32_t i = team_.FirstReaching(
-        listed_, phase_.top_k, [&](uint32_t at) { return CountAt(at); }, &before);
-    if (i == listed_) return IsListed() || Search({.target = phase_.top_k, .keeps_ties = keeps_ties});
-    EndTopK(LastWith(list_.entry[i], keeps_ties));
+    const uint32_t i = listed_.FirstReachingCount(row_.rule, phase_.top_k);
+    if (i == listed_.count()) return IsListed() || Search({.target = phase_.top_k, .keeps_ties = keeps_ties});
+    EndTopK(LastWith(listed_.entry(i), keeps_ties));
     return true;
   }
 
@@ -182,7 +140,7 @@ class ShardRowSolver {
   FIRE_MEMBER bool CountsMass() {
     if (!TopPIsOn(phase_.top_p)) return true;
     if (!IsListed()) return Ask(kAskMasses);
-    row_.counted = team_.Sum(listed_, [&](uint32_t i) { return MassAt(i); });
+    row_.counted = listed_.MassKept(row_.rule);
     return true;
   }
 
@@ -190,14 +148,12 @@ class ShardRowSolver {
     if (!TopPIsOn(phase_.top_p)) return true;
     const bool keeps_ties = phase_.ties == Ties::kKeep;
     const uint64_t target = TopPTarget(phase_.top_p, row_.counted);
-    uint64_t before;
-    const uint32_t i = team_.FirstReaching(
-        listed_, target, [&](uint32_t at) { return MassAt(at); }, &before);
-    if (i < listed_) {
-      EndTopP(LastWith(list_.entry[i], keeps_ties));
+    const uint32_t i = listed_.FirstReachingMass(row_.rule, target);
+    if (i < listed_.count()) {
+      EndTopP(LastWith(listed_.entry(i), keeps_ties));
       return true;
     }
-    const auto is_beyond_top_k = [&] { return row_.top_k_last != 0 && list_.entry[listed_ - 1] <= row_.top_k_last; };
+    const auto is_beyond_top_k = [&] { return row_.top_k_last != 0 && listed_.LastEntry() <= row_.top_k_last; };
     return IsListed() || is_beyond_top_k() || Search({.target = target, .by_mass = true, .keeps_ties = keeps_ties});
   }
 
@@ -214,8 +170,8 @@ class ShardRowSolver {
 
   FIRE_MEMBER bool WeighsKept() {
     if (!IsListed()) return Ask(kAskMasses);
-    row_.mass = team_.Sum(listed_, [&](uint32_t i) { return MassAt(i); });
-    row_.kept = team_.Sum(listed_, [&](uint32_t i) { return CountAt(i); });
+    row_.mass = listed_.MassKept(row_.rule);
+    row_.kept = listed_.CountKept(row_.rule);
     return true;
   }
 
@@ -223,11 +179,9 @@ class ShardRowSolver {
     if (!IsEnumerated(row_.record, row_.step)) return true;
     const uint32_t kept = static_cast<uint32_t>(row_.kept);
     const uint64_t target = uint64_t{PlaceOf(row_.record, kept == 0 ? 1 : kept)} + 1;  // 0: of answers that are none
-    uint64_t before;
-    const uint32_t i = team_.FirstReaching(
-        listed_, target, [&](uint32_t at) { return CountAt(at); }, &before);
-    if (i == listed_) return Search({.target = target, .finds_token = true});
-    Decide(list_.entry[i]);
+    const uint32_t i = listed_.FirstReachingCount(row_.rule, target);
+    if (i == listed_.count()) return Search({.target = target, .finds_token = true});
+    Decide(listed_.entry(i));
     return true;
   }
 
@@ -243,18 +197,9 @@ class ShardRowSolver {
     if (!Wants(kWantsDraw | kWantsHeat) || IsKnown(kAskToken)) return true;
     if (!IsListed()) return Ask(kAskToken);
     const uint64_t point = DrawPoint(DrawBits(row_.record, row_.step), row_.mass);
-    // The lowest id up to which the listed tokens weigh more than the point, from its highest bit down.
-    uint32_t id = 0;
-    for (uint32_t bit = 1u << (kIdBits - 1); bit != 0; bit >>= 1) {
-      const uint32_t middle = id | bit;
-      const uint64_t mass =
-          team_.Sum(listed_, [&](uint32_t i) { return IdOf(list_.entry[i]) < middle ? MassAt(i) : 0; });
-      if (mass <= point) id = middle;
-    }
-    const auto is_token = [&](uint32_t i) { return IdOf(list_.entry[i]) == id; };
+    const uint32_t id = listed_.TokenAt(row_.rule, point);
     row_.token = id;
-    row_.entry = team_.Sum(listed_, [&](uint32_t i) { return is_token(i) ? list_.entry[i] : 0; });
-    row_.weight = team_.Sum(listed_, [&](uint32_t i) { return is_token(i) ? list_.weight[i] : 0; });
+    listed_.Find(id, &row_.entry, &row_.weight);
     return true;
   }
 
@@ -263,8 +208,8 @@ class ShardRowSolver {
     const uint32_t key = KeyOf(row_.entry);
     if (key == kMaskedKey) {
       row_.rank = row_.vocabulary;  // all are equal
-    } else if (HasFiniteMaximum(row_) && (is_whole_ || KeyOf(list_.entry[listed_ - 1]) < key)) {
-      row_.rank = team_.Sum(listed_, [&](uint32_t i) -> uint64_t { return KeyOf(list_.entry[i]) >= key; });
+    } else if (HasFiniteMaximum(row_) && (listed_.is_whole() || KeyOf(listed_.LastEntry()) < key)) {
+      row_.rank = listed_.CountAtLeast(key);
     } else {
       Ask(kAskRank);
     }
@@ -340,10 +285,8 @@ class ShardRowSolver {
   }
 
   Team team_;
-  ShardList list_;
+  ListedTokens<Team> listed_;
   ShardRow& row_;
-  uint32_t listed_;
-  bool is_whole_;
   Phase phase_ = {};
   uint64_t min_weight_ = 0;
 };
