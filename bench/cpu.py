@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import contenders
 from harness import axes, extras, loops, machine, results_file
@@ -24,6 +23,7 @@ from harness.processes import INSTRUCTION_SETS, CpuSession, Remote
 from harness.rows import ROTATION
 from harness.schema import SCHEMA, Run, check
 from harness.settings import SETTINGS
+from views.results import Results
 
 RESULTS = Path(__file__).resolve().parent / "results" / "cpu.json"
 SECTIONS = ("calls", "cells", "threads", "memory")
@@ -122,16 +122,11 @@ def _new_run(session: CpuSession, settings: Sequence[str], cache_bytes: int) -> 
     }
 
 
-def wrong_draws(run: Run) -> int:
-    cells: list[Any] = [*run["cells"], *run["calls"], *run["threads"]]
-    return sum(result["wrong"] for cell in cells for result in cell["results"].values())
-
-
 def main() -> int:
     options = parse_arguments()
     run = measure(options, functools.partial(results_file.write, options.out))
     results_file.write(options.out, run)
-    wrong = wrong_draws(run)
+    wrong = Results(run).wrong()
     print(f"{len(run['cells'])} cells in {run['seconds']} s, {wrong} wrong draws: {options.out}")
     print(f"To read it: python bench/report.py {options.out}")
     return 1 if wrong else 0

@@ -29,6 +29,7 @@ from harness.kept_set import Drawn, KeptSets  # noqa: E402
 from harness.schema import SCHEMA, Contender, EndToEnd, Generation, Run, check  # noqa: E402
 from harness.settings import SETTINGS, Filters  # noqa: E402
 from harness.summary import quantile  # noqa: E402
+from views.results import Results  # noqa: E402
 
 import fire_sampling  # noqa: E402
 from examples.demo.clock import SamplingClock  # noqa: E402
@@ -235,7 +236,7 @@ def main() -> int:
     run = measure(options)
     out = options.out or ROOT / "bench" / "results" / f"generate_{options.device}.json"
     results_file.write(out, run)
-    wrong = sum(one["wrong"] for entry in run["end_to_end"] for one in entry["results"].values())
+    wrong = Results(run).wrong()
     print(f"{len(run['end_to_end'])} cases in {run['seconds']} s, {wrong} wrong tokens: {out}")
     print(f"To read it: python bench/report.py {out}")
     return 1 if wrong else 0

@@ -45,6 +45,7 @@ from harness.goals import promises
 from harness.schema import LAUNCHES, SCHEMA, Machine
 from harness.settings import SETTINGS
 from views.kernels_table import kernels_table
+from views.results import Results
 
 LIMIT_S = 240.0
 COMPILING_S = 120
@@ -99,9 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     limit_s = chosen.limit_s or (float("inf") if chosen.full or chosen.rehearse else LIMIT_S)
     run = measure(session, cells, calls, begin + limit_s, chosen.out)
     print(kernels_table(run))
-    measured = [*run["cells"], *run["calls"]]
-    wrong = sum(result["wrong"] for cell in measured for result in cell["results"].values())
-    missed = len(cells) + len(calls) - len(measured)
+    wrong = Results(run).wrong()
+    missed = len(cells) + len(calls) - len(run["cells"]) - len(run["calls"])
     for name, why in run["left_out"].items():
         print(f"left out: {name}: {why}")
     print(f"{len(run['cells'])} cells, {missed} not reached, {wrong} wrong tokens, {run['seconds']} s")
@@ -154,12 +154,10 @@ def slices(chosen: argparse.Namespace) -> Sequence[Slice]:
     return [GpuSlice(**named)]
 
 
-def measure(
-    session: GpuSession, cells: list[Case], calls: list[Case], end: float, out: Path | None
-) -> dict[str, Any]:
-    """Until time.monotonic() is `end`."""
+def measure(session: GpuSession, cells: list[Case], calls: list[Case], end: float, out: Path | None) -> Any:
+    """A Run, until time.monotonic() is `end`."""
     begin = time.monotonic()
-    run: dict[str, Any] = {
+    run: Any = {
         "schema": SCHEMA,
         "device": "cuda",
         "machine": described_machine(session.device),

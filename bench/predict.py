@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from harness import goals  # noqa: E402
 from harness.cases import GPU_VOCABULARY, Case  # noqa: E402
 from harness.settings import SETTINGS  # noqa: E402
 from row_work import ROWS, Work  # noqa: E402
+from views.text import markdown_table  # noqa: E402
 
 from fire_sampling import _native  # noqa: E402
 
@@ -94,11 +95,6 @@ def goal_line(work: Work, case: Case) -> list[str]:
     ]
 
 
-def table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rows = [header, ["---"] * len(header), *lines]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
-
-
 def page(works: Sequence[Work]) -> str:
     with_goals = [(work, case) for work in works if (case := case_of(work)) and has_goals(case)]
     by_cell: dict[row_work.Cell, list[Work]] = {}
@@ -111,9 +107,9 @@ def page(works: Sequence[Work]) -> str:
     return "\n".join(
         (
             TEXT,
-            table(HEADER, (goal_line(*one) for one in with_goals)),
+            markdown_table(HEADER, (goal_line(*one) for one in with_goals)) + "\n",
             OTHERS_TEXT,
-            table(("setting", "dtype", *map(str, ROWS)), others),
+            markdown_table(("setting", "dtype", *map(str, ROWS)), others) + "\n",
         )
     )
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import random
-import statistics
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ import torch.distributed as dist
 from harness import exchange_model as model
 from harness.comparison import ROOT, Comparison, Results, measured_on
 from harness.rows import make_rows
+from harness.summary import Summary
 from torch import Tensor
 from views import shards_plot
 from views.text import markdown_table, microseconds, write_between_markers
@@ -100,15 +101,7 @@ def measure_cell(rank: int, task: Task, rows: int, name: str) -> Results:
         "case": name,
         "wrong": wrong,
         "exchanges": exchanges_of(lambda: calls[OURS](0)),
-        "results": {
-            called: {
-                "median": round(statistics.median(spent), 1),
-                "p10": round(statistics.quantiles(spent, n=10)[0], 1),
-                "p90": round(statistics.quantiles(spent, n=10)[-1], 1),
-                "calls": len(spent),
-            }
-            for called, spent in times.items()
-        },
+        "results": {called: asdict(Summary.of_turns(spent, len(spent))) for called, spent in times.items()},
     }
 
 
@@ -198,53 +191,21 @@ def about(run: Results) -> str:
     return f"{measured_on(run, calls, ', one thread a rank')} {told}"
 
 
-def bytes_table() -> str:
-    """What a rank brings for a row, counted."""
-    lines = []
-    for ranks in shards_plot.RANKS:
-        lines.append(
-            (
-                str(ranks),
-                *(f"{model.gathered_bytes(ranks, size):,}" for size in shards_plot.VOCABULARIES),
-                *(f"{case.row_bytes(ranks):,}" for case in model.CASES.values()),
-            )
-        )
-    header = (
-        "tp",
-        *(f"gather, V = {size:,}" for size in shards_plot.VOCABULARIES),
-        *(case.title for case in model.CASES.values()),
-    )
-    counts = ("exchanges", "1", "1", *(str(len(case.exchanges(2))) for case in model.CASES.values()))
-    return markdown_table(header, [counts, *lines])
-
-
-def times_table() -> str:
-    """Microseconds by the model: the gather's of either vocabulary, and of each setting."""
-    lines = []
-    for ranks in shards_plot.RANKS:
-        for rows in shards_plot.ROWS:
-            lines.append(
-                (
-                    str(ranks),
-                    str(rows),
-                    *(
-                        microseconds(model.gather_microseconds(ranks, size, rows))
-                        for size in shards_plot.VOCABULARIES
-                    ),
-                    *(microseconds(case.microseconds(ranks, rows)) for case in model.CASES.values()),
-                )
-            )
-    header = (
-        "tp",
-        "rows",
-        *(f"gather, V = {size:,}" for size in shards_plot.VOCABULARIES),
-        *(case.title for case in model.CASES.values()),
-    )
-    return markdown_table(header, lines)
-
-
 def predicted() -> str:
-    return f"{bytes_table()}\n\n{times_table()}"
+    """What a rank brings for a row, counted; and microseconds by the model."""
+    sizes, cases = shards_plot.VOCABULARIES, model.CASES.values()
+    titles = (*(f"gather, V = {size:,}" for size in sizes), *(case.title for case in cases))
+    sent = [("exchanges", "1", "1", *(str(len(case.exchanges(2))) for case in cases))]
+    times = []
+    for ranks in shards_plot.RANKS:
+        brought = [model.gathered_bytes(ranks, size) for size in sizes]
+        brought += [case.row_bytes(ranks) for case in cases]
+        sent.append((str(ranks), *(f"{count:,}" for count in brought)))
+        for rows in shards_plot.ROWS:
+            spent = [model.gather_microseconds(ranks, size, rows) for size in sizes]
+            spent += [case.microseconds(ranks, rows) for case in cases]
+            times.append((str(ranks), str(rows), *map(microseconds, spent)))
+    return f"{markdown_table(('tp', *titles), sent)}\n\n{markdown_table(('tp', 'rows', *titles), times)}"
 
 
 PROGRAM = Comparison("shards", "distributed.md", measure, table, about, checked="tokens")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,7 +22,7 @@ class RefusalError(Exception):
     """Why a contender has no place in a case."""
 
 
-class Contender(ABC):
+class Contender:
     """One way to sample. What does not depend on logits is set up in `__init__`, what a call needs of its
     input in `ready`; what that returns is timed, and `drawn` reads off what it returned."""
 
@@ -54,8 +53,9 @@ class Contender(ABC):
         """The `draw`-th call: samples one token a row of model logits [rows, vocabulary]."""
         return functools.partial(self.call, logits)
 
-    @abstractmethod
-    def call(self, logits: Tensor) -> Any: ...
+    def call(self, logits: Tensor) -> Any:
+        """What the usual `ready` times."""
+        raise NotImplementedError
 
     def drawn(self, result: Any) -> Drawn:
         """From what a call returned: by default tokens, and the log-probabilities that the case asks for."""

@@ -32,9 +32,6 @@ class Read(Contender):
         where = (logits.data_ptr(), self.case.rows, self.case.vocabulary, self._maxima.data_ptr())
         return functools.partial(self._read, *where)
 
-    def call(self, logits: Tensor) -> Any:
-        return self.ready(logits, 0)()
-
     def drawn(self, result: Any) -> Drawn:
         """Not tokens: the bits of the maxima."""
         return Drawn(_bits(self._maxima).long())

@@ -80,9 +80,6 @@ class LlamaCpp(Contender):
             self._fill(row)
         return self._apply
 
-    def call(self, logits: torch.Tensor) -> Any:
-        return self.ready(logits, 0)()
-
     def _apply(self) -> None:
         for chain, array in self._calls:
             llama.llama_sampler_apply(chain, array)

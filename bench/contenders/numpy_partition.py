@@ -36,10 +36,6 @@ class NumpyPartition(Contender):
         rows = (logits.view(torch.uint16) if self._widen else logits).numpy()
         return functools.partial(self._sample_rows, rows)
 
-    def call(self, logits: torch.Tensor) -> list[tuple[int, float]]:
-        found: list[tuple[int, float]] = self.ready(logits, 0)()
-        return found
-
     def _sample_rows(self, rows: npt.NDArray[np.float32 | np.uint16]) -> list[tuple[int, float]]:
         return [self._sample(row, of) for row, of in zip(rows, self.of_rows, strict=True)]
 

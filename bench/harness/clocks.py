@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -13,32 +14,26 @@ Call = Callable[[], Any]
 KERNEL_NODE = 0  # CUgraphNodeType
 
 
-class Timed(Protocol):
+class Timed(ABC):
     """Calls that are ready to be timed, again and again. `results`: what the last of each returned."""
 
     results: list[Any]
 
+    @abstractmethod
     def sample(self) -> float | None:
         """Makes all calls; microseconds of one, None where nothing is measured."""
-        ...
 
     def launches(self) -> float | None:
         """Kernels a call, where that is known."""
-        ...
+        return None
 
 
-class Clock(Protocol):
-    def ready(self, calls: Sequence[Call]) -> Timed: ...
+Clock = Callable[[Sequence[Call]], Timed]
 
 
-class GraphClock:
+class Graph(Timed):
     """Captures the calls in one CUDA graph and times its replays: without the host, with launch gaps."""
 
-    def ready(self, calls: Sequence[Call]) -> Timed:
-        return _Graph(calls)
-
-
-class _Graph:
     def __init__(self, calls: Sequence[Call]) -> None:
         self._count = len(calls)
         side = torch.cuda.Stream()
@@ -88,44 +83,29 @@ def _succeed(code: int, what: str) -> None:
         raise RuntimeError(f"{what} failed with CUDA error {code}")
 
 
-class EagerClock:
-    """Calls as Python makes them, until the device is done: what a caller without graphs sees."""
+class Rehearsal(Timed):
+    """Makes the calls, and measures nothing."""
 
-    def ready(self, calls: Sequence[Call]) -> Timed:
-        return _Eager(calls)
-
-
-class _Eager:
     def __init__(self, calls: Sequence[Call]) -> None:
         self._calls = calls
+        self.results = []
+
+    def sample(self) -> float | None:
+        self.results = [call() for call in self._calls]
+        return None
+
+
+class Eager(Rehearsal):
+    """Calls as Python makes them, until the device is done: what a caller without graphs sees."""
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        super().__init__(calls)
         self.results = [calls[0]()]
         torch.cuda.synchronize()
 
     def sample(self) -> float:
         torch.cuda.synchronize()
         begin = time.perf_counter()
-        self.results = [call() for call in self._calls]
+        super().sample()
         torch.cuda.synchronize()
         return (time.perf_counter() - begin) * 1e6 / len(self._calls)
-
-    def launches(self) -> float | None:
-        return None
-
-
-class RehearsalClock:
-    """Makes the calls, and measures nothing."""
-
-    def ready(self, calls: Sequence[Call]) -> Timed:
-        return _Rehearsed(calls)
-
-
-class _Rehearsed:
-    def __init__(self, calls: Sequence[Call]) -> None:
-        self._calls = calls
-        self.results: list[Any] = []
-
-    def sample(self) -> None:
-        self.results = [call() for call in self._calls]
-
-    def launches(self) -> float | None:
-        return None

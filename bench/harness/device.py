@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .cases import Case, Pool, by_pool, pool_of
-from .clocks import Call, Clock, EagerClock, GraphClock, RehearsalClock, Timed
+from .clocks import Call, Clock, Eager, Graph, Rehearsal, Timed
 from .kept_set import KeptSets, joined
 from .records import kept_in_first_row
 from .rows import batches_of, make_pool
@@ -130,7 +130,7 @@ class GpuSession(Session[Seat]):
             estimate, peak = self._first_call(contender.ready(batches[0], 0))
             count = _calls(estimate, case, len(batches))
             calls = [contender.ready(batches[i % len(batches)], i) for i in range(count)]
-            timed = self._clocks[case.launch].ready(calls)
+            timed = self._clocks[case.launch](calls)
         except Exception as error:  # whatever a peer's own code raises: the others go on without it
             self.fail(name, case, error)
             return None
@@ -210,5 +210,5 @@ def _calls(estimate: float | None, case: Case, batches: int) -> int:
 
 def clocks_of(device: torch.device) -> dict[str, Clock]:
     if device.type != "cuda":
-        return {"graph": RehearsalClock(), "eager": RehearsalClock()}
-    return {"graph": GraphClock(), "eager": EagerClock()}
+        return {"graph": Rehearsal, "eager": Rehearsal}
+    return {"graph": Graph, "eager": Eager}

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from views.text import markdown_table
+
 RANGE_PREFIX = "cell: "  # of the ranges that are ours
 _OURS = re.compile(
     r"fire::kernels::(?P<kernel>\w+)<(?:fire::)?(?:kernels::)?(?P<dtype>\w+)(?:, (?P<resident>\w+))?[^>]*>"
@@ -135,8 +137,7 @@ def as_json(found: Sequence[Line]) -> list[dict[str, Any]]:
 
 
 def markdown(found: Sequence[Line]) -> str:
-    rows = [HEADER, ("---",) * len(HEADER), *map(_row, found)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+    return markdown_table(HEADER, map(_row, found)) + "\n"
 
 
 def _row(line: Line) -> tuple[str, ...]:

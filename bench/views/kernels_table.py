@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .text import microseconds
+from .text import markdown_table, microseconds
 
 HEADER = ("setting", "R", "µs", "first – last decile", "of the limit", "goal", "predicted", "verdict")
 TITLE = ("vocabulary", "dtype", "place", "launch")  # of a table
@@ -32,11 +32,8 @@ def kernels_table(run: Mapping[str, Any]) -> str:
 def _table(title: tuple[Any, ...], cells: list[Mapping[str, Any]], keys: list[str]) -> str:
     shown = [key for key in keys if any(key in cell["results"] for cell in cells)]
     vocabulary, *rest = title
-    lines = [f"### V = {vocabulary:,}, {', '.join(rest)}\n"]
-    lines.append("| " + " | ".join((*HEADER, *shown)) + " |")
-    lines.append("|" + " --- |" * (len(HEADER) + len(shown)))
-    lines += ["| " + " | ".join(_line(cell, shown)) + " |" for cell in cells]
-    return "\n".join(lines)
+    table = markdown_table((*HEADER, *shown), (_line(cell, shown) for cell in cells))
+    return f"### V = {vocabulary:,}, {', '.join(rest)}\n\n{table}"
 
 
 def _line(cell: Mapping[str, Any], shown: list[str]) -> tuple[str, ...]:

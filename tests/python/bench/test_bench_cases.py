@@ -116,12 +116,6 @@ def test_each_kind_of_logits_has_the_nucleus_that_it_promises(kind: str, least: 
     assert least <= nucleus(rows.make_rows(kind, 1, 151_936)[0].numpy()) <= most
 
 
-def test_masked_rows_are_masked_in_nine_tokens_of_ten_and_tied_ones_have_few_values() -> None:
-    masked, ties = (rows.make_rows(kind, 2, 10_000).numpy() for kind in ("masked", "ties"))
-    assert (np.isneginf(masked).sum(axis=1) == 9_000).all()
-    assert len(np.unique(ties)) < 40
-
-
 @pytest.mark.parametrize("vocabulary", VOCABULARIES)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("largest", [1, 64, 1024])
@@ -145,14 +139,10 @@ def test_out_of_cache_every_call_takes_the_next_batch_whoever_makes_it() -> None
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_logits_are_of_their_kind_and_the_same_each_time(kind: str) -> None:
-    logits = rows.make_rows(kind, 70, 4096)
-    finite = logits.isfinite().float().mean()
-    nucleus = (logits.softmax(-1).sort(-1, descending=True).values.cumsum(-1) < 0.9).float().mean()
-    ties = len(set(logits[0].tolist()))
-    assert torch.equal(logits, rows.make_rows(kind, 70, 4096))
-    assert (0.05 < finite < 0.15) if kind == "masked" else finite == 1
-    assert (nucleus > 0.5) == (kind == "flat")
-    assert (ties < 100) == (kind == "ties")
+    logits = rows.make_rows(kind, 70, 10_000)
+    assert torch.equal(logits, rows.make_rows(kind, 70, 10_000))
+    assert (logits.isneginf().sum(dim=1) == (9_000 if kind == "masked" else 0)).all()
+    assert (len(set(logits[:2].flatten().tolist())) < 40) == (kind == "ties")
 
 
 def test_a_pool_is_larger_than_the_cache_and_its_batches_share_no_row() -> None:

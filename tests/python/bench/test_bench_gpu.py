@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from bench_runs import BENCH  # noqa: F401 (finds the next ones)
+from bench_runs import cell as bench_cell
 from harness import device, loops, machine
 from harness.cases import GPU_GOALS, Case, cases_of
 from harness.goals import promises
@@ -36,9 +36,8 @@ def test_a_turn_is_about_as_long_for_everyone_and_reads_no_logits_twice(
 
 def test_the_largest_streamed_batches_stand_under_the_devices_roofs() -> None:
     def timed(rows: int, fire: float | None, **axes: Any) -> dict[str, Any]:
-        result = {"median": fire, "p10": fire, "p90": fire, "calls": 1, "checked": 0, "wrong": 0}
-        cell = Case(128_256, rows, "bfloat16", "no filter", launch="graph").as_dict() | axes
-        return {**cell, "results": {"fire": result, "copy": {**result, "median": 60.0}}}
+        shape = Case(128_256, rows, "bfloat16", "no filter", launch="graph").as_dict() | axes
+        return bench_cell({"fire": fire, "copy": 60.0}, **shape)
 
     cells = [timed(512, 60.0), timed(1024, 100.0), timed(1024, 50.0, place="in cache"), timed(64, 9.0)]
     run = {"cells": [*cells, timed(1024, 50.0, kind="flat"), timed(2048, None)]}
@@ -55,13 +54,11 @@ def test_the_largest_streamed_batches_stand_under_the_devices_roofs() -> None:
 
 
 def test_a_time_is_shown_beside_its_limit_goal_and_peers() -> None:
-    def result(median: float, wrong: int = 0) -> dict[str, Any]:
-        return {"median": median, "p10": median, "p90": median, "calls": 9, "checked": 9, "wrong": wrong}
-
-    cell = {**Case(128_256, 64, "bfloat16", "k=50 p=0.9").as_dict(), "goal_us": 10, "predicted_us": [8, 12]}
-    cell["results"] = {"fire": result(12.5), "copy": result(5.0), "hf": result(250.0, wrong=2)}
+    medians = {"fire": 12.5, "copy": 5.0, "hf": 250.0}
+    cell = bench_cell(medians, rows=64, setting="k=50 p=0.9", goal_us=10, predicted_us=[8, 12])
+    cell["results"]["hf"]["wrong"] = 2
     roles = {"fire": {"role": "ours"}, "copy": {"role": "limit"}, "hf": {"role": "peer"}}
     text = kernels_table({"contenders": roles, "cells": [cell]})
-    line = "| k=50 p=0.9 | 64 | 12.5 | 12.5 – 12.5 | 40 % | 10.0 | 8.00 – 12.0 | 1.25 × the goal |"
+    line = "| k=50 p=0.9 | 64 | 12.5 | 11.2 – 13.8 | 40 % | 10.0 | 8.00 – 12.0 | 1.25 × the goal |"
     assert f"{line} 250 (20.0 ×) 2 WRONG |" in text
     assert kernels_table({}) == "## Kernels\n\nnot measured"

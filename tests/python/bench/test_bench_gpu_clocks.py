@@ -74,7 +74,7 @@ def test_the_graph_clock_times_replays_of_all_calls_and_counts_their_kernels(
     recorded = RecordedCuda()
     monkeypatch.setattr(clocks, "torch", SimpleNamespace(cuda=recorded))
     monkeypatch.setattr(clocks.ctypes, "CDLL", lambda name: Driver())
-    timed = clocks.GraphClock().ready([recorded.call("a"), recorded.call("b")])
+    timed = clocks.Graph([recorded.call("a"), recorded.call("b")])
     assert [timed.sample(), timed.sample()] == [250.0, 250.0]  # half a millisecond for two calls
     assert timed.results == ["result of a", "result of b"]
     assert timed.launches() == 2
@@ -92,6 +92,6 @@ def test_a_driver_that_refuses_to_count_is_an_error(monkeypatch: pytest.MonkeyPa
 def test_the_eager_clock_waits_for_the_device_before_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = RecordedCuda()
     monkeypatch.setattr(clocks, "torch", SimpleNamespace(cuda=recorded))
-    timed = clocks.EagerClock().ready([recorded.call("a")])
+    timed = clocks.Eager([recorded.call("a")])
     assert (timed.sample() or 0) > 0
     assert recorded.log == ["a", "wait", "wait", "a", "wait"]
