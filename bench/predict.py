@@ -195,8 +195,7 @@ def main() -> int:
     if chosen.build is not None and not chosen.write:
         parser.error("--build goes with --write; tests/gates/count_rows.py only counts")
     if chosen.build is not None:
-        works = row_work.count(row_work.program_of(chosen.build))
-        row_work.TABLE.write_text(row_work.table_text(works))
+        row_work.write_table(row_work.count(row_work.program_of(chosen.build), row_work.EVERYTHING))
     found = predictions()
     print(page(found), end="")
     if chosen.write:

@@ -1,7 +1,9 @@
 """Counts what a row issues, and asks the latency model how long batches take, for bench/predict.py:
 
 python tests/gates/count_rows.py --build build/tests          prints the table
-python tests/gates/count_rows.py --build build/tests --write  and replaces row_work.json by it
+python tests/gates/count_rows.py --build build/tests --write  and puts it into row_work.json
+python tests/gates/count_rows.py --build build/tests --write --setting "p=0.9" --rows 16 24
+                                                              these rows of that setting's cells
 python tests/gates/count_rows.py --build build/tests --check  fails where row_work.json differs, in some cells
 python tests/gates/count_rows.py --build build/tests --chain "k=50 p=0.9" --kind "masked to 20" --rows 1 512
                                                               prints the model's phases, and a line of a table
@@ -26,24 +28,33 @@ def main() -> int:
     counter = parser.add_mutually_exclusive_group(required=True)
     counter.add_argument("--build", type=Path, help="a CMake build folder of the tests")
     counter.add_argument("--program", type=Path, help="the program run_row, built")
-    parser.add_argument("--write", action="store_true", help=f"replace {row_work.TABLE.name}")
+    parser.add_argument(
+        "--write", action="store_true", help=f"put what is counted into {row_work.TABLE.name}"
+    )
     parser.add_argument("--check", action="store_true", help=f"fail where {row_work.TABLE.name} differs")
     parser.add_argument("--chain", choices=row_work.FILTERS, metavar="SETTING", help="of one cell, by phase")
     parser.add_argument("--task", default="token", help="of run_row.cpp; with --chain, as the next ones")
     parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float32"))
     parser.add_argument("--kind", default="peaked", help="of row")
-    parser.add_argument("--rows", type=int, nargs="+", default=[1])
+    parser.add_argument("--setting", choices=row_work.FILTERS, help="without --chain: of its cells alone")
+    parser.add_argument("--rows", type=int, nargs="+")
     chosen = parser.parse_args()
+    if chosen.write and not {*(chosen.rows or ())} <= {*row_work.ROWS}:
+        parser.error(f"{row_work.TABLE.name} has rows {row_work.ROWS}")
     program = chosen.program or row_work.program_of(chosen.build)
     if chosen.chain:
         cell = row_work.Cell(chosen.chain, chosen.task, chosen.dtype, chosen.kind)
-        print(row_work.run(program, cell, chosen.rows, "--chain"), end="")
+        print(row_work.run(program, cell, chosen.rows or [1], "--chain"), end="")
         return 0
-    quick = (row_work.QUICK, row_work.QUICK_ROWS)
-    works = row_work.count(program, *(quick if chosen.check else ()))
+    cells = {
+        cell: chosen.rows or rows
+        for cell, rows in row_work.EVERYTHING.items()
+        if chosen.setting in (None, cell.setting)
+    }
+    works = row_work.count(program, row_work.QUICK if chosen.check else cells)
     print(row_work.table_text(works), end="")
     if chosen.write:
-        row_work.TABLE.write_text(row_work.table_text(works))
+        row_work.write_table(works)
     if chosen.check and not set(works) <= set(row_work.read_table()):
         print(f"{row_work.TABLE.name} differs: python bench/predict.py --build build/tests --write")
         return 1

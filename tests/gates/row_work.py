@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from harness.settings import SETTINGS, Filters
 
 TABLE = Path(__file__).with_name("row_work.json")
 VOCABULARY = GPU_VOCABULARY
-ROWS = (1, 8, 32, 33, 64, 67, 128, 132, 256, 265, 512, 1024)
+ROWS = (1, 8, 16, 24, 32, 33, 64, 67, 128, 132, 256, 265, 512, 1024)
 FILTERS = {name: setting.of_row(0) for name, setting in SETTINGS.items()} | {
     "k=100 p=0.9": Filters(top_k=100, top_p=0.9),
     "k=200 p=0.9": Filters(top_k=200, top_p=0.9),
@@ -57,8 +57,18 @@ CELLS = (
     *(Cell("hot T=30 k=16", task) for task in ("group", "support")),
     *(Cell(setting, task, "float32") for setting, task in _FOUR),
 )
-# Few enough for a test: each launch of three settings.
-QUICK, QUICK_ROWS = CELLS[:3], (1, 32, 64, 128, 265)
+EVERYTHING = dict.fromkeys(CELLS, ROWS)
+# Few enough for a test: each launch of three settings, and one of each other way through the kernels.
+QUICK = dict.fromkeys(CELLS[:3], (1, 24, 32, 64, 128, 265)) | dict.fromkeys(
+    (
+        Cell("k=50 p=0.9", "reference"),
+        Cell("k=50 p=0.9", kind="masked to 20"),
+        Cell("k=50 p=0.9", "group"),
+        Cell("k=50 p=0.9", "support"),
+        Cell("p=0.9", dtype="float32"),
+    ),
+    (1,),
+)
 
 
 @dataclass(frozen=True)
@@ -148,9 +158,19 @@ def run(program: Path, cell: Cell, rows: Iterable[int], *options: str) -> str:
         ).stdout
 
 
-def count(program: Path, cells: Sequence[Cell] = CELLS, rows: Sequence[int] = ROWS) -> list[Work]:
+def count(program: Path, cells: Mapping[Cell, Sequence[int]]) -> list[Work]:
+    """Each cell by so many rows."""
+
     def of_cell(cell: Cell) -> list[Work]:
-        return [_work(asdict(cell) | json.loads(line)) for line in run(program, cell, rows).splitlines()]
+        lines = run(program, cell, cells[cell]).splitlines()
+        return [_work(asdict(cell) | json.loads(line)) for line in lines]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return [work for works in pool.map(of_cell, cells) for work in works]
+
+
+def write_table(works: Iterable[Work]) -> None:
+    """Puts them in the places of those that were counted before, and drops what no cell asks for any more."""
+    known = {(work.cell, work.rows): work for work in (*read_table(), *works)}
+    places = ((cell, rows) for cell in CELLS for rows in ROWS)
+    TABLE.write_text(table_text([known[place] for place in places if place in known]))
