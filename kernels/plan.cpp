@@ -64,12 +64,11 @@ bool FitTogether(int blocks, const Plan& plan, const Device& device) {
   return blocks * static_cast<int64_t>(plan.shared_bytes + kReservedBytes) <= device.shared_bytes + kReservedBytes;
 }
 
-// How many rows of a plan in clusters run at once. Two blocks a multiprocessor are twice as many clusters, or more.
-int64_t RowsAtOnce(const Plan& plan, const Device& device) {
-  const int known = device.clusters[plan.cluster == 2 ? 0 : plan.cluster == 4 ? 1 : 2];
-  const int64_t most = device.multiprocessors / plan.cluster;
-  const int64_t clusters = known != 0 ? std::min<int64_t>(known, most) : most;
-  return FitTogether(2, plan, device) ? 2 * clusters : clusters;
+// How many clusters run at once without two of their blocks on one multiprocessor.
+int64_t ClustersAtOnce(int blocks, const Device& device) {
+  const int known = device.clusters[blocks == 2 ? 0 : blocks == 4 ? 1 : 2];
+  const int64_t most = device.multiprocessors / blocks;
+  return known != 0 ? std::min<int64_t>(known, most) : most;
 }
 
 }  // namespace
@@ -94,8 +93,8 @@ Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const
   if (!MayShare(task)) return Complete(plan, task, vocabulary, type, device);
 
   // Few rows: as many blocks a row as the device has multiprocessors for, each with its part in shared memory. Fewer,
-  // if not all rows run at once, since one that waits for another's end takes twice as long; or without the part, if no
-  // number of blocks has room for it.
+  // if some would share a multiprocessor, where two take longer than one of twice the part, or even wait for another's
+  // end; or without the part, if no number of blocks has room for it.
   int cluster = 1;
   while (cluster < std::min(device.largest_cluster, 8) && rows * cluster * 2 <= device.multiprocessors &&
          row_bytes >= kSmallestPart * cluster * 2)
@@ -105,7 +104,7 @@ Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const
       plan.resident = resident;
       const Plan shared = Complete(plan, task, vocabulary, type, device);
       const bool may = !resident || MayBeResident(task);
-      if (may && Fits(shared, device) && rows <= RowsAtOnce(shared, device)) return shared;
+      if (may && Fits(shared, device) && rows <= ClustersAtOnce(plan.cluster, device)) return shared;
     }
 
   plan.cluster = 1, plan.resident = MayBeResident(task);
