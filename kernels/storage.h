@@ -60,10 +60,11 @@ struct RowSettings {
   uint64_t min_weight;  // what min-p asks of a weight; 0: nothing
   Regime regime;
   Draws draws;
-  int32_t status;          // the bits that no logit is needed for
-  uint32_t pivot_count;    // so many tokens shall reach the pivot; 0: the pivot is not a count's
-  uint32_t delegates;      // among which such a pivot is found
-  bool min_p_bounds_list;  // nothing that fails min-p is needed
+  int32_t status;           // the bits that no logit is needed for
+  uint32_t pivot_count;     // so many tokens shall reach the pivot; 0: the pivot is not a count's
+  uint32_t delegates;       // among which such a pivot is found
+  uint32_t bins_of_thread;  // of a histogram; here, since a thread has no register to keep it in
+  bool min_p_bounds_list;   // nothing that fails min-p is needed
   bool top_k_on, top_p_on;
   bool is_enumerated;          // nothing is drawn: the record names a place in the order of the kept set
   int32_t weight_bits;         // WeightScale::bits
@@ -135,7 +136,10 @@ struct Storage {
     } member;
   };
   uint64_t list[kListCapacity];  // entries: the key above, the id's complement below
-  uint64_t bins[kBins];          // of a histogram; low and high words are added to apart
+  union {
+    uint64_t bins[kBins];        // of a histogram; low and high words are added to apart
+    uint32_t bin_counts[kBins];  // of delegates or candidates
+  };
   union {
     struct {
       uint64_t short_entry[kShortList];
@@ -147,8 +151,7 @@ struct Storage {
   // mass at the reference temperature.
   uint64_t part_mass[2][kMostBlocks * kMostWarps];
   uint64_t warp_total[kMostWarps];
-  // What one thread finds, for all: where BlockPassing's sum passes; the last token of top-k and the mass up to it; the
-  // least key of the short list.
+  // What one thread finds, for all: where BlockPassing's sum passes; the last token of top-k and the mass up to it.
   union {
     struct {
       uint64_t index, before;
@@ -156,7 +159,6 @@ struct Storage {
     struct {
       uint64_t entry, mass;
     } top_k;
-    uint64_t least_key;
   };
   uint64_t boundary_entry;            // of a short list: the k-th token, then the nucleus's last
   uint64_t found_entry;               // in id order: the drawn token, or the last of equal ones
@@ -164,8 +166,10 @@ struct Storage {
   uint32_t block_count[kMostBlocks];  // candidates of each block
   uint64_t block_mass[kMostBlocks];   // theirs, where top-p stands alone
   uint32_t block_has_nan[kMostBlocks];
-  float part_maximum[kMostBlocks * kMostWarps];  // of each warp's part
-  uint64_t of_block[kMostBlocks];                // what ReduceTeam combines
+  uint32_t block_pivot[kMostBlocks];  // each block's own, where the row is read again
+  // Of each warp's part: the key of its maximum above, of its least finite delegate below.
+  alignas(16) uint64_t part_extremes[kMostBlocks * kMostWarps];
+  uint64_t of_block[kMostBlocks];  // what ReduceTeam combines
   PartShape part;
   RowState state;
   uint32_t pivot;        // a word of logits: who reaches it is a candidate

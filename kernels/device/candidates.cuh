@@ -5,17 +5,14 @@
 // pivot comes from an eighth of it, the rest is filtered on the way in, and the eighth once more from cache.
 #pragma once
 
-#include "kernels/device/maxima.cuh"
-#include "kernels/device/search.cuh"
+#include "kernels/device/pivot.cuh"
 #include "kernels/device/settings.cuh"
 #include "kernels/device/tokens.cuh"
 
 namespace fire::kernels {
 
-inline constexpr uint32_t kIncomplete = ~0u;  // a block's count where the list will not do
-
-// At most wanted / kPivotSlack + 2 delegates more than wanted reach the pivot, where they differ enough.
-inline constexpr uint32_t kPivotSlack = 16;
+// A block's counts where the list will not do: tokens that are not in it may be kept, or it has no room for all.
+inline constexpr uint32_t kIncomplete = ~0u, kTooMany = kListCapacity + 1;
 
 inline constexpr uint32_t kMostStreamed = 256;  // tokens: many more would outgrow the list, with a pivot from a part
 
@@ -23,6 +20,12 @@ inline constexpr uint32_t kMostStreamed = 256;  // tokens: many more would outgr
 // its maximum first.
 __device__ __forceinline__ bool ReadsAllFirst(const RowSettings& settings) {
   return settings.regime == Regime::kAll || settings.regime == Regime::kNucleus || settings.pivot_count > kMostStreamed;
+}
+
+// Its pivot comes from a part, and the rest is filtered as it comes in.
+template <bool kResident>
+__device__ __forceinline__ bool Streams(uint32_t pilot_shift, const RowSettings& settings) {
+  return !kResident && pilot_shift != 0 && !ReadsAllFirst(settings);
 }
 
 // Rounds the pivot down to a word of logits.
@@ -38,49 +41,15 @@ __device__ __forceinline__ uint32_t CountInPilot(uint32_t wanted, uint32_t shift
   return min(wanted, 2 * (wanted >> shift) + 4);
 }
 
-// Finds a value that `wanted` of the delegates reach, and so at least as many tokens. −FLT_MAX where none is to be had:
-// every finite logit reaches it. By one warp.
-__device__ __forceinline__ float FindPivot(float maximum, uint32_t wanted, const Storage& storage) {
-  const RowSettings& settings = storage.settings;
-  if (settings.regime == Regime::kAll) return -definition::kFloatMax;
-  if (settings.regime == Regime::kDecided || maximum == INFINITY) return maximum;
-  float pivot = -definition::kFloatMax;
-  if (settings.delegates != 0 && maximum != -INFINITY) {
-    const auto* delegate = reinterpret_cast<const float4*>(storage.delegate);
-    const uint32_t lane = threadIdx.x % 32, quarter = settings.delegates / 4;
-    float smallest = maximum;
-#pragma unroll 1
-    for (uint32_t i = lane; i < quarter; i += 32) {
-      const float4 of = delegate[i];
-      smallest = fminf(smallest, fminf(fminf(of.x, of.y), fminf(of.z, of.w)));
-    }
-    const uint32_t least = __reduce_min_sync(~0u, definition::Key(smallest));
-    const uint32_t key = BisectKeys(max(least, definition::kMaskedKey + 1), definition::Key(maximum),
-                                    wanted + wanted / kPivotSlack + 2, [&](uint32_t threshold_key) {
-                                      const float threshold = definition::KeyToFloat(threshold_key);
-                                      uint32_t reaching = 0;
-#pragma unroll 1
-                                      for (uint32_t i = lane; i < quarter; i += 32) {
-                                        const float4 of = delegate[i];
-                                        reaching += (of.x >= threshold) + (of.y >= threshold) + (of.z >= threshold) +
-                                                    (of.w >= threshold);
-                                      }
-                                      reaching = __reduce_add_sync(~0u, reaching);
-                                      return reaching >= wanted ? reaching : 0;
-                                    });
-    if (key != 0) pivot = definition::KeyToFloat(key);
-  }
-  if (settings.min_p_bounds_list) pivot = fmaxf(pivot, __fadd_rd(maximum, settings.min_p_bounds.below));
-  return fmaxf(pivot, -definition::kFloatMax);
-}
-
 // Tells whether the list holds all that min-p and top-k may keep, now that the maximum is known: tokens below the pivot
 // must fail min-p, or be beyond top-k with every one above it passing.
-__device__ __forceinline__ bool HoldsAllThatPass(float least, float maximum, const RowSettings& settings) {
+// `least`: at most as large as any listed; `beyond`: as large as what is not.
+__device__ __forceinline__ bool HoldsAllThatPass(float least, float beyond, float maximum,
+                                                 const RowSettings& settings) {
   if (settings.regime == Regime::kDecided || settings.phase.order != Order::kVllm || settings.min_weight == 0)
     return true;
   return least >= __fadd_ru(maximum, settings.min_p_bounds.above) ||
-         least <= __fadd_rd(maximum, settings.min_p_bounds.below);
+         beyond <= __fadd_rd(maximum, settings.min_p_bounds.below);
 }
 
 // Tells whether a list of `count` tokens, all that reach `least`, has those that top-k keeps, or all that min-p does,
@@ -150,20 +119,21 @@ __device__ __forceinline__ SplitRun Split(const RowPart<Logit>& part, uint32_t p
 }
 
 // Reads the row's largest logit, or its pilot's where the rest is still to come, and the delegates, into the storage of
-// every block. storage.settings is filled while the row is under way.
+// every block. storage.settings is filled while the row is under way. `again`: the row is read for the second time, for
+// each block's own delegates, which are finer.
 template <bool kResident, typename Logit>
-__device__ __forceinline__ void ReadMaximum(const PartShape& shape, uint32_t pilot_shift, const Team& team,
+__device__ __forceinline__ void ReadMaximum(const PartShape& shape, uint32_t pilot_shift, bool again, const Team& team,
                                             Storage& storage, const SettingsReader& settings_reader) {
   LaneMaxima maxima = NoMaxima<Logit>();
   {
     const RowPart<Logit> part(shape);
     const Run run = Split(part, pilot_shift).pilot;
     part.PrefetchStart(run);
-    const RowInput input = settings_reader.Read();
+    const RowInput input = settings_reader.Read(&storage.settings);
     MaximumPass<true, kResident>(part, run, &maxima);
     if (threadIdx.x == 0) {
       storage.vector_count = storage.entry_count = 0;
-      storage.part = shape;
+      if (!again) storage.part = shape;
     }
     settings_reader.WorkOut(input, blockDim.x * team.blocks, &storage.settings);
   }
@@ -175,27 +145,66 @@ __device__ __forceinline__ void ReadMaximum(const PartShape& shape, uint32_t pil
     has_nan = __syncthreads_or(HoldsNan<Logit>(maxima));
   }
   if (has_nan) maxima = MaximaWithoutNan(part, Split(part, pilot_shift).pilot);
-  team.AwaitPeers();
-  ShareMaxima<Logit>(maxima, has_nan, storage.settings.delegates, team, storage);
+  ClearBinCounts(storage);
+  if (!again) team.AwaitPeers();
+  ShareMaxima<Logit>(maxima, has_nan, again ? 4 * blockDim.x : storage.settings.delegates, again, team, storage);
   team.Sync();  // maxima, delegates and resident parts are written; else the pivot comes from an older row's
 }
 
-// Lists the candidates that reach the pivot, in the list or the inbox, and tells all blocks their number, once the team
-// has met. Fills storage.state. False where the pivot came from a part of the row and did not serve for the whole.
-template <bool kResident, typename Logit>
-__device__ __forceinline__ bool ListCandidates(uint32_t pilot_shift, const Team& team, Storage& storage) {
-  const RowPart<Logit> part(storage.part);
-  const bool streams = !kResident && pilot_shift != 0 && !ReadsAllFirst(storage.settings);
-  if (threadIdx.x < 32) {
-    const float maximum = SharedMaximum(team, storage);
+// Finds the pivot, once the maxima and delegates are there, and fills storage.state and storage.pivot, for all threads
+// of the team.
+template <typename Logit>
+__device__ __forceinline__ void FindPivot(uint32_t wanted, bool again, const Team& team, Storage& storage) {
+  const RowSettings& settings = storage.settings;
+  const uint32_t delegates = settings.pivot_count == 0 ? 0 : again ? 4 * blockDim.x : settings.delegates;
+  const bool is_first_warp = threadIdx.x < 32;
+  Extremes extremes = {.largest = 0, .least = 0};
+  if (is_first_warp || threadIdx.x < delegates) extremes = SharedExtremes(team, storage);
+  if (delegates != 0) {
+    if (threadIdx.x < delegates) CountDelegates(delegates, extremes, storage);
+    __syncthreads();  // the delegates are counted; else fewer tokens reach the pivot than are wanted
+  }
+  if (is_first_warp) {
+    const float maximum = definition::KeyToFloat(extremes.largest);
+    float pivot = settings.regime == Regime::kDecided || maximum == INFINITY ? maximum : -definition::kFloatMax;
+    if (delegates != 0 && maximum < INFINITY && maximum > -INFINITY)
+      pivot =
+          FindCountedPivot<Logit>(again ? wanted : DelegatesWanted(wanted, delegates), delegates, extremes, storage);
+    if (settings.min_p_bounds_list && settings.regime == Regime::kList)
+      pivot = fmaxf(pivot, __fadd_rd(maximum, settings.min_p_bounds.below));
     const bool has_nan = AnyBlockHasNan(team, storage);
-    const uint32_t count = storage.settings.pivot_count;
-    const float pivot = FindPivot(maximum, streams ? CountInPilot(count, pilot_shift) : count, storage);
-    if (threadIdx.x == 0)
-      storage.state = {.maximum = maximum, .has_nan = has_nan, .is_listed = 0, .count = 0},
+    if (threadIdx.x == 0) {
+      storage.state = {.maximum = maximum, .has_nan = has_nan, .is_listed = 0, .count = 0};
       storage.pivot = PivotWord<Logit>(pivot);
+    }
   }
   __syncthreads();  // one warp has written state and pivot; else the others filter by an older pivot
+}
+
+// Makes the largest of the blocks' own pivots that of all: as many tokens reach it.
+template <typename Logit>
+__device__ __forceinline__ void ShareOwnPivots(const Team& team, Storage& storage) {
+  if (threadIdx.x < team.blocks) ptx::Push(&storage.block_pivot[team.rank], threadIdx.x, storage.pivot);
+  team.Sync();  // every block's pivot is pushed; else blocks filter by different ones
+  uint32_t pivot = storage.block_pivot[0];
+#pragma unroll 1
+  for (uint32_t block = 1; block < team.blocks; ++block) {
+    const uint32_t other = storage.block_pivot[block];
+    if (Logit::Value(other, 0) > Logit::Value(pivot, 0)) pivot = other;
+  }
+  if (threadIdx.x == 0) storage.pivot = pivot;
+  __syncthreads();  // the pivot is the team's; else some threads filter by the block's
+}
+
+// Lists the candidates that reach the pivot, in the list or the inbox, and tells all blocks their number, once the team
+// has met. False where the pivot came from a part of the row and did not serve for the whole.
+template <bool kResident, typename Logit>
+__device__ __forceinline__ bool ListCandidates(uint32_t pilot_shift, bool again, const Team& team, Storage& storage) {
+  const RowPart<Logit> part(storage.part);
+  const bool streams = Streams<kResident>(pilot_shift, storage.settings);
+  const uint32_t wanted = storage.settings.pivot_count;
+  FindPivot<Logit>(streams ? CountInPilot(wanted, pilot_shift) : wanted, again, team, storage);
+  if (again && team.blocks > 1) ShareOwnPivots<Logit>(team, storage);
   const uint32_t pivot = storage.pivot;
   // A pivot that every finite logit reaches may do: a mask leaves few of them.
   bool fits = storage.settings.regime != Regime::kAll;
@@ -218,7 +227,7 @@ __device__ __forceinline__ bool ListCandidates(uint32_t pilot_shift, const Team&
     const float maximum =
         definition::KeyToFloat(static_cast<uint32_t>(ReduceBlock(uint64_t{own_key}, Greater(), storage)));
     // All have met since the counts and the state were read: they may change, also where the row is read again.
-    if (!fits || !HoldsTopK<Logit>(listed, least, maximum, storage.settings)) return false;
+    if (!fits || listed > kListCapacity || !HoldsTopK<Logit>(listed, least, maximum, storage.settings)) return false;
     if (threadIdx.x == 0) {
       storage.state.maximum = maximum;
       if (has_nan) storage.state.has_nan = 1;
@@ -229,24 +238,28 @@ __device__ __forceinline__ bool ListCandidates(uint32_t pilot_shift, const Team&
     const uint64_t mass = ReduceBlock(seen.mass, Add(), storage);
     if (threadIdx.x < team.blocks) ptx::Push(&storage.block_mass[team.rank], threadIdx.x, mass);
   }
-  const bool is_complete =
-      fits && listed <= kListCapacity && HoldsAllThatPass(least, storage.state.maximum, storage.settings);
-  if (threadIdx.x < team.blocks)
-    ptx::Push(&storage.block_count[team.rank], threadIdx.x, is_complete ? listed : kIncomplete);
+  uint32_t told = fits ? min(listed, kTooMany) : kTooMany;
+  if (storage.settings.regime == Regime::kAll ||
+      !HoldsAllThatPass(least, least, storage.state.maximum, storage.settings))
+    told = kIncomplete;
+  if (threadIdx.x < team.blocks) ptx::Push(&storage.block_count[team.rank], threadIdx.x, told);
   return true;
 }
 
 // Finds whether the list is complete (for top-p alone, whether it reaches the target) and its length, once the team has
 // met. What the leader has got goes into its list; where that is not all, the others send the rest, and the team meets
-// again.
-__device__ __forceinline__ void CollectCounts(const Team& team, Storage& storage) {
+// again. False where the list has too many tokens, or too few: a finer pivot may do better.
+template <typename Logit>
+__device__ __forceinline__ bool CollectCounts(const Team& team, Storage& storage) {
   const uint32_t lane = threadIdx.x % 32;
   const uint32_t of_lane = lane < team.blocks ? storage.block_count[lane] : 0;
   const bool is_told = __all_sync(~0u, of_lane != kIncomplete);
   const uint32_t count = __reduce_add_sync(~0u, of_lane);
-  bool is_complete = is_told && count <= kListCapacity;
   const RowSettings& settings = storage.settings;
   const float maximum = storage.state.maximum;
+  const bool serves = !is_told || (count <= kListCapacity &&
+                                   HoldsTopK<Logit>(count, Logit::Value(storage.pivot, 0), maximum, settings));
+  bool is_complete = is_told && serves;
   if (settings.regime == Regime::kNucleus && maximum > -INFINITY && maximum < INFINITY) {
     const uint64_t listed = ReduceWarp(lane < team.blocks ? storage.block_mass[lane] : 0, Add());
     is_complete = is_complete && listed >= definition::TopPTarget(settings.phase.top_p, RowMass(0, storage));
@@ -280,6 +293,7 @@ __device__ __forceinline__ void CollectCounts(const Team& team, Storage& storage
     storage.bins_a_unit = BinsAUnit(storage.settings);
   }
   __syncthreads();  // the list, its length and the scales are written; else candidates are lost
+  return serves;
 }
 
 }  // namespace fire::kernels

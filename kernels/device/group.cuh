@@ -19,8 +19,8 @@ __device__ __forceinline__ GroupStorage& SharedGroupStorage(uint32_t blocks) {
 template <typename Logit>
 class GroupSampler {
  public:
-  __device__ __forceinline__ GroupSampler(const Work& work, uint32_t blocks)
-      : work_(work), outputs_(work.outputs), storage_(SharedStorage()), group_(SharedGroupStorage(blocks)) {}
+  __device__ __forceinline__ explicit GroupSampler(const Work& work)
+      : work_(work), outputs_(work.outputs), storage_(SharedStorage()) {}
 
   __device__ __forceinline__ void Sample(int64_t row, const Team& team, uint32_t pilot_shift) {
     row_.Read(work_, row, team, pilot_shift);
@@ -33,10 +33,12 @@ class GroupSampler {
     }
     WriteRow();
 #pragma unroll 1
-    for (uint32_t first = 0; first < work_.size; first += blockDim.x) DrawFrom(first);
+    for (uint32_t left = work_.size; left != 0; left -= min(left, blockDim.x)) DrawFrom(left);
   }
 
  private:
+  // Found anew each time: a thread has no register to keep it in.
+  __device__ __forceinline__ GroupStorage& group() const { return SharedGroupStorage(storage_.part.blocks); }
   __device__ __forceinline__ bool WantsReference() const { return definition::WantsReference(outputs_); }
   __device__ __forceinline__ bool TakesPlaces() const { return row_.settings().is_enumerated; }
   __device__ __forceinline__ bool IsUnfiltered() const { return row_.settings().regime == Regime::kAll; }
@@ -89,28 +91,25 @@ class GroupSampler {
     if (outputs_.status != nullptr) outputs_.status[row_.row()] = row_.Status();
   }
 
-  // Draws and writes as many members as the block has threads, from `first` on.
-  __device__ __forceinline__ void DrawFrom(uint32_t first) const {
-    const uint32_t members = min(blockDim.x, work_.size - first);
+  // Draws and writes as many members as the block has threads, the first of the last `left`.
+  __device__ __forceinline__ void DrawFrom(uint32_t left) const {
+    const uint32_t members = min(blockDim.x, left);
     const bool has_member = threadIdx.x < members, has_reference = WantsReference();
-    uint64_t drawn = row_.outcome().drawn;
-    uint32_t rank = row_.outcome().rank;  // known of a row of which nothing is finite
-    if (!row_.IsDecided()) {
-      const uint64_t target = has_member ? TargetOf(first + threadIdx.x) : 0;
-      if (row_.IsListed()) {
-        if (has_member) FindInList(target, &drawn, &rank);
-      } else {
-        if (has_member) PutTarget(target);
-        __syncthreads();  // the members' targets are written; else some threads search for older ones
-        FindInRow(members);
-        drawn = has_member ? storage_.member.drawn[threadIdx.x] : 0;
-      }
+    const bool is_in_row = !row_.IsDecided() && !row_.IsListed();
+    if (is_in_row) {
+      if (has_member) PutTarget(TargetOf(work_.size - left + threadIdx.x));
+      __syncthreads();  // the members' targets are written; else some threads search for older ones
+      FindInRow(members);
     }
+    uint64_t drawn = !is_in_row ? row_.outcome().drawn : has_member ? storage_.member.drawn[threadIdx.x] : 0;
+    uint32_t rank = row_.outcome().rank;  // known of a row of which nothing is finite
+    if (!row_.IsDecided() && row_.IsListed() && has_member)
+      FindInList(TargetOf(work_.size - left + threadIdx.x), &drawn, &rank);
     const uint64_t reference_mass = has_reference && row_.HasFiniteMaximum() ? RowMass(1, storage_) : 0;
     if (!is_sorted_ && row_.outcome().rank == 0 && has_reference && outputs_.rank != nullptr)
       rank = RankOf(KeyOf(drawn), members);
     if (row_.team().IsLeader() && has_member) {
-      const int64_t at = row_.row() * work_.size + first + threadIdx.x;
+      const int64_t at = (row_.row() + 1) * work_.size - left + threadIdx.x;
       outputs_.token[at] = min(IdOf(drawn), storage_.part.vocabulary - 1);  // in it, come what may
       if (outputs_.logprob != nullptr) outputs_.logprob[at] = row_.LogProb(drawn);
       if (outputs_.rank != nullptr)
@@ -188,15 +187,15 @@ class GroupSampler {
   // How many tokens of the row have at least `key`, of this thread's member: one reading of the tokens in question for
   // all members at work.
   __device__ __forceinline__ uint32_t RankOf(uint32_t key, uint32_t members) const {
-    group_.member[threadIdx.x] = threadIdx.x < members ? (uint64_t{key} << 32) | threadIdx.x : 0;
-    SortDescending(group_.member, PlacesFor(members), ~uint64_t{0});
+    group().member[threadIdx.x] = threadIdx.x < members ? (uint64_t{key} << 32) | threadIdx.x : 0;
+    SortDescending(group().member, PlacesFor(members), ~uint64_t{0});
     RestartBins(storage_);
     row_.TokensInQuestion().ForEach([&](uint32_t of_token, uint32_t) {
       uint32_t low = 0, high = members;  // the first of the sorted members whose key it reaches
 #pragma unroll 1
       while (low < high) {
         const uint32_t middle = (low + high) / 2;
-        if (KeyOf(group_.member[middle]) <= of_token) {
+        if (KeyOf(group().member[middle]) <= of_token) {
           high = middle;
         } else {
           low = middle + 1;
@@ -207,7 +206,7 @@ class GroupSampler {
     const uint64_t* bins = TeamBins(TeamInQuestion(), storage_);
     const uint64_t reaching = BlockRunning(bins[threadIdx.x], storage_);
     if (threadIdx.x < members)
-      storage_.member_rank[static_cast<uint32_t>(group_.member[threadIdx.x])] = static_cast<uint32_t>(reaching);
+      storage_.member_rank[static_cast<uint32_t>(group().member[threadIdx.x])] = static_cast<uint32_t>(reaching);
     __syncthreads();  // every rank is written; else some members read an older one
     return threadIdx.x < members ? storage_.member_rank[threadIdx.x] : 0;
   }
@@ -215,7 +214,6 @@ class GroupSampler {
   const Work& work_;
   const SampleOutputs& outputs_;
   Storage& storage_;
-  GroupStorage& group_;
   KeptRow<Logit, false, false> row_;
   bool is_sorted_ = false;  // storage.sorted holds the kept set
 };
@@ -226,7 +224,7 @@ __global__ void __launch_bounds__(kMostThreads, 2)
   const Team team = {ptx::ClusterRank(), ptx::ClusterSize()};
   team.Announce();
   ptx::WaitForPriorGrids();
-  GroupSampler<Logit>(work, team.blocks).Sample(first_row + blockIdx.x / team.blocks, team, pilot_shift);
+  GroupSampler<Logit>(work).Sample(first_row + blockIdx.x / team.blocks, team, pilot_shift);
 }
 
 }  // namespace fire::kernels

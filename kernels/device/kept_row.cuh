@@ -3,9 +3,9 @@
 //   1. ReadMaximum     reads the row, or its pilot: the maximum, and the delegates (ShareMaxima). Four warps work out
 //                      the settings meanwhile (SettingsReader). The blocks meet.
 //   2. ListCandidates  finds a pivot among the delegates (FindPivot) and lists the tokens that reach it. Back to 1,
-//                      without a pilot, where the pilot's pivot did not serve for the whole row.
+//                      for finer delegates of the whole row, where the pilot's pivot did not serve.
 //   3. ShareMasses     weighs the row, where the record asks for its whole mass. The blocks meet.
-//   4. CollectCounts   makes the inbox the leader's list, and tells whether the list suffices
+//   4. CollectCounts   makes the inbox the leader's list, and tells whether it suffices: if it overflows, back to 1
 //   5. Decide          takes the first token of a row that has no choice
 //   6. Find            else finds the kept set and draws from it: FindKeptOfShortList where few candidates are left,
 //                      which ShortenList makes of more; else FindKept, in the list or in the row itself
@@ -19,6 +19,7 @@
 
 namespace fire::kernels {
 
+inline constexpr float kMostSpread = 32;    // of a model's logits that matter
 inline constexpr uint32_t kFewTokens = 56;  // of top-k: with its equals they fit into half of the short list
 
 // kAlone: one block has the row.
@@ -28,18 +29,24 @@ class KeptRow {
   __device__ __forceinline__ KeptRow() : storage_(SharedStorage()) {}
 
   // Everything below is the same for all threads of the team from here on.
-  __device__ __forceinline__ void Read(const Work& work, int64_t row, const Team& whole, uint32_t pilot_shift) {
-    for (uint32_t shift = pilot_shift;; shift = 0) {
-      ReadMaximum<kResident, Logit>(ShapeOf<Logit>(work.batch, row, whole.rank, whole.blocks), shift, whole, storage_,
-                                    SettingsReader(work, row, shift == pilot_shift));
-      if (ListCandidates<kResident, Logit>(shift, team(), storage_)) break;
+  __device__ __forceinline__ void Read(const Work& work, int64_t row, Team whole, uint32_t pilot_shift) {
+#pragma unroll 1
+    for (bool again = false;; again = true) {
+      const uint32_t shift = again ? 0 : pilot_shift;
+      ReadMaximum<kResident, Logit>(ShapeOf<Logit>(work.batch, row, whole.rank, whole.blocks), shift, again, whole,
+                                    storage_, SettingsReader(work, row, !again));
+      if (ListCandidates<kResident, Logit>(shift, again, team(), storage_)) {
+        // Once: a row that streamed has come here for the first time.
+        if (!again || Streams<kResident>(pilot_shift, settings())) {
+          const bool wants_mass = !IsDecided() && (settings().regime == Regime::kAll || TopPCountsRow(settings()));
+          const bool wants_reference = definition::WantsReference(work.outputs) && HasFiniteMaximum();
+          if (wants_mass || wants_reference) ShareMasses(wants_mass, wants_reference);
+        }
+        team().Sync();  // every block's counts, candidates and masses are pushed; else the leader's list lacks some
+        if (CollectCounts<Logit>(team(), storage_) || again || IsDecided() || settings().pivot_count == 0) break;
+      }
+      row = storage_.part.row, whole = team();  // registers are few: nothing is kept in them over an attempt
     }
-
-    const bool wants_mass = !IsDecided() && (settings().regime == Regime::kAll || TopPCountsRow(settings()));
-    const bool wants_reference = definition::WantsReference(work.outputs) && HasFiniteMaximum();
-    if (wants_mass || wants_reference) ShareMasses(wants_mass, wants_reference);
-    team().Sync();  // every block's counts, candidates and masses are pushed; else the leader's list lacks some
-    CollectCounts(team(), storage_);
   }
 
   __device__ __forceinline__ Team team() const {
@@ -100,7 +107,7 @@ class KeptRow {
           settings().regime == Regime::kNucleus || (settings().top_k_on && settings().phase.top_k <= kFewTokens);
       const uint32_t most = may_be_few ? kShortList / 2 : kShortList;
       const uint32_t listed = storage_.state.count;
-      const uint32_t count = listed <= most ? listed : ShortenList(most, row_mass);
+      const uint32_t count = listed <= most ? listed : ShortenList(row_mass);
       const uint64_t* entries = listed <= most ? storage_.list : storage_.short_entry;
       if (count != 0) {
         FindKeptOfShortList<kDraws, kSorts>(entries, count, ScaleOf(storage_), row_mass, storage_);
@@ -137,49 +144,45 @@ class KeptRow {
     }
   }
 
-  // Copies the candidates that can be kept into the short list, no more than `most` where they differ enough, and
-  // returns their count: 0 where they do not fit.
-  __device__ __forceinline__ uint32_t ShortenList(uint32_t most, uint64_t row_mass) const {
+  // Copies the candidates that can be kept into the short list and returns their count: 0 where they do not fit.
+  __device__ __forceinline__ uint32_t ShortenList(uint64_t row_mass) const {
     const bool by_count = settings().top_k_on;
     if (by_count ? settings().phase.top_k > kShortList : settings().regime != Regime::kNucleus) return 0;
     const uint32_t count = storage_.state.count;
-    if (threadIdx.x < 32) {
-      const uint64_t target =
-          by_count ? settings().phase.top_k : definition::TopPTarget(settings().phase.top_p, row_mass);
-      const uint32_t key =
-          BisectKeys(definition::Key(Logit::Value(storage_.pivot, 0)), definition::Key(maximum()), most,
-                     [&](uint32_t least_key) { return CountIfReaching(least_key, count, by_count, target); });
-      if (threadIdx.x == 0) storage_.least_key = key, storage_.entry_count = 0;
+    // A pivot that every finite logit reaches is no bound of theirs.
+    const bool is_bounded = storage_.pivot != Logit::kLowestFinite;
+    const DistanceBins bins(maximum(), is_bounded ? Logit::Value(storage_.pivot, 0) : maximum() - kMostSpread);
+    RestartBins(storage_);
+#pragma unroll 1
+    for (uint32_t i = threadIdx.x; i < count; i += blockDim.x) {
+      const uint32_t key = KeyOf(storage_.list[i]), bin = bins.Of(definition::KeyToFloat(key));
+      if (by_count) {
+        atomicAdd(&storage_.bin_counts[bin], 1u);
+      } else {
+        AddToBin(bin, WeightInRow(key, storage_), storage_);
+      }
     }
-    __syncthreads();  // the least key is written, the short list empty; else entries are lost
-    const uint32_t least_key = static_cast<uint32_t>(storage_.least_key);
-    if (by_count && !HoldsAllThatPass(definition::KeyToFloat(least_key), maximum(), settings())) return 0;
+    __syncthreads();  // every candidate is in its bin; else the list is cut short
+    if (threadIdx.x < 32) {
+      const uint32_t last =
+          by_count ? FindEnough(storage_.bin_counts, static_cast<uint32_t>(settings().phase.top_k)).bin
+                   : FindEnough<uint64_t>(storage_.bins, definition::TopPTarget(settings().phase.top_p, row_mass)).bin;
+      if (threadIdx.x == 0) storage_.bin = last, storage_.entry_count = 0;
+    }
+    __syncthreads();  // the last bin is written, the short list empty; else entries are lost
+    const uint32_t last = storage_.bin;
+    if (by_count && last != kBins - 1 &&
+        !HoldsAllThatPass(bins.LowerEdge(last), bins.UpperEdgeOfNext(last), maximum(), settings()))
+      return 0;
 #pragma unroll 1
     for (uint32_t i = threadIdx.x; i < count; i += blockDim.x) {
       const uint64_t entry = storage_.list[i];
-      if (KeyOf(entry) < least_key) continue;
+      if (bins.Of(definition::KeyToFloat(KeyOf(entry))) > last) continue;
       const uint32_t to = atomicAdd(&storage_.entry_count, 1u);
       if (to < kShortList) storage_.short_entry[to] = entry;
     }
     __syncthreads();  // every entry is in the short list; else threads see different lengths of it
     return storage_.entry_count <= kShortList ? storage_.entry_count : 0;
-  }
-
-  // Counts the candidates of at least this key; 0 where neither their number nor their mass reaches the target. By one
-  // warp.
-  __device__ __forceinline__ uint32_t CountIfReaching(uint32_t key, uint32_t count, bool by_count,
-                                                      uint64_t target) const {
-    uint32_t reaching = 0;
-    uint64_t mass = 0;
-#pragma unroll 1
-    for (uint32_t i = threadIdx.x % 32; i < count; i += 32) {
-      const uint32_t other = KeyOf(storage_.list[i]);
-      if (other < key) continue;
-      ++reaching;
-      if (!by_count) mass += WeightInRow(other, storage_);
-    }
-    reaching = __reduce_add_sync(~0u, reaching);
-    return (by_count ? reaching : ReduceWarp(mass, Add())) >= target ? reaching : 0;
   }
 
   Storage& storage_;

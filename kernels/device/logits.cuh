@@ -25,6 +25,8 @@ struct Float32Logits {
   }
   static __device__ __forceinline__ float Value(uint32_t word, uint32_t) { return __uint_as_float(word); }
   static __device__ __forceinline__ uint32_t RoundDown(float x) { return __float_as_uint(x); }
+  // The least logit of the type that is at least x, which is finite; a logit reaches the one if it does the other.
+  static __device__ __forceinline__ float NotBelow(float x) { return x; }
   static __device__ __forceinline__ Element FromFloat(float x) { return __float_as_uint(x); }
   static __device__ __forceinline__ uint32_t WordOf(const float* x) { return __float_as_uint(x[0]); }
 };
@@ -55,6 +57,7 @@ struct BFloat16Logits {
     const uint32_t upper = (bits >> 16) + ((bits & definition::kSignBit) && (bits & 0xFFFFu) ? 1 : 0);
     return upper | (upper << 16);
   }
+  static __device__ __forceinline__ float NotBelow(float x) { return -Value(RoundDown(-x), 0); }
   static __device__ __forceinline__ Element FromFloat(float x) { return definition::FloatToBFloat16(x); }
   static __device__ __forceinline__ uint32_t WordOf(const float* x) { return ptx::FloatsToBFloat16x2(x[0], x[1]); }
 };
@@ -77,6 +80,7 @@ struct Float16Logits {
     const uint32_t half = ptx::FloatToFloat16Down(x);
     return half | (half << 16);
   }
+  static __device__ __forceinline__ float NotBelow(float x) { return -Value(RoundDown(-x), 0); }
   static __device__ __forceinline__ Element FromFloat(float x) { return definition::FloatToFloat16(x); }
   static __device__ __forceinline__ uint32_t WordOf(const float* x) { return ptx::FloatsToFloat16x2(x[0], x[1]); }
 };

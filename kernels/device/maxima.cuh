@@ -35,26 +35,40 @@ __device__ __forceinline__ void PushFloat(float* shared, uint32_t rank, float va
   ptx::Push(reinterpret_cast<uint32_t*>(shared), rank, __float_as_uint(value));
 }
 
-// Tells every block every warp's maximum, whether a block saw a NaN, and the delegates.
+__device__ __forceinline__ uint32_t KeyIfFinite(float x) {
+  const uint32_t key = definition::Key(x);
+  return key > definition::kMaskedKey ? key : ~0u;
+}
+
+// Tells every block every warp's maximum and least delegate, whether a block saw a NaN, and the delegates. Where
+// `are_own` these are the words of each block's lanes, and stay in it.
 template <typename Logit>
-__device__ __forceinline__ void ShareMaxima(const LaneMaxima& maxima, bool has_nan, uint32_t delegates,
+__device__ __forceinline__ void ShareMaxima(const LaneMaxima& maxima, bool has_nan, uint32_t delegates, bool are_own,
                                             const Team& team, Storage& storage) {
   const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
-  const uint32_t lanes = blockDim.x * team.blocks;
-  const uint32_t first_lane = team.rank * blockDim.x + threadIdx.x;
+  const uint32_t lanes = are_own ? blockDim.x : blockDim.x * team.blocks;
+  const uint32_t first_lane = (are_own ? 0 : team.rank * blockDim.x) + threadIdx.x;
   const bool by_word = delegates > lanes;
-  // Lanes of a delegate, a power of two: a division here would be a call.
+  // Lanes of a delegate, a power of two.
   const uint32_t group_bits = by_word || delegates == 0 ? 0 : __clz(delegates) - __clz(lanes), group = 1u << group_bits;
-  float of_group = Largest<Logit>(maxima), of_warp = of_group;
-  for (uint32_t distance = 1; distance < 32; distance *= 2) {
-    of_warp = ptx::Max(of_warp, __shfl_xor_sync(~0u, of_warp, distance));
-    if (distance < group) of_group = of_warp;
+  const float of_lane = Largest<Logit>(maxima);
+  float of_group = of_lane;
+#pragma unroll 1
+  for (uint32_t distance = 1; distance < group; distance *= 2)
+    of_group = ptx::Max(of_group, __shfl_xor_sync(~0u, of_group, distance));
+  uint32_t least = KeyIfFinite(of_group);
+  if (by_word) {
+#pragma unroll
+    for (uint32_t i = 0; i < 4; ++i) least = min(least, KeyIfFinite(Largest<Logit>(maxima.word[i])));
   }
-  if (lane < team.blocks) PushFloat(&storage.part_maximum[team.rank * warps + warp], lane, of_warp);
+  const uint64_t largest = __reduce_max_sync(~0u, definition::Key(of_lane));
+  least = __reduce_min_sync(~0u, least);
+  if (lane < team.blocks) ptx::Push(&storage.part_extremes[team.rank * warps + warp], lane, largest << 32 | least);
   if (threadIdx.x < team.blocks) ptx::Push(&storage.block_has_nan[team.rank], threadIdx.x, uint32_t{has_nan});
   if (delegates == 0) return;
 #pragma unroll 1
-  for (uint32_t block = lane & (group - 1); block < team.blocks; block += group) {
+  for (uint32_t block = are_own ? team.rank : lane & (group - 1); block < (are_own ? team.rank + 1 : team.blocks);
+       block += group) {
     if (!by_word) PushFloat(&storage.delegate[first_lane >> group_bits], block, of_group);
     if (by_word) {
 #pragma unroll
@@ -62,16 +76,6 @@ __device__ __forceinline__ void ShareMaxima(const LaneMaxima& maxima, bool has_n
         PushFloat(&storage.delegate[first_lane * 4 + i], block, Largest<Logit>(maxima.word[i]));
     }
   }
-}
-
-// Returns the largest logit of all parts, −0 as +0, once the team has met. By one warp.
-__device__ __forceinline__ float SharedMaximum(const Team& team, const Storage& storage) {
-  float all = -INFINITY;
-#pragma unroll 1
-  for (uint32_t i = threadIdx.x % 32; i < team.blocks * (blockDim.x / 32); i += 32)
-    all = ptx::Max(all, storage.part_maximum[i]);
-  for (int distance = 1; distance < 32; distance *= 2) all = ptx::Max(all, __shfl_xor_sync(~0u, all, distance));
-  return definition::Sanitised(all);
 }
 
 __device__ __forceinline__ bool AnyBlockHasNan(const Team& team, const Storage& storage) {

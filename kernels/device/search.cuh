@@ -33,11 +33,24 @@ __device__ __forceinline__ uint32_t BisectKeys(uint32_t least, uint32_t largest,
   return low;
 }
 
+// How many of the floats in `count` vectors reach a key's. By one warp.
+__device__ __forceinline__ uint32_t CountReaching(const float4* vectors, uint32_t count, uint32_t key) {
+  const float threshold = definition::KeyToFloat(key);
+  uint32_t reaching = 0;
+#pragma unroll 1
+  for (uint32_t i = threadIdx.x % 32; i < count; i += 32) {
+    const float4 of = vectors[i];
+    reaching += (of.x >= threshold) + (of.y >= threshold) + (of.z >= threshold) + (of.w >= threshold);
+  }
+  return __reduce_add_sync(~0u, reaching);
+}
+
 // The sum over the lanes of a warp up to the caller's.
-__device__ __forceinline__ uint64_t WarpRunning(uint64_t value) {
+template <typename Number>
+__device__ __forceinline__ Number WarpRunning(Number value) {
 #pragma unroll
   for (int distance = 1; distance < 32; distance *= 2) {
-    const uint64_t below = __shfl_up_sync(~0u, value, distance);
+    const Number below = __shfl_up_sync(~0u, value, distance);
     if (threadIdx.x % 32 >= distance) value += below;
   }
   return value;
@@ -78,6 +91,60 @@ __device__ __forceinline__ Passing BlockPassing(uint64_t value, uint64_t target,
   return {.index = static_cast<uint32_t>(storage.passing.index),
           .before = storage.passing.before,
           .found = storage.passing.index != ~uint64_t{0}};
+}
+
+// ---- histograms over distances ----
+// Values by their distance from the largest, in kBins bins of equal width down to the least. Larger values have no
+// larger bins: subtracting and multiplying round monotonically.
+class DistanceBins {
+ public:
+  __device__ __forceinline__ DistanceBins(float largest, float least) : largest_(largest), least_(least) {
+    width_ = (largest - least) * (1.0f / kBins);
+    to_bins_ = __frcp_rn(width_);
+  }
+
+  // What is below the least is in the last bin. All are in the first where they are equal, or further apart than floats
+  // go: there the product is no number.
+  __device__ __forceinline__ uint32_t Of(float x) const {
+    return min(__float2uint_rz((largest_ - x) * to_bins_), kBins - 1);
+  }
+  // At most as large as what is in the bin, and as large as what is in larger ones. A hundredth of a bin is far more
+  // than rounding takes.
+  __device__ __forceinline__ float LowerEdge(uint32_t bin) const { return Edge(bin, 1.01f); }
+  __device__ __forceinline__ float UpperEdgeOfNext(uint32_t bin) const { return Edge(bin, 0.99f); }
+  __device__ __forceinline__ float UpperEdge(uint32_t bin) const { return bin == 0 ? largest_ : Edge(bin - 1, 0.99f); }
+
+ private:
+  __device__ __forceinline__ float Edge(uint32_t bin, float end) const {
+    if (bin == kBins - 1) return least_;
+    return fmaxf(least_, __fsub_rd(largest_, (static_cast<float>(bin) + end) * width_));
+  }
+
+  float largest_, least_, width_, to_bins_;
+};
+
+// The first bin up to whose end there is enough, and how much that is; all, less than enough, at the last bin.
+template <typename Number>
+struct EnoughBin {
+  uint32_t bin;
+  Number up_to;
+};
+
+// By one warp.
+template <typename Number>
+__device__ __forceinline__ EnoughBin<Number> FindEnough(const Number* bins, Number wanted) {
+  constexpr uint32_t kOfLane = kBins / 32;
+  const uint32_t lane = threadIdx.x % 32;
+  Number sum = 0;
+#pragma unroll 4
+  for (uint32_t i = 0; i < kOfLane; ++i) sum += bins[lane * kOfLane + (i + lane) % kOfLane];  // in different banks
+  const Number running = WarpRunning(sum);
+  // Running sums never fall, so those that have too little are the first.
+  const uint32_t owner = min(static_cast<uint32_t>(__popc(__ballot_sync(~0u, running < wanted))), 31u);
+  const Number before = __shfl_sync(~0u, running - sum, owner);
+  const Number up_to = before + WarpRunning(lane < kOfLane ? bins[owner * kOfLane + lane] : Number{0});
+  const uint32_t at = min(static_cast<uint32_t>(__popc(__ballot_sync(~0u, up_to < wanted))), kOfLane - 1);
+  return {.bin = owner * kOfLane + at, .up_to = __shfl_sync(~0u, up_to, at)};
 }
 
 // ---- histograms of 64-bit sums ----
@@ -123,7 +190,7 @@ struct PassingBin {
 
 __device__ __forceinline__ PassingBin FindPassingBin(const uint64_t* bins, uint64_t target, Storage& storage) {
   // Each thread has a run of bins: which run first, then which bin.
-  const uint32_t run = (kBins + blockDim.x - 1) / blockDim.x;
+  const uint32_t run = storage.settings.bins_of_thread;
   uint64_t sum = 0;
 #pragma unroll 1
   for (uint32_t i = 0; i < run; ++i) sum += bins[threadIdx.x * run + i];

@@ -82,7 +82,7 @@ __device__ __forceinline__ uint32_t DelegateCount(uint32_t wanted, uint32_t lane
   const uint32_t least = max(min(256u, lanes), lanes / 32), most = min(lanes, kMostDelegates);
   uint32_t count = enough > most ? most : enough > least ? 1u << (32 - __clz(enough - 1)) : least;
   if (count < enough && lanes * 4 <= kMostDelegates) count = lanes * 4;
-  return wanted <= count ? count : 0;
+  return wanted <= count + count / 2 ? count : 0;
 }
 
 __device__ __forceinline__ Draws DrawsOf(const Work& work, Regime regime, bool is_enumerated) {
@@ -106,11 +106,13 @@ class SettingsReader {
       : work_(work), row_(row), is_needed_(is_needed) {}
 
   // Asked for before the row's logits: a record is two trips to memory away.
-  __device__ __forceinline__ RowInput Read() const {
+  __device__ __forceinline__ RowInput Read(RowSettings* settings) const {
     RowInput input;
     if (TakesPart()) {
       input = {.step = definition::StepOf(work_.batch, row_), .slot = definition::SlotOf(work_.batch, row_)};
       ptx::PrefetchToL2(RecordWords(work_.batch, input));
+      // At once: registers are few while the row is read.
+      if (threadIdx.x == 0) settings->status = input.slot.out_of_range ? kStatusSlotOutOfRange : 0;
     }
     return input;
   }
@@ -125,8 +127,9 @@ class SettingsReader {
     if (warp == 0) {
       WriteFilters(phase, vocabulary, settings);
       settings->record = record;
-      settings->status = definition::StatusOfPhase(phase) | (input.slot.out_of_range ? kStatusSlotOutOfRange : 0);
+      settings->status |= definition::StatusOfPhase(phase);
       settings->delegates = DelegateCount(settings->pivot_count, lanes);
+      settings->bins_of_thread = kBins / blockDim.x;
       settings->is_enumerated = definition::IsEnumerated(record, input.step);
       settings->draws = DrawsOf(work_, settings->regime, settings->is_enumerated);
     }

@@ -15,6 +15,9 @@
 
 namespace fire::kernels {
 
+// At most so many delegates more than wanted reach the pivot, where they differ enough: wanted / kEntrySlack + 2.
+inline constexpr uint32_t kEntrySlack = 16;
+
 __device__ __forceinline__ EntryStorage& SharedEntryStorage() {
   return *reinterpret_cast<EntryStorage*>(fire_shared_memory);
 }
@@ -83,15 +86,8 @@ class EntryFinder {
     const uint32_t least_key = max(__reduce_min_sync(~0u, definition::Key(smallest)), definition::kMaskedKey + 1);
     const uint32_t largest_key = __reduce_max_sync(~0u, definition::Key(largest));
     if (largest_key == definition::kMaskedKey) return 0;
-    return BisectKeys(least_key, largest_key, count_ + count_ / kPivotSlack + 2, [&](uint32_t least) {
-      const float threshold = definition::KeyToFloat(least);
-      uint32_t reaching = 0;
-#pragma unroll 1
-      for (uint32_t i = lane; i < count; i += 32) {
-        const float4 of = delegate[i];
-        reaching += (of.x >= threshold) + (of.y >= threshold) + (of.z >= threshold) + (of.w >= threshold);
-      }
-      reaching = __reduce_add_sync(~0u, reaching);
+    return BisectKeys(least_key, largest_key, count_ + count_ / kEntrySlack + 2, [&](uint32_t least) {
+      const uint32_t reaching = CountReaching(delegate, count, least);
       return reaching >= count_ ? reaching : 0;
     });
   }

@@ -2,7 +2,10 @@
 
 from mutations import Mutation, in_file, without
 
-SHARE = "  ShareMaxima<Logit>(maxima, has_nan, storage.settings.delegates, team, storage);\n"
+SHARE = (
+    "  ShareMaxima<Logit>(maxima, has_nan, again ? 4 * blockDim.x : storage.settings.delegates, again, team,"
+    " storage);\n"
+)
 
 MUTATIONS: list[Mutation] = [
     *in_file(
@@ -10,8 +13,8 @@ MUTATIONS: list[Mutation] = [
         (
             "peers-not-awaited",
             "a block pushes into a peer that may not have started",
-            f"  team.AwaitPeers();\n{SHARE}",
-            f"{SHARE}  team.AwaitPeers();\n",
+            f"  if (!again) team.AwaitPeers();\n{SHARE}",
+            f"{SHARE}  if (!again) team.AwaitPeers();\n",
         ),
         (
             "setup-not-awaited",
@@ -32,10 +35,16 @@ MUTATIONS: list[Mutation] = [
             "{own.begin, middle - (middle > own.begin)}};",
         ),
         (
-            "pivot-count-off-by-one",
-            "the pivot is one that a token too few reaches",
-            "return reaching >= wanted ? reaching : 0;",
-            "return reaching + 1 >= wanted ? reaching : 0;",
+            "part-described-twice",
+            "a part is described anew while other threads still read it",
+            "if (!again) storage.part = shape;",
+            "storage.part = shape;",
+        ),
+        (
+            "own-pivots-of-two-blocks",
+            "the largest of the blocks' own pivots is the third's",
+            "for (uint32_t block = 1; block < team.blocks; ++block) {\n    const uint32_t other",
+            "for (uint32_t block = 1; block < min(team.blocks, 2u); ++block) {\n    const uint32_t other",
         ),
         (
             "pivot-excludes-its-equals",
@@ -53,7 +62,7 @@ MUTATIONS: list[Mutation] = [
             "list-always-trusted",
             "tokens below the pivot that min-p may yet let into top-k",
             "  return least >= __fadd_ru(maximum, settings.min_p_bounds.above) ||\n"
-            "         least <= __fadd_rd(maximum, settings.min_p_bounds.below);",
+            "         beyond <= __fadd_rd(maximum, settings.min_p_bounds.below);",
             "  return true;",
         ),
         (
@@ -83,8 +92,8 @@ MUTATIONS: list[Mutation] = [
         (
             "list-overflow-unseen",
             "inboxes that together hold more than the list",
-            "is_told && count <= kListCapacity;",
-            "is_told;",
+            "!is_told || (count <= kListCapacity &&",
+            "!is_told || (count <= 2 * kListCapacity &&",
         ),
         (
             "nan-in-the-rest-unseen",
@@ -160,6 +169,17 @@ MUTATIONS: list[Mutation] = [
             "the list is read before what the inbox had no room for is there",
             "    if (!is_all_sent) team.Sync();  // every candidate is in the leader's list; "
             "else those that came late are lost\n",
+        ),
+        (
+            "delegates-not-counted",
+            "the pivot is found while delegates are still counted",
+            "    __syncthreads();  // the delegates are counted; "
+            "else fewer tokens reach the pivot than are wanted\n",
+        ),
+        (
+            "own-pivots-not-awaited",
+            "a peer's pivot is read before it is there",
+            "  team.Sync();  // every block's pivot is pushed; else blocks filter by different ones\n",
         ),
         (
             "pivot-not-awaited",

@@ -14,8 +14,8 @@ MUTATIONS: list[Mutation] = [
         (
             "members-of-the-first-turn",
             "members beyond a block's threads",
-            "has_member ? TargetOf(first + threadIdx.x) : 0;",
-            "has_member ? TargetOf(threadIdx.x) : 0;",
+            "PutTarget(TargetOf(work_.size - left + threadIdx.x));",
+            "PutTarget(TargetOf(threadIdx.x));",
         ),
         (
             "members-of-the-records-own-size",
@@ -86,13 +86,13 @@ MUTATIONS: list[Mutation] = [
         (
             "equal-tokens-uncounted",
             "the rank of a member",
-            "if (KeyOf(group_.member[middle]) <= of_token) {",
-            "if (KeyOf(group_.member[middle]) < of_token) {",
+            "if (KeyOf(group().member[middle]) <= of_token) {",
+            "if (KeyOf(group().member[middle]) < of_token) {",
         ),
         (
             "ranks-of-sorted-members",
             "whose rank is whose",
-            "storage_.member_rank[static_cast<uint32_t>(group_.member[threadIdx.x])] =",
+            "storage_.member_rank[static_cast<uint32_t>(group().member[threadIdx.x])] =",
             "storage_.member_rank[threadIdx.x] =",
         ),
         (
@@ -113,7 +113,7 @@ MUTATIONS: list[Mutation] = [
         (
             "targets-not-awaited",
             "a member is searched before its target is there",
-            "        __syncthreads();  // the members' targets are written; "
+            "      __syncthreads();  // the members' targets are written; "
             "else some threads search for older ones\n",
         ),
         (

@@ -19,9 +19,9 @@ MUTATIONS: list[Mutation] = [
         ),
         (
             "short-list-without-its-last",
-            "candidates equal to the least",
-            "if (KeyOf(entry) < least_key) continue;",
-            "if (KeyOf(entry) <= least_key) continue;",
+            "candidates in the last bin",
+            "KeyOf(entry))) > last) continue;",
+            "KeyOf(entry))) >= last) continue;",
         ),
         (
             "rank-of-a-masked-row",
@@ -32,8 +32,8 @@ MUTATIONS: list[Mutation] = [
         (
             "row-not-read-again",
             "a streamed row whose pivot does not serve",
-            "if (ListCandidates<kResident, Logit>(shift, team(), storage_)) break;",
-            "ListCandidates<kResident, Logit>(shift, team(), storage_);\n      break;",
+            "if (ListCandidates<kResident, Logit>(shift, again, team(), storage_)) {",
+            "ListCandidates<kResident, Logit>(shift, again, team(), storage_);\n      {",
         ),
         (
             "short-list-of-any-length",
@@ -44,20 +44,20 @@ MUTATIONS: list[Mutation] = [
         (
             "short-list-one-token-short",
             "the k-th token of a shortened list",
-            "by_count ? settings().phase.top_k :",
-            "by_count ? settings().phase.top_k - 1 :",
+            "static_cast<uint32_t>(settings().phase.top_k)).bin",
+            "static_cast<uint32_t>(settings().phase.top_k - 1)).bin",
         ),
         (
             "short-list-of-any-mass",
             "the end of a nucleus in a shortened list",
-            "return (by_count ? reaching : ReduceWarp(mass, Add())) >= target ? reaching : 0;",
-            "return !by_count || reaching >= target ? reaching : 0;",
+            "definition::TopPTarget(settings().phase.top_p, row_mass)).bin;",
+            "definition::TopPTarget(settings().phase.top_p, row_mass) / 2).bin;",
         ),
         (
             "short-list-always-trusted",
             "tokens that min-p may yet let into top-k, shortened away",
-            "!HoldsAllThatPass(definition::KeyToFloat(least_key), maximum(), settings())",
-            "false",
+            "!HoldsAllThatPass(bins.LowerEdge(last), bins.UpperEdgeOfNext(last), maximum(), settings()))",
+            "false)",
         ),
     ),
     *without(
@@ -70,9 +70,13 @@ MUTATIONS: list[Mutation] = [
         ),
         (
             "short-list-counted-too-soon",
-            "entries are appended before the least key is known and the counter cleared",
-            "    __syncthreads();  // the least key is written, the short list empty; "
-            "else entries are lost\n",
+            "entries are appended before the last bin is known and the counter cleared",
+            "    __syncthreads();  // the last bin is written, the short list empty; else entries are lost\n",
+        ),
+        (
+            "short-list-binned-too-late",
+            "the last bin is sought while candidates are still put into bins",
+            "    __syncthreads();  // every candidate is in its bin; else the list is cut short\n",
         ),
         (
             "short-list-not-awaited",

@@ -8,8 +8,8 @@ MUTATIONS: list[Mutation] = [
         (
             "maximum-of-half-a-warp",
             "maxima of half of the lanes",
-            "for (uint32_t distance = 1; distance < 32; distance *= 2) {",
-            "for (uint32_t distance = 1; distance < 16; distance *= 2) {",
+            "__reduce_max_sync(~0u, definition::Key(of_lane));",
+            "__reduce_max_sync(~0u, lane < 16 ? definition::Key(of_lane) : 0);",
         ),
         (
             "delegates-overlap",
@@ -26,8 +26,8 @@ MUTATIONS: list[Mutation] = [
         (
             "delegates-of-overlapping-parts",
             "one token stands for two",
-            "if (distance < group) of_group = of_warp;",
-            "if (distance <= group) of_group = of_warp;",
+            "for (uint32_t distance = 1; distance < group; distance *= 2)",
+            "for (uint32_t distance = 1; distance <= min(group, 16u); distance *= 2)",
         ),
     ),
 ]

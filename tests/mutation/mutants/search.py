@@ -6,6 +6,18 @@ MUTATIONS: list[Mutation] = [
     *in_file(
         "kernels/device/search.cuh",
         (
+            "bin-ends-too-high",
+            "a bin's end is above what is in it",
+            "Edge(bin, 1.01f); }",
+            "Edge(bin, 0.5f); }",
+        ),
+        (
+            "enough-one-bin-early",
+            "the bin before the one with enough",
+            "{.bin = owner * kOfLane + at,",
+            "{.bin = owner * kOfLane + (at > 0 ? at - 1 : 0),",
+        ),
+        (
             "wrong-half-of-the-keys",
             "on which side of a key the search goes on",
             "      high = middle;\n",

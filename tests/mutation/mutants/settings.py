@@ -18,6 +18,12 @@ MUTATIONS: list[Mutation] = [
             "  if (false) return Draws::kForTeam;",
         ),
         (
+            "slot-out-of-range-untold",
+            "the status of a row whose slot is out of range",
+            "settings->status |= definition::StatusOfPhase(phase);",
+            "settings->status = definition::StatusOfPhase(phase);",
+        ),
+        (
             "min-p-of-one-decides",
             "tokens equal to the maximum when min-p is 1",
             "min_weight > weight_of_maximum) {",

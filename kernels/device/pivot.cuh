@@ -1,0 +1,79 @@
+// The pivot: a value that so many of the delegates reach, and so at least as many tokens of the row. All threads count
+// the delegates by their distance from the maximum; one warp finds the bin in which there are enough.
+#pragma once
+
+#include "kernels/device/maxima.cuh"
+#include "kernels/device/search.cuh"
+#include "kernels/device/settings.cuh"
+
+namespace fire::kernels {
+
+// Where no more than wanted / 4 + kPivotSlack delegates more than wanted reach the bin's end, that is the pivot; else
+// it is sought further, by bisection.
+inline constexpr uint32_t kPivotSlack = 8;
+
+// The row's maximum and its least finite delegate, as keys. No delegate is finite where the least is ~0.
+struct Extremes {
+  uint32_t largest, least;
+};
+
+// Returns those of all parts, once the team has met. By one warp.
+__device__ __forceinline__ Extremes SharedExtremes(const Team& team, const Storage& storage) {
+  Extremes all = {.largest = definition::kMaskedKey, .least = ~0u};
+  const auto* pairs = reinterpret_cast<const ulonglong2*>(storage.part_extremes);
+#pragma unroll 1
+  for (uint32_t i = threadIdx.x % 32; i < team.blocks * (blockDim.x / 64); i += 32) {
+    const ulonglong2 of = pairs[i];
+    all.largest = max(all.largest, static_cast<uint32_t>(max(of.x, of.y) >> 32));
+    all.least = min(all.least, min(static_cast<uint32_t>(of.x), static_cast<uint32_t>(of.y)));
+  }
+  return {.largest = __reduce_max_sync(~0u, all.largest), .least = __reduce_min_sync(~0u, all.least)};
+}
+
+// So many delegates must reach the pivot for `wanted` tokens to do. Where that is not a small part of the delegates,
+// far more tokens than wanted reach as many delegates; then those that `t` tokens are expected to reach, of a row in
+// random order, D (1 − e^(−t/D)) and at most 2 t D / (2 D + t), with t so far above wanted that hardly a row falls
+// short.
+__device__ __forceinline__ uint32_t DelegatesWanted(uint32_t wanted, uint32_t delegates) {
+  if (wanted <= delegates / 2) return wanted;
+  const uint32_t tokens = wanted + wanted / 8 + 32;
+  return min(wanted, 2 * tokens * delegates / (2 * delegates + tokens));
+}
+
+__device__ __forceinline__ void ClearBinCounts(Storage& storage) {
+#pragma unroll 1
+  for (uint32_t bin = threadIdx.x; bin < kBins; bin += blockDim.x) storage.bin_counts[bin] = 0;
+}
+
+// Counts the block's delegates into storage.bin_counts, which are empty. A barrier must follow.
+__device__ __forceinline__ void CountDelegates(uint32_t delegates, const Extremes& extremes, Storage& storage) {
+  const DistanceBins bins(definition::KeyToFloat(extremes.largest), definition::KeyToFloat(extremes.least));
+#pragma unroll 1
+  for (uint32_t i = threadIdx.x; i < delegates; i += blockDim.x) {
+    const float x = storage.delegate[i];
+    if (x > -INFINITY) atomicAdd(&storage.bin_counts[bins.Of(x)], 1u);
+  }
+}
+
+// Finds a logit that `wanted` of the delegates reach, once they are counted. −FLT_MAX where none is to be had: every
+// finite logit reaches it. By one warp.
+template <typename Logit>
+__device__ __forceinline__ float FindCountedPivot(uint32_t wanted, uint32_t delegates, const Extremes& extremes,
+                                                  const Storage& storage) {
+  const EnoughBin<uint32_t> at = FindEnough(storage.bin_counts, wanted);
+  if (at.up_to < wanted) return -definition::kFloatMax;
+  const DistanceBins bins(definition::KeyToFloat(extremes.largest), definition::KeyToFloat(extremes.least));
+  float pivot = Logit::NotBelow(bins.LowerEdge(at.bin));
+  const uint32_t most = wanted + wanted / 4 + kPivotSlack;
+  if (at.up_to > most && pivot < bins.UpperEdge(at.bin)) {
+    const auto* delegate = reinterpret_cast<const float4*>(storage.delegate);
+    const uint32_t key = BisectKeys(definition::Key(pivot), extremes.largest, most, [&](uint32_t least) {
+      const uint32_t reaching = CountReaching(delegate, delegates / 4, least);
+      return reaching >= wanted ? reaching : 0;
+    });
+    pivot = Logit::NotBelow(definition::KeyToFloat(key));
+  }
+  return pivot;
+}
+
+}  // namespace fire::kernels
