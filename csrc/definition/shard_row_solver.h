@@ -33,7 +33,7 @@ class ShardRowSolver {
     listed_.Weigh(row_);
     LookUp();
     if (decided) Decide(first);
-    row_.stage = decided ? kReference : kTopK;
+    row_.stage = decided ? kToken : kTopK;
     if (Wants(kWantsHeat) && !phase_.hot) row_.stage = kDone;
     Advance();
   }
@@ -192,7 +192,8 @@ class ShardRowSolver {
   }
 
   FIRE_MEMBER bool FindsToken() {
-    if (IsDecided(row_)) return true;
+    // The log-probability of a decided row's token is told without its logit; its rank is not.
+    if (IsDecided(row_) && !(Wants(kWantsLogProb) && Wants(kWantsReference))) return true;
     if (Wants(kWantsLogProb)) return IsKnown(kAskToken) || Ask(kAskToken);
     if (!Wants(kWantsDraw | kWantsHeat) || IsKnown(kAskToken)) return true;
     if (!IsListed()) return Ask(kAskToken);

@@ -106,5 +106,18 @@ TEST(ShardBoundary, AnUnlistedTokenThatWeighsMoreThanALargerLogitIsKeptByMinP) {
   }
 }
 
+TEST(ShardBoundary, AnUnlistedTokenMayWeighOneMoreThanTheLastListedOne) {
+  // Of weights so small that a part in 2^22 of them is none.
+  const std::vector<uint64_t> entries = {definition::Entry(definition::Key(2.0f), 5),
+                                         definition::Entry(definition::Key(1.0f), 9)};
+  for (const uint64_t last : {uint64_t{0}, uint64_t{1}, uint64_t{1000}, (uint64_t{1} << 22) - 1}) {
+    std::vector<uint64_t> weights = {uint64_t{1} << 40, last};
+    const definition::ListedTokens<OneThread> listed(OneThread(), {entries.data(), weights.data(), 2}, 100);
+    const uint64_t all = definition::KeepAll().last;
+    EXPECT_FALSE(listed.HoldAll({all, last + 1})) << "one that weighs as much as min-p asks for may follow";
+    EXPECT_TRUE(listed.HoldAll({all, last + 2}));
+  }
+}
+
 }  // namespace
 }  // namespace fire::test

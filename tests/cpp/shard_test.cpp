@@ -86,6 +86,36 @@ TEST(Shard, ALogProbabilityAndItsGradientAreThoseOfTheWholeRow) {
   EXPECT_GT(finite, 1000);
 }
 
+TEST(Shard, RankAndReferenceWantedBesideALogProbabilityAreThoseOfTheTokenAskedFor) {
+  Random random(1807);
+  int decided = 0, drawn = 0;
+  for (int i = 0; i < 5000; ++i) {
+    const Trouble trouble(random);
+    const ReferenceRow whole(trouble.logits.data(), trouble.vocabulary, trouble.record, trouble.step);
+    const uint32_t token = random.Below(trouble.vocabulary);
+    const float logit = definition::Sanitised(trouble.logits[token]);
+    if (logit == -kInfinity) continue;
+    ShardedRow sharded(trouble.logits, trouble.sizes);
+    const ShardRow row =
+        sharded.Solve(trouble.record, trouble.step, definition::kWantsLogProb | definition::kWantsReference,
+                      trouble.count, definition::KeyBitsOf(trouble.type), token);
+    uint64_t rank = 0, mass = 0;
+    for (const float other : trouble.logits) {
+      rank += definition::Key(definition::Sanitised(other)) >= definition::Key(logit);
+      if (HasFiniteMaximum(row)) mass += definition::Weight(other, ReferenceScaleOf(row));
+    }
+    ASSERT_EQ(BitsOf(definition::LogProbOf(row)), BitsOf(whole.LogProb(token))) << i << Describe(trouble.record);
+    ASSERT_EQ(row.rank, rank) << i << Describe(trouble.record);
+    if (!HasFiniteMaximum(row)) continue;
+    const float want = definition::LogSoftmax(logit, row.maximum, definition::ReferenceTemperature(trouble.record),
+                                              definition::WeightOfMaximum(trouble.vocabulary), mass);
+    ASSERT_EQ(BitsOf(definition::RefLogProbOf(row)), BitsOf(want)) << i << Describe(trouble.record);
+    (IsDecided(row) ? decided : drawn) += 1;
+  }
+  EXPECT_GT(decided, 300);
+  EXPECT_GT(drawn, 1000);
+}
+
 TEST(Shard, ProcessedAndHeatedLogitsAreThoseOfTheWholeRow) {
   Random random(1803);
   int heated = 0;
