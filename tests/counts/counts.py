@@ -1,4 +1,4 @@
-"""The instructions that a sampled row takes on a CPU, counted by callgrind: the table counts.json.
+"""The instructions of a sampled row, and of a shard, on a CPU, counted by callgrind: the table counts.json.
 
 python tests/counts/counts.py PROGRAM          prints the table of row_passes, which `make build-tests` builds
 python tests/counts/counts.py PROGRAM --write  and replaces tests/counts/counts.json by it

@@ -1,5 +1,6 @@
-// Samples one row in each of many cases, once to touch what a first call sets up and once to be counted: callgrind
-// collects within CountedCall, and writes what it found when that returns. Prints the names of the counted cases.
+// Samples one row in each of many cases, and asks a shard, once to touch what a first call sets up and once to be
+// counted: callgrind collects within CountedCall, and writes what it found when that returns. Prints the names of the
+// counted cases.
 // Usage: row_passes INSTRUCTION_SET
 #include <algorithm>
 #include <cstdio>
@@ -91,12 +92,74 @@ std::vector<uint16_t> Narrow(const std::vector<float>& row, LogitsType type) {
 }  // namespace
 }  // namespace fire::test
 
-// A name of its own, and never inlined, for callgrind to find.
-extern "C" __attribute__((noinline)) int64_t CountedCall(const fire::cpu::RowFunctions* functions,
-                                                         const fire::cpu::RowTask* task, bool whole_row,
-                                                         fire::cpu::Workspace* workspace) {
-  return functions->sample(*task, {whole_row, whole_row}, *workspace).token;
+// A name of its own, never inlined, and a return of its own, for callgrind to find.
+extern "C" __attribute__((noinline)) int CountedCall(void (*call)(const void*), const void* of) {
+  call(of);
+  return 0;
 }
+
+namespace fire::test {
+namespace {
+
+// Volatile: else the compiler makes copies of the function, under other names.
+int (*volatile counted_call)(void (*call)(const void*), const void* of) = CountedCall;
+
+template <typename Call>
+void Count(const std::string& name, const Call& call) {
+  call();
+  counted_call([](const void* of) { (*static_cast<const Call*>(of))(); }, &call);
+  std::printf("%s\n", name.c_str());
+}
+
+struct Question {
+  const char* name;
+  uint32_t questions;
+  int shift;    // of a search
+  float min_p;  // below which nothing is kept
+};
+
+constexpr Question kQuestions[] = {
+    {"all masses", definition::kAskMasses, 0, 0.0f},
+    {"masses above min-p", definition::kAskMasses, 0, 0.05f},
+    {"the first digit of a search", definition::kAskDigits, definition::kFirstDigit, 0.0f},
+    {"the first digit of an id", definition::kAskDigits, definition::kIdBits - 7, 0.0f},
+    {"rank and reference", definition::kAskRank | definition::kAskReference, 0, 0.0f},
+    {"the drawn token", definition::kAskToken, 0, 0.0f},
+};
+
+// What rank 1 of two, which have a peaked row of `type` each, tells of it.
+void CountShards(const cpu::ShardFunctions& functions, const Type& type, cpu::Workspace* workspace) {
+  const std::vector<float> row = MakeRow(false);
+  const std::vector<uint16_t> narrow = Narrow(row, type.type);
+  const bool wide = type.type == LogitsType::kFloat32;
+  const cpu::ShardTask task = {wide ? static_cast<const void*>(row.data()) : narrow.data(), type.type, kVocabulary,
+                               kVocabulary};
+  const std::string prefix = std::string(type.name) + ", shard, ";
+  for (const uint32_t count : {51u, 1000u}) {
+    std::vector<uint64_t> out(count + 1);
+    Count(prefix + std::to_string(count) + " entries", [&] { functions.entries(task, count, out.data(), *workspace); });
+  }
+  for (const Question& question : kQuestions) {
+    definition::ShardRow asked = {};
+    asked.questions = question.questions;
+    asked.wants = definition::kWantsDraw | definition::kWantsReference;
+    asked.vocabulary = 2 * kVocabulary, asked.ranks = 2, asked.owner = 1;
+    asked.record = PlainRecord(7);
+    asked.maximum = 18.0f;
+    const uint64_t whole = definition::WeightOfMaximum(asked.vocabulary);
+    asked.point = 3 * whole;  // of the few tokens that weigh most
+    asked.rule = {definition::KeepAll().last, definition::MinPThreshold(question.min_p, whole)};
+    asked.entry = definition::Entry(definition::Key(1.0f), kVocabulary + 5);
+    asked.search.shift = question.shift;
+    if (question.shift < 32) asked.search.prefix = asked.entry >> 32 << 32 | definition::kOnesAboveId;
+    std::vector<ShardAnswer> out(definition::SlotsFor(asked.questions, asked.ranks));
+    Count(prefix + question.name,
+          [&] { functions.answer(task, asked, 1, static_cast<uint32_t>(out.size()), out.data()); });
+  }
+}
+
+}  // namespace
+}  // namespace fire::test
 
 int main(int argc, char** argv) {
   using namespace fire;
@@ -110,9 +173,7 @@ int main(int argc, char** argv) {
   const auto workspace = std::make_unique<cpu::Workspace>();
   int64_t sum = 0;
   const auto count = [&](const cpu::RowTask& task, bool whole_row, const std::string& name) {
-    sum += chosen->sample(task, {whole_row, whole_row}, *workspace).token;
-    sum += CountedCall(chosen, &task, whole_row, workspace.get());
-    std::printf("%s\n", name.c_str());
+    test::Count(name, [&] { sum += chosen->sample(task, {whole_row, whole_row}, *workspace).token; });
   };
   for (const test::Type& type : test::kTypes) {
     for (const test::Setting& setting : test::kSettings) {
@@ -134,5 +195,6 @@ int main(int argc, char** argv) {
       count(task, false, std::string(setting.name) + ", " + test::kCrowdedRows[which]);
     }
   }
+  for (const test::Type& type : test::kTypes) test::CountShards(chosen->shard, type, workspace.get());
   std::fprintf(stderr, "%lld\n", static_cast<long long>(sum));  // what is computed is used
 }
