@@ -27,9 +27,7 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parent / "kernels.py"
 REPORTS = ("nvtx_kern_sum", "nvtx_gpu_proj_sum", "cuda_gpu_kern_sum", "cuda_gpu_trace")
 SECTIONS = ("SpeedOfLight", "MemoryWorkloadAnalysis", "Occupancy", "LaunchStats", "WarpStateStats")
-MOST_LAUNCHES = (
-    24  # that ncu looks at: it replays each many times. Two a cell: one of them belongs to no range
-)
+MOST_LAUNCHES = 24  # that ncu looks at: it replays each many times. Two a cell: one belongs to no range
 TOOL_S = 240
 
 
@@ -76,14 +74,8 @@ def ncu(out: Path, calls: list[str]) -> str:
         return "ncu is not installed"
     text = out / "ncu.txt"
     words = [program, "--clock-control", "none", "--nvtx", "--launch-count", str(MOST_LAUNCHES)]
-    words += [
-        "--kernel-name-base",
-        "demangled",
-        "--kernel-name",
-        "regex:fire::kernels",
-        "--log-file",
-        str(text),
-    ]
+    words += ["--kernel-name-base", "demangled", "--kernel-name", "regex:fire::kernels"]
+    words += ["--log-file", str(text)]
     for section in SECTIONS:
         words += ["--section", section]
     failure = run([*words, *calls, "1", "--contenders", "fire"])

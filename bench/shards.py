@@ -110,12 +110,13 @@ def exchanges_of(call: Any) -> list[tuple[str, int]]:
     from fire_sampling.distributed._ranks import Ranks
 
     done: list[tuple[str, int]] = []
-    kept = {model.GATHER: Ranks.gather, model.ADD: Ranks.add}
+    kept = {name: getattr(Ranks, name) for name in (model.GATHER, model.ADD, "first")}
 
     def spied(name: str) -> Any:
         def method(self: Ranks, mine: Tensor) -> Tensor:
             done.append((name, mine.nbytes))
-            return kept[name](self, mine)
+            result: Tensor = kept[name](self, mine)
+            return result
 
         return method
 

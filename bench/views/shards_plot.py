@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness import exchange_model as model
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter
 
 from . import style
 
@@ -26,10 +26,8 @@ def draw(path: Path) -> None:
         times = [case.microseconds(_SHOWN_RANKS, count) for count in rows]
         axes.plot(rows, times, color=colour, linewidth=2, marker="o", markersize=4, label=case.title)
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
+    style.logarithmic(axes, "y")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("rows")
     axes.set_ylabel("µs of exchanges, predicted")
     axes.grid(color=style.FAINT)

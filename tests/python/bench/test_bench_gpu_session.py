@@ -134,21 +134,12 @@ def test_what_compiles_does_so_ahead_once_for_each_setting_and_type(
 
 def test_a_machine_with_the_operators_and_without_the_package_suffices(tmp_path: Path) -> None:
     folder = Path(fire.__file__).parent
-    arguments = [
-        "--rehearse",
-        "--settings",
-        "mixed",
-        "--contenders",
-        "fire",
-        "copy",
-        "--operators",
-        str(folder),
-    ]
+    arguments = ["--rehearse", "--settings", "mixed", "--contenders", "fire", "copy", "--operators"]
     program = (
         "import runpy, sys; sys.modules['fire_sampling'] = None; sys.argv = sys.argv[1:];"
         f"sys.path.insert(0, {str(BENCH)!r}); runpy.run_path(sys.argv[0], run_name='__main__')"
     )
-    words = [sys.executable, "-c", program, str(BENCH / "kernels.py"), *arguments]
+    words = [sys.executable, "-c", program, str(BENCH / "kernels.py"), *arguments, str(folder)]
     ended = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert "1 cells, 0 not reached, 0 wrong tokens" in ended.stdout

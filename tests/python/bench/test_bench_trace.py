@@ -26,30 +26,31 @@ CELL = Case(128_256, 4, "bfloat16", "k=50 p=0.9")
 RANGE = tracing.range_name(CELL, "fire")
 
 
-def annotation(name: str, ts: float, dur: float, tid: int = 1) -> dict[str, Any]:
-    return {"ph": "X", "cat": "user_annotation", "name": name, "pid": 1, "tid": tid, "ts": ts, "dur": dur}
-
-
-def launch(correlation: int, ts: float, tid: int = 1) -> dict[str, Any]:
-    told = {"correlation": correlation}
+def event(category: str, name: str, ts: float, dur: float, tid: int = 1, **told: Any) -> dict[str, Any]:
     return {
         "ph": "X",
-        "cat": "cuda_runtime",
-        "name": "cudaLaunchKernelExC",
+        "cat": category,
+        "name": name,
         "pid": 1,
         "tid": tid,
         "ts": ts,
-    } | {
-        "dur": 1.0,
+        "dur": dur,
         "args": told,
     }
 
 
+def annotation(name: str, ts: float, dur: float, tid: int = 1) -> dict[str, Any]:
+    return event("user_annotation", name, ts, dur, tid)
+
+
+def launch(correlation: int, ts: float, tid: int = 1) -> dict[str, Any]:
+    return event("cuda_runtime", "cudaLaunchKernelExC", ts, 1.0, tid, correlation=correlation)
+
+
 def kernel(name: str, correlation: int, us: float, grid: int) -> dict[str, Any]:
     told = {"correlation": correlation, "grid": [grid, 1, 1], "block": [512, 1, 1]}
-    return {"ph": "X", "cat": "kernel", "name": name, "pid": 0, "tid": 7, "ts": 900.0, "dur": us} | {
-        "args": {**told, "registers per thread": 64, "shared memory": 107_728}
-    }
+    of_thread = {"registers per thread": 64, "shared memory": 107_728}
+    return event("kernel", name, 900.0, us, tid=7, **told, **of_thread)
 
 
 def test_kernels_are_told_by_the_range_that_launched_them_however_late_they_ran() -> None:
@@ -58,11 +59,7 @@ def test_kernels_are_told_by_the_range_that_launched_them_however_late_they_ran(
         annotation("ProfilerStep#1", 0, 1000),
         annotation(tracing.range_name(CELL, "hf"), 200, 50),
         *(launch(1, 110), launch(2, 120), launch(3, 210), launch(4, 160), launch(5, 110, tid=2)),
-        *(
-            kernel(SAMPLE, 1, 6.0, 32),
-            kernel(SAMPLE, 2, 8.0, 32),
-            kernel(SORT, 3, 50.0, 9),
-        ),
+        *(kernel(SAMPLE, 1, 6.0, 32), kernel(SAMPLE, 2, 8.0, 32), kernel(SORT, 3, 50.0, 9)),
         *(kernel("between", 4, 1.0, 1), kernel("another thread", 5, 1.0, 1), kernel("orphan", 6, 1.0, 1)),
         {"ph": "M", "name": "process_name"},
     ]
@@ -151,10 +148,8 @@ def test_a_peer_that_fails_is_not_watched_and_the_others_are(
         raise RuntimeError("no kernel image")
 
     monkeypatch.setattr(Copy, "call", fail)
-    assert (
-        kernels.main(["--rehearse", "--settings", "greedy", "--calls", "1", "--contenders", "copy", "fire"])
-        == 0
-    )
+    words = "--rehearse --settings greedy --calls 1 --contenders copy fire"
+    assert kernels.main(words.split()) == 0
     assert "copy failed" in capsys.readouterr().out
 
 

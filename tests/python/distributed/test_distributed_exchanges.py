@@ -6,41 +6,23 @@ from typing import Any
 
 import pytest
 import torch
+from bench_runs import BENCH  # noqa: F401 (finds shards)
 from rank_pool import Place, RankPool
 from shard_cases import cut, shard
+from shards import exchanges_of
 from test_distributed_equality import same
 from torch import Tensor
 
 import fire_sampling as fire
 import fire_sampling.distributed as sharded
-from fire_sampling.distributed._ranks import Ranks
 
 
 def exchanges(place: Place, config: fire.SamplingConfig, keywords: dict[str, Any]) -> list[tuple[str, int]]:
     """The collectives of one call, each with the bytes that this rank brings."""
-    done: list[tuple[str, int]] = []
-    kept = {name: getattr(Ranks, name) for name in ("gather", "add", "first")}
-
-    def spy(name: str) -> Any:
-        def call(self: Ranks, mine: Tensor) -> Tensor:
-            done.append((name, mine.nbytes))
-            result: Tensor = kept[name](self, mine)
-            return result
-
-        return call
-
     logits = torch.randn(8, 4000, generator=torch.Generator().manual_seed(3))
     mine = shard(logits, [1000] * 4, place.rank)
-    try:
-        for name in kept:
-            setattr(Ranks, name, spy(name))
-        sharded.sample_with_logprobs(
-            mine, 0, config, group=place.group, first_id=1000 * place.rank, vocabulary=4000, **keywords
-        )
-    finally:
-        for name, function in kept.items():
-            setattr(Ranks, name, function)
-    return done
+    given = {"group": place.group, "first_id": 1000 * place.rank, "vocabulary": 4000, **keywords}
+    return exchanges_of(lambda: sharded.sample_with_logprobs(mine, 0, config, **given))
 
 
 def collectives(ranks: RankPool, config: fire.SamplingConfig, **keywords: Any) -> list[tuple[str, int]]:
