@@ -41,6 +41,20 @@ __device__ __forceinline__ uint32_t CountInPilot(uint32_t wanted, uint32_t shift
   return min(wanted, 2 * (wanted >> shift) + 4);
 }
 
+// True of a row whose mass is found while its candidates are listed, in one reading: top-p alone needs both, of each
+// logit, and what is not resident comes from far.
+template <bool kResident>
+__device__ __forceinline__ bool IsWeighedWhileListed(const Storage& storage) {
+  const float maximum = storage.state.maximum;
+  return !kResident && storage.settings.regime == Regime::kNucleus && maximum > -INFINITY && maximum < INFINITY &&
+         storage.state.has_nan == 0 && MakeFastScale(ScaleOf(storage)).is_exact;
+}
+
+// True where the reference's scale is the row's.
+__device__ __forceinline__ bool ReferenceHasRowsScale(const RowSettings& settings) {
+  return settings.ref_slope == settings.slope && settings.ref_floor == settings.floor;
+}
+
 // Tells whether the list holds all that min-p and top-k may keep, now that the maximum is known: tokens below the pivot
 // must fail min-p, or be beyond top-k with every one above it passing.
 // `least`: at most as large as any listed; `beyond`: as large as what is not.
@@ -209,10 +223,17 @@ __device__ __forceinline__ bool ListCandidates(uint32_t pilot_shift, bool again,
   // A pivot that every finite logit reaches may do: a mask leaves few of them.
   bool fits = storage.settings.regime != Regime::kAll;
   if (fits) {
-    const SplitRun run = Split(part, streams ? pilot_shift : 0);
+    if (!again && IsWeighedWhileListed<kResident>(storage)) {
+      const FastScale scale = MakeFastScale(ScaleOf(storage));
+      const uint64_t mass = ReduceWarp(AppendAndMassPass<kResident>(part, part.OwnRun(), pivot, scale, storage), Add());
+      PushPartMass(mass, 0, team, storage);
+      if (ReferenceHasRowsScale(storage.settings)) PushPartMass(mass, 1, team, storage);
+    } else {
+      const SplitRun run = Split(part, streams ? pilot_shift : 0);
 #pragma unroll 1
-    for (int i = 0; i < (streams ? 2 : 1); ++i)
-      AppendPass<kResident>(part, i == 0 ? run.pilot : run.rest, pivot, storage);
+      for (int i = 0; i < (streams ? 2 : 1); ++i)
+        AppendPass<kResident>(part, i == 0 ? run.pilot : run.rest, pivot, storage);
+    }
     __syncthreads();  // every listed vector is counted; else threads disagree on how many there are
     fits = storage.vector_count <= kVectorCapacity;
   }

@@ -4,7 +4,7 @@
 //                      the settings meanwhile (SettingsReader). The blocks meet.
 //   2. ListCandidates  finds a pivot among the delegates (FindPivot) and lists the tokens that reach it. Back to 1,
 //                      for finer delegates of the whole row, where the pilot's pivot did not serve.
-//   3. ShareMasses     weighs the row, where the record asks for its whole mass. The blocks meet.
+//   3. ShareMasses     weighs the row, where the record asks for its whole mass and 2 has not. The blocks meet.
 //   4. CollectCounts   makes the inbox the leader's list, and tells whether it suffices: if it overflows, back to 1
 //   5. Decide          takes the first token of a row that has no choice
 //   6. Find            else finds the kept set and draws from it: FindKeptOfShortList where few candidates are left,
@@ -38,8 +38,12 @@ class KeptRow {
       if (ListCandidates<kResident, Logit>(shift, again, team(), storage_)) {
         // Once: a row that streamed has come here for the first time.
         if (!again || Streams<kResident>(pilot_shift, settings())) {
-          const bool wants_mass = !IsDecided() && (settings().regime == Regime::kAll || TopPCountsRow(settings()));
-          const bool wants_reference = definition::WantsReference(work.outputs) && HasFiniteMaximum();
+          bool wants_mass = !IsDecided() && (settings().regime == Regime::kAll || TopPCountsRow(settings()));
+          bool wants_reference = definition::WantsReference(work.outputs) && HasFiniteMaximum();
+          if (IsWeighedWhileListed<kResident>(storage_)) {
+            wants_mass = false;
+            wants_reference = wants_reference && !ReferenceHasRowsScale(settings());
+          }
           if (wants_mass || wants_reference) ShareMasses(wants_mass, wants_reference);
         }
         team().Sync();  // every block's counts, candidates and masses are pushed; else the leader's list lacks some
@@ -137,10 +141,9 @@ class KeptRow {
 #pragma unroll 1
     for (uint32_t which = wants_mass ? 0 : 1; which < (wants_reference ? 2 : 1); ++which) {
       const WeightScale scale = which == 0 ? ScaleOf(storage_) : ReferenceScaleOf(storage_);
-      const bool is_known =
-          which == 1 && wants_mass && scale.slope == settings().slope && scale.floor == settings().floor;
+      const bool is_known = which == 1 && wants_mass && ReferenceHasRowsScale(settings());
       if (!is_known) mass = ReduceWarp(MassPass<kResident>(Part(), scale, storage_.state.has_nan), Add());
-      TokensInQuestion().PushPartMass(mass, which);
+      PushPartMass(mass, which, team(), storage_);
     }
   }
 

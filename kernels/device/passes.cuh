@@ -42,39 +42,63 @@ __device__ __forceinline__ void AppendVector(uint32_t index, Storage& storage) {
   if (at < kVectorCapacity) storage.vector[at] = index;
 }
 
-// Appends the vectors of `run` that hold a logit of at least `pivot`, or a NaN. One test serves kGroup vectors.
+// Appends those of a group of vectors, 32 apart from `index` on, that hold a logit of at least `pivot`, or a NaN. One
+// test serves all of them.
+template <typename Logit, int kCount>
+__device__ __forceinline__ void AppendVectors(const Vector (&v)[kCount], uint32_t index, uint32_t pivot,
+                                              Storage& storage) {
+  uint32_t each[kCount], all;
+#pragma unroll
+  for (int u = 0; u < kCount; ++u) {
+    each[u] = Logit::Max(Logit::Max(v[u].word[0], v[u].word[1]), Logit::Max(v[u].word[2], v[u].word[3]));
+    all = u == 0 ? each[0] : Logit::Max(all, each[u]);
+  }
+  if (__builtin_expect(Logit::AnyAtLeastOrNan(all, pivot), 0)) {
+#pragma unroll
+    for (int u = 0; u < kCount; ++u)
+      if (kCount == 1 || Logit::AnyAtLeastOrNan(each[u], pivot)) AppendVector(index + 32 * u, storage);
+  }
+}
+
+// Sums the weights of a group of vectors. Without kNan they must hold none.
+template <bool kNan, typename Logit, int kCount>
+__device__ __forceinline__ uint64_t WeightOfVectors(const Vector (&v)[kCount], const FastScale& scale) {
+  uint64_t mass = 0;
+#pragma unroll
+  for (int u = 0; u < kCount; ++u)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const uint32_t word = kNan ? Logit::MaxNumber(v[u].word[i], Logit::kMaskedWord) : v[u].word[i];
+#pragma unroll
+      for (uint32_t half = 0; half < Logit::kPerWord; ++half) mass += FastWeight(Logit::Value(word, half), scale);
+    }
+  return mass;
+}
+
+// Appends the vectors of `run` that hold a candidate.
 template <bool kFromShared, typename Logit>
 __device__ __forceinline__ void AppendPass(const RowPart<Logit>& part, Run run, uint32_t pivot, Storage& storage) {
-  part.template ForVectors<kFromShared>(run.begin, run.end, [&](const auto& v, uint32_t index) {
-    constexpr int kCount = sizeof(v) / sizeof(Vector);
-    uint32_t each[kCount], all;
-#pragma unroll
-    for (int u = 0; u < kCount; ++u) {
-      each[u] = Logit::Max(Logit::Max(v[u].word[0], v[u].word[1]), Logit::Max(v[u].word[2], v[u].word[3]));
-      all = u == 0 ? each[0] : Logit::Max(all, each[u]);
-    }
-    if (__builtin_expect(Logit::AnyAtLeastOrNan(all, pivot), 0)) {
-#pragma unroll
-      for (int u = 0; u < kCount; ++u)
-        if (kCount == 1 || Logit::AnyAtLeastOrNan(each[u], pivot)) AppendVector(index + 32 * u, storage);
-    }
-  });
+  part.template ForVectors<kFromShared>(
+      run.begin, run.end, [&](const auto& v, uint32_t index) { AppendVectors<Logit>(v, index, pivot, storage); });
 }
 
 // Sums the lane's share of the mass of the vectors of `run`. Without kNan the row must hold none.
 template <bool kNan, bool kFromShared, typename Logit>
 __device__ __forceinline__ uint64_t FastMassPass(const RowPart<Logit>& part, Run run, const FastScale& scale) {
   uint64_t mass = 0;
-  part.template ForVectors<kFromShared>(run.begin, run.end, [&](const auto& v, uint32_t) {
-    constexpr int kCount = sizeof(v) / sizeof(Vector);
-#pragma unroll
-    for (int u = 0; u < kCount; ++u)
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const uint32_t word = kNan ? Logit::MaxNumber(v[u].word[i], Logit::kMaskedWord) : v[u].word[i];
-#pragma unroll
-        for (uint32_t half = 0; half < Logit::kPerWord; ++half) mass += FastWeight(Logit::Value(word, half), scale);
-      }
+  part.template ForVectors<kFromShared>(
+      run.begin, run.end, [&](const auto& v, uint32_t) { mass += WeightOfVectors<kNan, Logit>(v, scale); });
+  return mass;
+}
+
+// Does what both do, in one reading of a row without NaN.
+template <bool kFromShared, typename Logit>
+__device__ __forceinline__ uint64_t AppendAndMassPass(const RowPart<Logit>& part, Run run, uint32_t pivot,
+                                                      const FastScale& scale, Storage& storage) {
+  uint64_t mass = 0;
+  part.template ForVectors<kFromShared>(run.begin, run.end, [&](const auto& v, uint32_t index) {
+    AppendVectors<Logit>(v, index, pivot, storage);
+    mass += WeightOfVectors<false, Logit>(v, scale);
   });
   return mass;
 }

@@ -1,8 +1,9 @@
 // The sampling kernel: one row a team of blocks, from logits to token in one launch.
 //
 // Cost, in readings of the row, the first from global memory and the others from shared memory or cache: 2 with top-k
-// or min-p and without a filter, 1⅛ where a row streams, 3 with top-p alone, 1 more for a reference log-probability.
-// The whole account, rows that are not settled among candidates too: docs/kernels.md, "Where the time should go".
+// or min-p and without a filter, 1⅛ where a row streams; with top-p alone 3, or 2 where it is not resident; 1 more for
+// a reference log-probability. The whole account, rows that are not settled among candidates too: docs/kernels.md,
+// "Where the time should go".
 #pragma once
 
 #include "definition/code.h"

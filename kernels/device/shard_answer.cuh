@@ -201,7 +201,7 @@ class ShardAnswerer {
   __device__ __forceinline__ uint64_t FindDrawn(bool* writes) const {
     const Tokens<Logit, false, false> tokens = ShardTokens();
     const TokenMeasure measure = {.rule = storage_.outcome.rule, .counts = false, .only_key = 0};
-    tokens.PushPartMass(ReduceWarp(MeasureKept().mass, Add()), 0);
+    PushPartMass(ReduceWarp(MeasureKept().mass, Add()), 0, tokens.team(), SharedStorage());
     team_.Sync();  // every run's mass is pushed; else the point falls into the wrong one
     const Passing owner = tokens.FindPart(row().point);
     if (!owner.found) return 0;

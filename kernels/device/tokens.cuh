@@ -46,6 +46,12 @@ struct TokenMeasure {
   }
 };
 
+// Tells all blocks of `team` what this warp's part of the row weighs: part_mass[which].
+__device__ __forceinline__ void PushPartMass(uint64_t sum, uint32_t which, const Team& team, Storage& storage) {
+  const uint32_t part = team.rank * (blockDim.x / 32) + threadIdx.x / 32;
+  if (threadIdx.x % 32 < team.blocks) ptx::Push(&storage.part_mass[which][part], threadIdx.x % 32, sum);
+}
+
 // Sums the mass of the whole row, at its temperature (0) or the reference's (1), where it has been found; for all lanes
 // of a warp.
 __device__ __forceinline__ uint64_t RowMass(uint32_t which, const Storage& storage) {
@@ -159,7 +165,7 @@ class Tokens {
 
   // Tells all blocks what each part of a row measures: part_mass[0].
   __device__ __forceinline__ void ShareParts(const TokenMeasure& measure) const {
-    PushPartMass(ReduceWarp(SumOf(Part().IdsOf(Part().OwnRun()), measure, false), Add()), 0);
+    PushPartMass(ReduceWarp(SumOf(Part().IdsOf(Part().OwnRun()), measure, false), Add()), 0, team(), storage_);
     team().Sync();  // every part's sum is pushed; else the point falls into the wrong part
   }
 
@@ -176,12 +182,6 @@ class Tokens {
     NarrowRun(Part().RunOf(warp), measure, target, is_unfiltered, true);
     __syncthreads();  // the entry is written for the block; else its other threads read an older one
     return storage_.found_entry;
-  }
-
-  // Tells all blocks what this warp's part measures.
-  __device__ __forceinline__ void PushPartMass(uint64_t sum, uint32_t which) const {
-    const uint32_t part = team().rank * (blockDim.x / 32) + threadIdx.x / 32;
-    if (threadIdx.x % 32 < team().blocks) ptx::Push(&storage_.part_mass[which][part], threadIdx.x % 32, sum);
   }
 
  private:

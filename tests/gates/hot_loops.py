@@ -18,7 +18,7 @@ from machine_code import Instruction, Kernel, Site, read_kernels
 from toolchain import ROOT, Cubin
 
 PASSES = ROOT / "kernels" / "device" / "passes.cuh"
-HOT = ("MaximumPass", "AppendPass", "FastMassPass", "SlopePass")
+HOT = ("MaximumPass", "AppendPass", "FastMassPass", "AppendAndMassPass", "SlopePass")
 HALVES = re.compile(r"\d(BFloat16|Float16)Logits")  # in the name of a kernel whose logits have 2 bytes, not 4
 LOADS = ("LDG", "LD", "LDS", "LDL", "LDC")
 WIDTH = re.compile(r"\.(U8|S8|U16|S16|64|128)\b")

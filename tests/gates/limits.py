@@ -16,6 +16,7 @@ MOST_SLOTS = {
     "AppendPass": (1.0, 2.1),
     "FastMassPass<false": (13.6, 13.0),
     "FastMassPass<true": (14.1, 14.0),  # where the row may hold NaN
+    "AppendAndMassPass": (14.1, 14.1),
     # It reads and writes: twice the bytes.
     "SlopePass<true": (28.2, 28.0),
     "SlopePass<false": (40.0, 40.0),
@@ -28,7 +29,13 @@ VECTOR_BYTES = 16
 # 4.3 TB/s times a microsecond over 132 multiprocessors: so much must be under way in each. Where rows are
 # few, one block of 512 threads reads them; where weights are read from global memory, two blocks are there.
 BYTES_UNDER_WAY = 32 << 10
-READING_THREADS = {"MaximumPass": 512, "AppendPass": 512, "FastMassPass": 1024, "SlopePass": 1024}
+READING_THREADS = {
+    "MaximumPass": 512,
+    "AppendPass": 512,
+    "FastMassPass": 1024,
+    "AppendAndMassPass": 1024,
+    "SlopePass": 1024,
+}
 
 MOST_REGISTERS = 64  # of a thread: two blocks of 512 fit
 STATES = ("ShardBeginRows", "ShardTakeRows")  # a block is one warp, which keeps its row's state in registers
@@ -51,12 +58,12 @@ def loop_complaints(loop: HotLoop) -> Iterator[str]:
     # A store for each vector that stays in shared memory comes on top.
     if loop.slots - loop.copy_slots > most:
         yield f"{where} takes {loop.slots:.3f} slots an element ({loop.copy_slots:.3f} copy it), not {most}"
-    if name == "FastMassPass" and loop.unit_slots("alu") > MOST_INTEGER_SLOTS:
+    if name in ("FastMassPass", "AppendAndMassPass") and loop.unit_slots("alu") > MOST_INTEGER_SLOTS:
         yield f"{where} takes {loop.unit_slots('alu'):.3f} slots of the integer unit an element"
     # A gradient that is not aligned as its row is written logit by logit.
     if loop.name != "SlopePass<false>" and loop.tests * BYTES_A_TEST > loop.elements * loop.element_bytes:
         yield f"{where} branches {loop.tests} times for {loop.elements} elements of a lane"
-    if name == "AppendPass" and loop.slow_path is None:
+    if name in ("AppendPass", "AppendAndMassPass") and loop.slow_path is None:
         yield f"{where} appends nothing"
     if loop.slow_path is not None and loop.slow_path > MOST_SLOW_PATH_SLOTS:
         yield f"{where} takes {loop.slow_path} more slots to append a vector"
@@ -88,6 +95,7 @@ def missing_loops(loops: Iterable[HotLoop], kernels: Iterable[str]) -> Iterator[
             wanted = []  # logit by logit, or of no logits
         elif not kernel.startswith("SupportLogProbRows"):
             wanted += [f"AppendPass<{resident}>"]
+            wanted += [] if resident == "true" else ["AppendAndMassPass<false>"]
         yield from (f"{kernel}: no loop of {name} is found" for name in wanted if (kernel, name) not in found)
 
 

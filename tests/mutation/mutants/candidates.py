@@ -126,6 +126,24 @@ MUTATIONS: list[Mutation] = [
             "",
         ),
         (
+            "nan-weighs-while-listed",
+            "a nucleus of a row with NaN that is read again from memory",
+            "         storage.state.has_nan == 0 && MakeFastScale",
+            "         MakeFastScale",
+        ),
+        (
+            "any-scale-weighs-while-listed",
+            "a nucleus at a temperature that fast weights do not hold for",
+            "&& MakeFastScale(ScaleOf(storage)).is_exact;",
+            "&& true;",
+        ),
+        (
+            "weighed-while-listed-not-for-the-reference",
+            "the reference's mass at the row's own temperature, of a nucleus that is not resident",
+            "if (ReferenceHasRowsScale(storage.settings)) PushPartMass(mass, 1",
+            "if (false) PushPartMass(mass, 1",
+        ),
+        (
             "listed-mass-counts-twice",
             "a nucleus that ends beyond the list",
             "if (weighs) seen.mass += WeightOfKey(",

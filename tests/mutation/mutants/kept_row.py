@@ -8,8 +8,14 @@ MUTATIONS: list[Mutation] = [
         (
             "reference-scale-taken-for-known",
             "the mass at another temperature",
-            "wants_mass && scale.slope == settings().slope && scale.floor == settings().floor;",
+            "wants_mass && ReferenceHasRowsScale(settings());",
             "wants_mass;",
+        ),
+        (
+            "reference-not-weighed-where-the-row-was",
+            "the reference's mass at another temperature, of a nucleus that is not resident",
+            "wants_reference = wants_reference && !ReferenceHasRowsScale(settings());",
+            "wants_reference = false;",
         ),
         (
             "first-of-one-block",
