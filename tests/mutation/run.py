@@ -27,6 +27,12 @@ PTX_OBJECTS = "CMakeFiles/fire_sampling_cuda_ptx.dir/kernels"
 PLAN_OBJECT = "CMakeFiles/fire_sampling_plan.dir/kernels/plan.cpp.o"
 FIRST_CODE_OBJECT = f"{PTX_OBJECTS}/first_code.cu.o"
 SUPPORT_LOG_PROB_OBJECT = f"{PTX_OBJECTS}/support_log_prob.cu.o"
+SHARD_ROWS_OBJECT = f"{PTX_OBJECTS}/shard_rows.cu.o"
+# Tests of the host's part, which those of tests/cuda cannot see: a launch may be slower and as right.
+HOST_TESTS = (
+    "tests/cpp/CMakeFiles/plan_test.dir/plan_test.cpp.o",
+    "tests/gates/CMakeFiles/described_device.dir/described_device_test.cpp.o",
+)
 
 
 class InvalidMutationError(Exception):
@@ -62,11 +68,12 @@ class Builder:
     def __init__(self, build: Path) -> None:
         self.build = build
         objects = [f"{PTX_OBJECTS}/rows_{logits}.cu.o" for logits in ("float32", "bfloat16")]
-        objects += [PLAN_OBJECT, FIRST_CODE_OBJECT, SUPPORT_LOG_PROB_OBJECT]
+        objects += [PLAN_OBJECT, FIRST_CODE_OBJECT, SUPPORT_LOG_PROB_OBJECT, SHARD_ROWS_OBJECT]
         self.commands = {name: self._command_of(name) for name in objects}
         self.tests = sorted(build.glob("tests/cuda/CMakeFiles/cuda_*.dir/*.o"))
         if not self.tests:
             sys.exit(f"{build} holds no objects of tests/cuda: build it first")
+        self.tests += [build / name for name in HOST_TESTS]
 
     def _command_of(self, target: str) -> list[str]:
         listed = subprocess.run(
@@ -84,8 +91,10 @@ class Builder:
         logits = mutation.logits if mutation else "float32"
         architecture = mutation.architecture if mutation else 90
         targets = [f"{PTX_OBJECTS}/rows_{logits}.cu.o"]
-        if mutation and mutation.file in ("kernels/plan.cpp", "kernels/plan.h", "kernels/storage.h"):
+        if mutation and mutation.file in ("kernels/plan.h", "kernels/storage.h"):
             targets.append(PLAN_OBJECT)
+        if mutation and mutation.file == "kernels/plan.cpp":
+            targets = [PLAN_OBJECT]
         if mutation and mutation.file == "kernels/first_code.cu":
             targets = [FIRST_CODE_OBJECT]
         if mutation and mutation.source:

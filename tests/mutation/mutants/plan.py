@@ -1,4 +1,4 @@
-"""Mutations of kernels/plan.cpp."""
+"""Mutations of kernels/plan.cpp and plan.h."""
 
 from mutations import Mutation, in_file
 
@@ -27,5 +27,31 @@ MUTATIONS: list[Mutation] = [
             "0",
         ),
         tests="CudaGroups.*",
+    ),
+    *in_file(
+        "kernels/plan.cpp",
+        (
+            "rows-wait-for-others",
+            "a cluster gets more blocks than run at once for all rows",
+            " && rows <= ClustersAtOnce(plan.cluster, device)",
+            "",
+        ),
+        (
+            "clusters-of-the-device-forgotten",
+            "as many clusters are thought to run at once as have multiprocessors",
+            "known != 0 ? std::min<int64_t>(known, most) : most",
+            "most",
+        ),
+        tests="Plan.*",
+    ),
+    *in_file(
+        "kernels/plan.h",
+        (
+            "overlap-whatever-the-driver",
+            "a driver of CUDA 12.2 is given a launch that its graphs cannot hold",
+            " && device.driver >= 12030",
+            "",
+        ),
+        tests="DescribedDevice.AnOldDriverCapturesCallsWithoutOverlap",
     ),
 ]
