@@ -26,8 +26,8 @@ MUTATIONS: list[Mutation] = [
         (
             "part-masses-misplaced",
             "parts' masses where nobody looks for them",
-            "team().rank * (blockDim.x / 32) + threadIdx.x / 32;",
-            "team().rank * kMostWarps + threadIdx.x / 32;",
+            "team.rank * (blockDim.x / 32) + threadIdx.x / 32;",
+            "team.rank * kMostWarps + threadIdx.x / 32;",
         ),
         (
             "bin-starts-too-late",
