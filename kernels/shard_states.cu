@@ -60,13 +60,7 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t stride = int64_t{gridDim.x} * blockDim.x;
 #pragma unroll 1
   for (int64_t at = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; at < rows; at += stride) {
-    const RowSample sample = definition::SampleOf(states[at], outputs.reference);
-    if (outputs.token != nullptr) outputs.token[at] = sample.token;
-    if (outputs.logprob != nullptr) outputs.logprob[at] = sample.logprob;
-    if (outputs.ref_logprob != nullptr) outputs.ref_logprob[at] = sample.ref_logprob;
-    if (outputs.rank != nullptr) outputs.rank[at] = sample.rank;
-    if (outputs.kept != nullptr) outputs.kept[at] = sample.kept;
-    if (outputs.status != nullptr) outputs.status[at] = sample.status;
+    Write(definition::SampleOf(states[at], outputs.reference), at, outputs);
   }
 }
 

@@ -1,9 +1,9 @@
-// What is told of one sampled row, and the list of outputs that every entry takes from here. Host only.
+// What is told of one sampled row, and the list of outputs that every entry and kernel takes from here.
 #pragma once
 
 #include <cstdint>
-#include <tuple>
 
+#include "definition/bits.h"
 #include "fire/sampling.h"
 
 namespace fire {
@@ -34,31 +34,31 @@ struct Output {
 template <typename T>
 Output(const char*, T* SampleOutputs::*, T RowSample::*, bool = false) -> Output<T>;
 
-// In the order in which the operators return them.
-inline constexpr auto kOutputs =
-    std::make_tuple(Output{"token", &SampleOutputs::token, &RowSample::token, true},
-                    Output{"logprob", &SampleOutputs::logprob, &RowSample::logprob, true},
-                    Output{"ref_logprob", &SampleOutputs::ref_logprob, &RowSample::ref_logprob, true},
-                    Output{"rank", &SampleOutputs::rank, &RowSample::rank, true},
-                    Output{"kept", &SampleOutputs::kept, &RowSample::kept},
-                    Output{"status", &SampleOutputs::status, &RowSample::status});
-
-inline constexpr std::size_t kOutputCount = std::tuple_size_v<decltype(kOutputs)>;
+// take(output …) of all of them, in the order in which the operators return them.
+template <typename Take>
+FIRE_RULE auto WithOutputs(const Take& take) {
+  return take(Output{"token", &SampleOutputs::token, &RowSample::token, true},
+              Output{"logprob", &SampleOutputs::logprob, &RowSample::logprob, true},
+              Output{"ref_logprob", &SampleOutputs::ref_logprob, &RowSample::ref_logprob, true},
+              Output{"rank", &SampleOutputs::rank, &RowSample::rank, true},
+              Output{"kept", &SampleOutputs::kept, &RowSample::kept},
+              Output{"status", &SampleOutputs::status, &RowSample::status});
+}
 
 template <typename Visit>
-void ForEachOutput(const Visit& visit) {
-  std::apply([&](const auto&... output) { (visit(output), ...); }, kOutputs);
+FIRE_RULE void ForEachOutput(const Visit& visit) {
+  WithOutputs([&](const auto&... output) { (visit(output), ...); });
 }
 
 // Whether any of them is wanted.
-inline bool WantsAny(const SampleOutputs& outputs) {
+FIRE_RULE bool WantsAny(const SampleOutputs& outputs) {
   bool wants = false;
   ForEachOutput([&](const auto& output) { wants |= outputs.*output.array != nullptr; });
   return wants;
 }
 
 // Writes those that are wanted.
-inline void Write(const RowSample& sample, int64_t row, const SampleOutputs& outputs) {
+FIRE_RULE void Write(const RowSample& sample, int64_t row, const SampleOutputs& outputs) {
   ForEachOutput([&](const auto& output) {
     auto* const array = outputs.*output.array;
     if (array != nullptr) array[row] = sample.*output.value;

@@ -47,9 +47,11 @@ int32_t DtypeFor() {
 }
 
 // A tensor for each output.
-template <typename... T>
-std::tuple<std::conditional_t<true, Tensor, T>...> TensorsFor(const std::tuple<T...>&);
-using Outputs = decltype(TensorsFor(kOutputs));
+struct TensorsFor {
+  template <typename... Of>
+  std::tuple<std::conditional_t<true, Tensor, Of>...> operator()(const Of&...) const;
+};
+using Outputs = decltype(WithOutputs(TensorsFor()));
 
 // The tensors of all outputs of `size` members a row, by which `outputs` is filled in.
 inline Outputs NewOutputs(const Tensor& logits, SampleOutputs* outputs, std::optional<int64_t> size = std::nullopt) {
@@ -61,7 +63,7 @@ inline Outputs NewOutputs(const Tensor& logits, SampleOutputs* outputs, std::opt
     outputs->*output.array = Data<Value>(tensor);
     return tensor;
   };
-  return std::apply([&](const auto&... output) { return Outputs{allocated(output)...}; }, kOutputs);
+  return WithOutputs([&](const auto&... output) { return Outputs{allocated(output)...}; });
 }
 
 template <typename Backend>
