@@ -118,8 +118,8 @@ uint32_t Compare(Random& random, const TypedRow& row, const Record& record, int6
     const std::string where = Where(functions->name, record, row.type(), sizes);
     EXPECT_EQ(shards.WrongEntries(shard, count, workspace), "") << where;
     std::string what;
-    for (const uint32_t wants :
-         {definition::kWantsDraw | definition::kWantsReference, definition::kWantsLogProb, definition::kWantsHeat}) {
+    for (const uint32_t wants : {definition::kWantsDraw | definition::kWantsReference, definition::kWantsLogProb,
+                                 definition::kWantsLogProb | definition::kWantsReference, definition::kWantsHeat}) {
       const ShardRow solved = shards.Solve(shard, record, step, wants, count, token, &what);
       EXPECT_EQ(what, "") << where;
       EXPECT_EQ(wants == definition::kWantsHeat ? shards.WrongHeat(shard, solved)

@@ -143,6 +143,25 @@ TEST(CudaShards, WithoutAReferenceItsOutputsSaySo) {
   ASSERT_EQ(rows.FinishDifference(false), "");
 }
 
+TEST(CudaShards, OfRowsThatTheEngineFiltersTheLastTokenOfTopKIsHeated) {
+  Random random(Seed());
+  ShardCases cases;
+  cases.sizes = {40, 0, 60};
+  for (int i = 0; i < 6; ++i) {
+    RowCase row;
+    for (int id = 0; id < 100; ++id) row.logits.push_back(static_cast<float>(random.Bell()));
+    row.record.top_k = row.record.hot_top_k = 1 + i;
+    row.record.temperature = 0.7f, row.record.hot_temperature = 2.0f;
+    row.record.hot_steps = 1;
+    cases.rows.push_back(row);
+    cases.asked.push_back(0);
+  }
+  ShardedRows rows(random, cases);
+  ASSERT_EQ(rows.Solve(kShardWantsHeat), "");
+  for (size_t i = 0; i < rows.rows(); ++i) EXPECT_TRUE(IsHandedOver(rows.row(i)));
+  EXPECT_EQ(rows.HeatDifference(), "");
+}
+
 // One rank draws alone: what it tells and answers is all there is. Three rounds settle a row without a search; a row
 // that asks nothing any more answers zeros and stays as it is.
 TEST(CudaShards, ACapturedGraphDrawsWithWhatThenLiesInMemory) {

@@ -51,7 +51,11 @@ CHECKS = [
         "*/Supports.*/{logits}Times33:*/Supports.*/{logits}Times700:CudaSupport.*:*/Supports.*/{logits}Times5000",
     ),
     Check("given supports", f"seed=1,{CHECKED}", 1, "*GivenSupport*"),
+    Check("shards", f"seed=1,{CHECKED}", 1, "*Shards*", seconds=400),
 ]
+HOST_CHECK = Check("on the host", "", 1, "*")
+# The check that runs what is built anew where a mutation names its source: no other does.
+OF_SOURCE = {"support_log_prob": 16, "shard_rows": 17}
 
 # Which checks come first for the mutations of a file, by their number.
 FIRST = {
@@ -67,7 +71,6 @@ FIRST = {
     "kernels/device/sort.cuh": 13,
     "kernels/device/weights.cuh": 5,
     "kernels/device/support.cuh": 15,
-    "kernels/device/support_log_prob.cuh": 16,
     "kernels/first_code.cu": 13,
     "kernels/launch_typed.cuh": 4,
     "kernels/plan.cpp": 4,
@@ -79,10 +82,10 @@ def checks_for(mutation: Mutation | None) -> Iterator[tuple[Check, str]]:
     logits = mutation.logits if mutation else "float32"
     capability = "9.0" if mutation is None or mutation.architecture == 90 else "8.6"
     checks = list(CHECKS)
-    if mutation and mutation.source == "support_log_prob":
-        checks = [
-            checks[FIRST["kernels/device/support_log_prob.cuh"]]
-        ]  # no other test runs what was built anew
+    if mutation and mutation.is_of_the_host:
+        checks = [HOST_CHECK]
+    elif mutation and mutation.source:
+        checks = [checks[OF_SOURCE[mutation.source]]]
     elif mutation and mutation.file in FIRST:
         checks.insert(0, checks.pop(FIRST[mutation.file]))
     if mutation and mutation.tests:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+HOST_FILES = (
+    *("csrc/definition/shard_list.h", "csrc/definition/shard_row_solver.h"),
+    "csrc/cpu/shard_answers.h",
+)
+
 
 @dataclass(frozen=True)
 class Mutation:
@@ -17,6 +22,11 @@ class Mutation:
     architecture: int = 90  # the PTX that runs: 80 has no clusters
     tests: str = ""  # a GoogleTest filter, where the list of checks has none for it
     source: str = ""  # the file of kernels/ that is built anew, where it is not that of the type's rows
+
+    @property
+    def is_of_the_host(self) -> bool:
+        """Whether tests of tests/cpp are to notice."""
+        return self.file in HOST_FILES
 
     def complaint(self, root: Path) -> str | None:
         """Why it does not fit the sources under `root`."""

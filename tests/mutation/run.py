@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +27,16 @@ ROOT = Path(__file__).resolve().parents[2]
 PTX_OBJECTS = "CMakeFiles/fire_sampling_cuda_ptx.dir/kernels"
 PLAN_OBJECT = "CMakeFiles/fire_sampling_plan.dir/kernels/plan.cpp.o"
 FIRST_CODE_OBJECT = f"{PTX_OBJECTS}/first_code.cu.o"
-SUPPORT_LOG_PROB_OBJECT = f"{PTX_OBJECTS}/support_log_prob.cu.o"
-SHARD_ROWS_OBJECT = f"{PTX_OBJECTS}/shard_rows.cu.o"
 # Tests of the host's part, which those of tests/cuda cannot see: a launch may be slower and as right.
 HOST_TESTS = (
     "tests/cpp/CMakeFiles/plan_test.dir/plan_test.cpp.o",
     "tests/gates/CMakeFiles/described_device.dir/described_device_test.cpp.o",
 )
+HOST_OBJECT = "tests/cpp/CMakeFiles/{0}.dir/{0}.cpp.o"
+# What a mutation of the definition's headers is compiled into; and of the CPU's, beside its test.
+DEFINITION_OBJECTS = [HOST_OBJECT.format(name) for name in ("shard_test", "shard_boundary_test")]
+CPU_OBJECT = "CMakeFiles/fire_sampling.dir/csrc/cpu/rows_avx2.cpp.o"
+CPU_TEST = HOST_OBJECT.format("cpu_backend_shard_test")
 
 
 class InvalidMutationError(Exception):
@@ -67,9 +71,6 @@ class Builder:
 
     def __init__(self, build: Path) -> None:
         self.build = build
-        objects = [f"{PTX_OBJECTS}/rows_{logits}.cu.o" for logits in ("float32", "bfloat16")]
-        objects += [PLAN_OBJECT, FIRST_CODE_OBJECT, SUPPORT_LOG_PROB_OBJECT, SHARD_ROWS_OBJECT]
-        self.commands = {name: self._command_of(name) for name in objects}
         self.tests = sorted(build.glob("tests/cuda/CMakeFiles/cuda_*.dir/*.o"))
         if not self.tests:
             sys.exit(f"{build} holds no objects of tests/cuda: build it first")
@@ -88,6 +89,12 @@ class Builder:
 
     def program(self, mutation: Mutation | None, scratch: Path) -> Path:
         """Links all tests with the sources under `scratch`, of which the mutated part is compiled anew."""
+        if mutation and mutation.is_of_the_host:
+            if mutation.file.startswith("csrc/cpu/"):
+                return self._host_program(
+                    [self._compiled(CPU_OBJECT, scratch), self.build / CPU_TEST], scratch
+                )
+            return self._host_program([self._compiled(one, scratch) for one in DEFINITION_OBJECTS], scratch)
         logits = mutation.logits if mutation else "float32"
         architecture = mutation.architecture if mutation else 90
         targets = [f"{PTX_OBJECTS}/rows_{logits}.cu.o"]
@@ -99,26 +106,35 @@ class Builder:
             targets = [FIRST_CODE_OBJECT]
         if mutation and mutation.source:
             targets = [f"{PTX_OBJECTS}/{mutation.source}.cu.o"]
-        objects = []
-        for target in targets:
-            output = scratch / Path(target).name
-            objects.append(output)
-            self._run(self._adapted(target, scratch, output, architecture))
-        program = scratch / "tests"
+        objects = [self._compiled(target, scratch, architecture) for target in targets]
         libraries = [
             self.build / "tests/simulator/libsimulated_main.a",
             self.build / "libfire_sampling_cuda_ptx.a",
             self.build / "libfire_sampling.a",
             self.build / "tests/simulator/libsimulated_cudart.a",
         ]
-        words = [*objects, *self.tests, *libraries, "-lgtest", "-lpthread", "-ldl", "-lrt"]
+        return self._linked(
+            [*objects, *self.tests, *libraries, "-lgtest", "-lpthread", "-ldl", "-lrt"], scratch
+        )
+
+    def _host_program(self, objects: list[Path], scratch: Path) -> Path:
+        libraries = [self.build / "tests/cpp/libfire_test_oracle.a", self.build / "libfire_sampling.a"]
+        return self._linked([*objects, *libraries, "-lgtest_main", "-lgtest", "-lpthread"], scratch)
+
+    def _compiled(self, target: str, scratch: Path, architecture: int = 0) -> Path:
+        output = scratch / Path(target).name
+        self._run(self._adapted(target, scratch, output, architecture))
+        return output
+
+    def _linked(self, words: Sequence[str | Path], scratch: Path) -> Path:
+        program = scratch / "program"
         self._run(["c++", "-o", str(program), *map(str, words)])
         return program
 
     def _adapted(self, target: str, scratch: Path, output: Path, architecture: int) -> list[str]:
         words: list[str] = []
         drop_value = False
-        for word in self.commands[target]:
+        for word in self._command_of(target):
             if drop_value:
                 drop_value = False
             elif word in ("-MT", "-MF"):
@@ -141,7 +157,7 @@ class Builder:
 
 
 def copy_sources(scratch: Path, mutation: Mutation | None) -> None:
-    for folder in ("kernels", "csrc/definition", "csrc/include"):
+    for folder in ("kernels", "csrc/cpu", "csrc/definition", "csrc/include", "tests/cpp"):
         shutil.copytree(ROOT / folder, scratch / folder)
     for header in (ROOT / "csrc").glob("*.h"):
         shutil.copy(header, scratch / "csrc")

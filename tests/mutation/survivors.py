@@ -15,4 +15,10 @@ SURVIVORS: dict[str, str] = {
     "and the search ends once a bin is one ordinal.",
     "drawn-token-last-of-the-cut": "does no harm. The rule is then tightened to one token less, and the "
     "drawn one has a place whatever the rule: the same set, for one more descent.",
+    "search-passes-its-target": "does no harm. The list then holds one token more, which is sorted behind "
+    "the last that is told.",
+    "masked-tokens-kept": "does no harm. No rule of a solved row goes down to masked tokens; what the line "
+    "saves is their weights.",
+    "states-of-any-bits": "does no harm. A digit has eight bits whatever the shift, and a device shifts by "
+    "any amount; the line keeps that defined.",
 }

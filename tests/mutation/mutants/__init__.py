@@ -27,6 +27,9 @@ from . import (
     sample,
     search,
     settings,
+    shard_answers,
+    shard_row_solver,
+    shards,
     short_list,
     sort,
     storage,
@@ -70,5 +73,8 @@ MODULES = (
     row_outputs,
     support,
     support_log_prob,
+    shard_row_solver,
+    shard_answers,
+    shards,
 )
 MUTATIONS: list[Mutation] = [mutation for module in MODULES for mutation in module.MUTATIONS]
