@@ -51,11 +51,13 @@ CHECKS = [
         "*/Supports.*/{logits}Times33:*/Supports.*/{logits}Times700:CudaSupport.*:*/Supports.*/{logits}Times5000",
     ),
     Check("given supports", f"seed=1,{CHECKED}", 1, "*GivenSupport*"),
-    Check("shards", f"seed=1,{CHECKED}", 1, "*Shards*", seconds=400),
 ]
 HOST_CHECK = Check("on the host", "", 1, "*")
 # The check that runs what is built anew where a mutation names its source: no other does.
-OF_SOURCE = {"support_log_prob": 16, "shard_rows": 17}
+OF_SOURCE = {
+    "support_log_prob": CHECKS[16],
+    "shard_rows": Check("shards", f"seed=1,{CHECKED}", 1, "*Shards*", seconds=400),
+}
 
 # Which checks come first for the mutations of a file, by their number.
 FIRST = {
@@ -85,7 +87,7 @@ def checks_for(mutation: Mutation | None) -> Iterator[tuple[Check, str]]:
     if mutation and mutation.is_of_the_host:
         checks = [HOST_CHECK]
     elif mutation and mutation.source:
-        checks = [checks[OF_SOURCE[mutation.source]]]
+        checks = [OF_SOURCE[mutation.source]]
     elif mutation and mutation.file in FIRST:
         checks.insert(0, checks.pop(FIRST[mutation.file]))
     if mutation and mutation.tests:
