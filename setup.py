@@ -8,8 +8,8 @@ FIRE_TORCH_INCLUDE  torch's include folder (site-packages/torch/include), which 
                     build.
 FIRE_CUDA           auto (default): the CUDA kernels are built where nvcc is found and torch is a CUDA build,
                     which alone can load them; on: without nvcc the build fails; off: they are left out.
-FIRE_CUDA_ARCHITECTURES  Compute capabilities to build for, by default "80;90;100;120", the first and the last
-                    also as PTX; native: this machine's, in a fraction of the time.
+FIRE_CUDA_ARCHITECTURES  Compute capabilities to build for, by default "80;86;90;100;120", the first and the
+                    last also as PTX; native: this machine's, in a fraction of the time.
 CMAKE_ARGS          More arguments for CMake.
 """
 

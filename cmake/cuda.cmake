@@ -2,7 +2,7 @@
 #
 # FIRE_CUDA_BUILD tells what came of it, for `python -m fire_sampling info`.
 set(FIRE_CUDA auto CACHE STRING "CUDA backend: auto (where nvcc is found), on or off")
-set(FIRE_CUDA_ARCHITECTURES "80;90;100;120" CACHE STRING
+set(FIRE_CUDA_ARCHITECTURES "80;86;90;100;120" CACHE STRING
   "Compute capabilities to build for, without the dot, the oldest first; first and last also as PTX, for devices between
   and to come. Or native")
 set(FIRE_TORCH_CUDA "" CACHE STRING "The CUDA of the torch that will load the operators, to compare with nvcc's")

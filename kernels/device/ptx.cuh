@@ -175,4 +175,12 @@ __device__ __forceinline__ uint32_t FloatToFloat16Down(float x) {
   return r;
 }
 
+// ---- integers ----
+// By 64 or more places: 0.
+__device__ __forceinline__ uint64_t ShiftRight(uint64_t a, uint32_t places) {
+  uint64_t r;
+  asm("shr.u64 %0, %1, %2;" : "=l"(r) : "l"(a), "r"(places));
+  return r;
+}
+
 }  // namespace fire::kernels::ptx

@@ -3,9 +3,11 @@
 // Three equalities make it cheap where the row's numbers are of ordinary size: a clamp to [0, 1] costs nothing on an
 // FMA, and scaling by powers of two is exact, so d is found as −(m − x) · 2^-k clamped there; Horner's constants scaled
 // by 2^S give p · 2^S; and a conversion that truncates is the contract's shift, once 2^n is added to the exponent.
+// Where conversions to 64 bits are slow it is a shift, for two instructions more.
 #pragma once
 
 #include "definition/weight.h"
+#include "kernels/device/ptx.cuh"
 #include "kernels/storage.h"
 
 namespace fire::kernels {
@@ -26,9 +28,14 @@ __device__ __forceinline__ FastScale MakeFastScale(const WeightScale& scale) {
   return fast;
 }
 
-// What is truncated to the weight of a logit that is not NaN, which would weigh as much as the maximum.
-__device__ __forceinline__ float FastPower(float logit, const FastScale& scale) {
-  constexpr float kUp = static_cast<float>(1ull << 44);
+// √2 · 2^f · 2^kBits of a logit that is not NaN, and a float whose low bits are n.
+struct PowerParts {
+  float power, whole;
+};
+
+template <int kBits>
+__device__ __forceinline__ PowerParts PartsOf(float logit, const FastScale& scale) {
+  constexpr float kUp = static_cast<float>(1ull << kBits);
   constexpr float p0 = kUp * definition::kPolynomial[0], p1 = kUp * definition::kPolynomial[1];
   constexpr float p2 = kUp * definition::kPolynomial[2], p3 = kUp * definition::kPolynomial[3];
   constexpr float p4 = kUp * definition::kPolynomial[4], p5 = kUp * definition::kPolynomial[5];
@@ -41,11 +48,26 @@ __device__ __forceinline__ float FastPower(float logit, const FastScale& scale) 
   p = __fmaf_rn(f, p, p2);
   p = __fmaf_rn(f, p, p1);
   p = __fmaf_rn(f, p, p0);
-  return __uint_as_float(__float_as_uint(p) + (__float_as_uint(z) << 23));
+  return {p, z};
 }
 
+// What is truncated to the weight of a logit that is not NaN, which would weigh as much as the maximum.
+__device__ __forceinline__ float FastPower(float logit, const FastScale& scale) {
+  const PowerParts parts = PartsOf<44>(logit, scale);
+  return __uint_as_float(__float_as_uint(parts.power) + (__float_as_uint(parts.whole) << 23));
+}
+
+// A multiprocessor of 8.6, 8.9 and 12.0 converts 2 floats a clock to 64 bits, others 16 ("Arithmetic Instructions" in
+// the CUDA programming guide).
 __device__ __forceinline__ uint64_t FastWeight(float logit, const FastScale& scale) {
+#if __CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 890 || __CUDA_ARCH__ >= 1200
+  const PowerParts parts = PartsOf<0>(logit, scale);
+  const uint32_t mantissa = __float_as_uint(parts.power) - definition::kHalfBits;
+  constexpr uint32_t kNoShift = definition::kRoundingShiftBits + 32 - (44 - 23);
+  return ptx::ShiftRight(uint64_t{mantissa} << 32, kNoShift - __float_as_uint(parts.whole));
+#else
   return __float2ull_rz(FastPower(logit, scale));
+#endif
 }
 
 // A divisor that all quotients of a row share.

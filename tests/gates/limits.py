@@ -21,6 +21,10 @@ MOST_SLOTS = {
     "SlopePass<true": (28.2, 28.0),
     "SlopePass<false": (40.0, 40.0),
 }
+# Where conversions to 64 bits run at 2 lanes a clock (64 cycles of a scheduler for a weight), a weight is
+# shifted instead: so many slots more.
+SLOW_CONVERSIONS = (86, 120)
+SLOTS_OF_SHIFT = 2
 MOST_INTEGER_SLOTS = 4  # of a weight: the integer unit takes half as many lanes a clock as are issued
 MOST_SLOW_PATH_SLOTS = 40
 BYTES_A_TEST = 64  # of a lane: 32 elements of 2 bytes, 16 of 4
@@ -49,12 +53,15 @@ GLOBAL = ("LD", "LDG", "LDGSTS", "ST", "STG", "ATOM", "ATOMG", "RED", "REDG", "U
 DOUBLE = re.compile(r"D(ADD|MUL|FMA|SETP|MNMX)\b|.*\.F64\b|MUFU\.\w+64H\b")
 
 
+def most_slots(loop: HotLoop) -> float:
+    limits = next(limits for prefix, limits in MOST_SLOTS.items() if loop.name.startswith(prefix))
+    return limits[loop.element_bytes == 4]
+
+
 def loop_complaints(loop: HotLoop) -> Iterator[str]:
     where = f"{loop.kernel}: {loop.name}"
     name = loop.name.partition("<")[0]
-    most = next(limit for prefix, limit in MOST_SLOTS.items() if loop.name.startswith(prefix))[
-        loop.element_bytes == 4
-    ]
+    most = most_slots(loop)
     # A store for each vector that stays in shared memory comes on top.
     if loop.slots - loop.copy_slots > most:
         yield f"{where} takes {loop.slots:.3f} slots an element ({loop.copy_slots:.3f} copy it), not {most}"
@@ -76,6 +83,16 @@ def loop_complaints(loop: HotLoop) -> Iterator[str]:
             yield f"{where} has {under_way} bytes under way in a multiprocessor"
     for call in loop.calls:
         yield f"{where} calls {call.target}"
+
+
+def conversion_complaints(loop: HotLoop) -> Iterator[str]:
+    """Of a loop over weights, on an architecture whose conversions are slow."""
+    where = f"{loop.kernel}: {loop.name}"
+    most = most_slots(loop) + SLOTS_OF_SHIFT
+    if loop.slots - loop.copy_slots > most:
+        yield f"{where} takes {loop.slots:.3f} slots an element, not {most}"
+    if any(one.name == "F2I" and "64" in one.opcode for one in loop.code):
+        yield f"{where} converts to 64 bits"
 
 
 def missing_loops(loops: Iterable[HotLoop], kernels: Iterable[str]) -> Iterator[str]:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from devices import DEVICES, TASKS, Device, Shape, launches
-from hot_loops import HotLoop
+from hot_loops import HotLoop, hot_loops
 from limits import (
+    SLOW_CONVERSIONS,
     block_complaints,
+    conversion_complaints,
     instruction_complaints,
     loop_complaints,
     missing_loops,
@@ -35,6 +37,13 @@ def test_the_gates_compile_as_the_product_does() -> None:
 
 def test_hot_loops_keep_their_limits(loops: list[HotLoop]) -> None:
     assert [complaint for loop in loops for complaint in loop_complaints(loop)] == []
+
+
+@pytest.mark.parametrize(("dtype", "architecture"), list(product(DTYPES, SLOW_CONVERSIONS)))
+def test_no_weight_waits_for_a_slow_conversion(cubins: Cubins, dtype: str, architecture: int) -> None:
+    found = [loop for loop in hot_loops(cubins[f"rows_{dtype}", architecture]) if "MassPass" in loop.name]
+    assert len({loop.kernel for loop in found}) == FILES[f"rows_{dtype}"]
+    assert [told for loop in found for told in conversion_complaints(loop)] == []
 
 
 def test_no_hot_loop_escapes_the_count(loops: list[HotLoop], made: dict[str, Any]) -> None:

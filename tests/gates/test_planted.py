@@ -11,6 +11,7 @@ from devices import DEVICES, Shape, launches
 from hot_loops import HotLoop, hot_loops
 from limits import (
     block_complaints,
+    conversion_complaints,
     instruction_complaints,
     loop_complaints,
     missing_loops,
@@ -70,6 +71,11 @@ def test_a_mistake_in_a_hot_loop_is_found(
     planted_loops: Mapping[str, HotLoop], kernel: str, complaint: str
 ) -> None:
     assert any(complaint in told for told in loop_complaints(planted_loops[kernel]))
+
+
+def test_a_weight_by_a_slow_conversion_is_found(planted_loops: Mapping[str, HotLoop]) -> None:
+    loop = replace(planted_loops["Mass_kNone"], name="FastMassPass<false>")
+    assert any("converts to 64 bits" in told for told in conversion_complaints(loop))
 
 
 def test_a_pass_that_appends_nothing_is_found(planted_loops: Mapping[str, HotLoop]) -> None:

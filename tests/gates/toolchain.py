@@ -23,7 +23,7 @@ FILES = {
     "shard_rows": 3 * len(DTYPES),
     "shard_states": 3,
 }
-ARCHITECTURES = (80, 90, 100, 120)
+ARCHITECTURES = (80, 86, 90, 100, 120)
 
 # As cmake/cuda.cmake builds the kernels.
 FLAGS = ("--fmad=false", "-Xptxas=-warn-spills,-warn-lmem-usage", "-Xptxas=-Werror", "-Werror=all-warnings")

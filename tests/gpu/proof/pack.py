@@ -18,7 +18,7 @@ from . import build, manifest, peers
 from .context import ROOT, SHIPPED, MissingToolError, StageError, run, tool
 
 MOST_BYTES = 48 << 20
-ARCHITECTURES = "80;90;100;120"
+ARCHITECTURES = "80;86;90;100;120"
 OLDEST_TORCH = "2.10.0"
 GOOGLETEST = Path("/usr/src/googletest")  # Debian's libgtest-dev
 # What the tests import besides torch and NumPy. The newest that is pure Python: right for any interpreter.

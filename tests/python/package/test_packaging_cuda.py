@@ -117,6 +117,7 @@ def test_devices_between_those_built_for_get_the_oldest_ones_ptx_and_a_cuda_newe
     commands = (tmp_path / "compile_commands.json").read_text()
     assert set(re.findall(r"code=\[([\w,]+)\]", commands)) == {
         "compute_80,sm_80",
+        "sm_86",
         "sm_90",
         "sm_100",
         "compute_120,sm_120",

@@ -1,0 +1,80 @@
+// The fast weight equals the definition's, in the form that each architecture's code has of it.
+#include <cuda_runtime.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "definition/bits.h"
+#include "kernels/device/weights.cuh"
+#include "tests/cpp/test_support.h"
+#include "tests/cuda/device_memory.h"
+#include "tests/cuda/settings.h"
+#include "tests/simulator/simulator.h"
+
+namespace fire::test {
+namespace {
+
+using definition::WeightScale;
+
+constexpr unsigned kThreads = 256;
+
+__global__ void Weigh(const float* logits, int count, WeightScale scale, uint64_t* weights, int* architecture) {
+  const kernels::FastScale fast = kernels::MakeFastScale(scale);
+  const auto at = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (at < count) weights[at] = fast.is_exact ? kernels::FastWeight(logits[at], fast) : 0;
+#ifdef __CUDA_ARCH__
+  if (at == 0) *architecture = __CUDA_ARCH__ / 10;
+#endif
+}
+
+// Every bfloat16 and some other floats of at most the maximum, −inf among them.
+std::vector<float> LogitsUpTo(float maximum, Random& random) {
+  std::vector<float> logits;
+  for (uint32_t bits = 0; bits < 1u << 16; ++bits) logits.push_back(definition::BitsToFloat(bits << 16));
+  for (int i = 0; i < 1 << 14; ++i)
+    logits.push_back(maximum - std::ldexp(static_cast<float>(random.Below(1 << 24)), -18));
+  std::vector<float> kept;
+  for (const float x : logits)
+    if (x <= maximum) kept.push_back(x);
+  return kept;
+}
+
+struct Target {
+  int major, minor, code;  // the newest PTX of this program that such a device takes
+};
+
+class FastWeights : public testing::TestWithParam<Target> {};
+
+TEST_P(FastWeights, AreTheDefinitionsWhateverFormTheArchitectureHasOfThem) {
+  const Target& target = GetParam();
+  simulator::SetDeviceDescription(0, simulator::KnownDevice(target.major, target.minor));
+  Random random(Seed());
+  for (const float maximum : {0.0f, 11.3f, -250.0f, 3e4f})
+    for (const float temperature : {1.0f, 0.05f, 30.0f, 1e6f}) {
+      const std::vector<float> logits = LogitsUpTo(maximum, random);
+      const WeightScale scale = definition::MakeWeightScale(maximum, temperature, 128256);
+      const DeviceArray<float> row(logits);
+      const DeviceArray<uint64_t> weights(logits.size());
+      const DeviceArray<int> architecture(1);
+      const auto blocks = static_cast<unsigned>((logits.size() + kThreads - 1) / kThreads);
+      Weigh<<<blocks, kThreads>>>(row.get(), static_cast<int>(logits.size()), scale, weights.get(), architecture.get());
+      ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+      ASSERT_EQ(architecture.Read()[0], target.code);
+      const std::vector<uint64_t> got = weights.Read();
+      for (size_t i = 0; i < logits.size(); ++i)
+        ASSERT_EQ(got[i], definition::Weight(logits[i], scale))
+            << logits[i] << " below " << maximum << " at temperature " << temperature;
+    }
+  EXPECT_TRUE(simulator::TakeReports().empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Architectures, FastWeights,
+                         testing::Values(Target{8, 0, 80}, Target{8, 6, 86}, Target{8, 9, 86}, Target{9, 0, 90},
+                                         Target{10, 0, 90}, Target{12, 0, 120}),
+                         [](const auto& info) {
+                           return "On" + std::to_string(10 * info.param.major + info.param.minor);
+                         });
+
+}  // namespace
+}  // namespace fire::test
