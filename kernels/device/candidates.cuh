@@ -88,29 +88,39 @@ struct Expanded {
 };
 
 // Writes the listed vectors' tokens that reach `least` as entries: in the leader's inbox, and what that has no room for
-// in the block's own list. The leader lists its own at once.
+// in the block's own list. The leader lists its own at once. Of few vectors a thread has one logit, not one after the
+// other of a vector.
 template <bool kFromShared, typename Logit>
 __device__ __forceinline__ Expanded ExpandVectors(const RowPart<Logit>& part, float least, const Team& team,
                                                   Storage& storage) {
   Expanded seen = {.largest = -INFINITY, .mass = 0, .has_nan = false};
   const bool weighs = storage.settings.regime == Regime::kNucleus;
-  const uint32_t count = storage.vector_count, capacity = InboxCapacity(team.blocks);
+  const uint32_t count = storage.vector_count, capacity = team.IsLeader() ? 0 : InboxCapacity(team.blocks);
+  const auto visit = [&](float x, uint32_t id) {
+    seen.has_nan |= definition::IsNanBits(__float_as_uint(x));
+    if (!(x >= least)) return;
+    seen.largest = ptx::MaxNumber(seen.largest, x);
+    const uint32_t at = atomicAdd(&storage.entry_count, 1u);
+    const uint64_t entry = Entry(definition::Key(x), id);
+    if (weighs) seen.mass += WeightOfKey(KeyOf(entry), ScaleOf(storage));
+    if (at < capacity) {
+      ptx::Push(&InboxOf(team.rank, team)[at], 0, entry);
+    } else if (at < kListCapacity) {
+      storage.list[at] = entry;
+    }
+  };
+  if (count * Logit::kPerVector <= blockDim.x) {
+    const uint32_t i = threadIdx.x / Logit::kPerVector;
+    if (i >= count) return seen;
+    const uint32_t id =
+        part.IdOfFirst(storage.vector[i]) + threadIdx.x % Logit::kPerVector;  // a huge one before the row
+    if (id < part.vocabulary()) visit(part.template LogitAt<kFromShared>(id), id);
+    return seen;
+  }
 #pragma unroll 1
   for (uint32_t i = threadIdx.x; i < count; i += blockDim.x) {
     const uint32_t index = storage.vector[i];
-    part.ForElementsOf(kFromShared ? part.Resident(index) : part.Any(index), index, [&](float x, uint32_t id) {
-      seen.has_nan |= definition::IsNanBits(__float_as_uint(x));
-      if (!(x >= least)) return;
-      seen.largest = ptx::MaxNumber(seen.largest, x);
-      const uint32_t at = atomicAdd(&storage.entry_count, 1u);
-      const uint64_t entry = Entry(definition::Key(x), id);
-      if (weighs) seen.mass += WeightOfKey(KeyOf(entry), ScaleOf(storage));
-      if (!team.IsLeader() && at < capacity) {
-        ptx::Push(&InboxOf(team.rank, team)[at], 0, entry);
-      } else if (at < kListCapacity) {
-        storage.list[at] = entry;
-      }
-    });
+    part.ForElementsOf(kFromShared ? part.Resident(index) : part.Any(index), index, visit);
   }
   return seen;
 }

@@ -156,17 +156,15 @@ class RowPart {
   // outweighs the load, and whose machine code should stay small.
   template <bool kFromShared, typename Visit>
   __device__ __forceinline__ void ForElements(Run ids, uint32_t thread, uint32_t stride, const Visit& visit) const {
-    using Element = typename Logit::Element;
-    const Element* row =
-        kFromShared ? reinterpret_cast<const Element*>(resident_) + shape_.before - shape_.begin * Logit::kPerVector
-                    : static_cast<const Element*>(shape_.base) + shape_.before;
+    const auto* row = Row<kFromShared>();
 #pragma unroll 1
     for (uint32_t id = ids.begin + thread; id < ids.end; id += stride) visit(Logit::Value(row[id], 0), id);
   }
 
-  // One of them, from global memory.
+  // One of them.
+  template <bool kFromShared = false>
   __device__ __forceinline__ float LogitAt(uint32_t id) const {
-    return Logit::Value((static_cast<const typename Logit::Element*>(shape_.base) + shape_.before)[id], 0);
+    return Logit::Value(Row<kFromShared>()[id], 0);
   }
 
   template <typename Visit>
@@ -179,6 +177,13 @@ class RowPart {
   }
 
  private:
+  // Where the logit of id 0 lies, or would lie if all of the row were resident.
+  template <bool kFromShared>
+  __device__ __forceinline__ const typename Logit::Element* Row() const {
+    using Element = typename Logit::Element;
+    return kFromShared ? reinterpret_cast<const Element*>(resident_) + shape_.before - shape_.begin * Logit::kPerVector
+                       : static_cast<const Element*>(shape_.base) + shape_.before;
+  }
   __device__ __forceinline__ const Vector* Vectors() const { return static_cast<const Vector*>(shape_.base); }
 
   PartShape shape_;

@@ -68,8 +68,8 @@ MUTATIONS: list[Mutation] = [
         (
             "inbox-one-too-long",
             "one candidate too many lands in another block's inbox",
-            "if (!team.IsLeader() && at < capacity) {",
-            "if (!team.IsLeader() && at <= capacity) {",
+            "if (at < capacity) {",
+            "if (at <= capacity) {",
         ),
         (
             "inbox-overflow-not-sent",
