@@ -135,14 +135,14 @@ struct Storage {
       uint32_t part[kMostThreads];    // the run, counted over all blocks
     } member;
   };
-  uint64_t list[kListCapacity];  // entries: the key above, the id's complement below
+  alignas(16) uint64_t list[kListCapacity];  // entries: the key above, the id's complement below
   union {
     uint64_t bins[kBins];        // of a histogram; low and high words are added to apart
     uint32_t bin_counts[kBins];  // of delegates or candidates
   };
   union {
     struct {
-      uint64_t short_entry[kShortList];
+      alignas(16) uint64_t short_entry[kShortList];
       uint64_t short_weight[kShortList];
     };
     uint32_t member_rank[kMostThreads];  // of a group's members at work, once the kept set is found
@@ -151,13 +151,14 @@ struct Storage {
   // mass at the reference temperature.
   uint64_t part_mass[2][kMostBlocks * kMostWarps];
   uint64_t warp_total[kMostWarps];
-  // What one thread finds, for all: where BlockPassing's sum passes; the last token of top-k and the mass up to it.
+  // What one thread finds, for all: where BlockPassing's sum passes; the last token of top-k and what top-p asks of the
+  // mass up to it.
   union {
     struct {
       uint64_t index, before;
     } passing;
     struct {
-      uint64_t entry, mass;
+      uint64_t entry, target;
     } top_k;
   };
   uint64_t boundary_entry;            // of a short list: the k-th token, then the nucleus's last

@@ -112,7 +112,7 @@ class KeptRow {
       const uint32_t most = may_be_few ? kShortList / 2 : kShortList;
       const uint32_t listed = storage_.state.count;
       const uint32_t count = listed <= most ? listed : ShortenList(row_mass);
-      const uint64_t* entries = listed <= most ? storage_.list : storage_.short_entry;
+      uint64_t* entries = listed <= most ? storage_.list : storage_.short_entry;
       if (count != 0) {
         FindKeptOfShortList<kDraws, kSorts>(entries, count, ScaleOf(storage_), row_mass, storage_);
         return kSorts;
