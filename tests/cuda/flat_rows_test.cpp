@@ -1,0 +1,82 @@
+// Rows that no list of candidates settles, because too many tokens are equal or nearly so: the team searches the row.
+// Longer than what a block lists, in every plan.
+#include <gtest/gtest.h>
+
+#include "tests/cuda/named_rows.h"
+#include "tests/cuda/plans.h"
+#include "tests/cuda/shrink.h"
+
+namespace fire::test {
+namespace {
+
+constexpr uint32_t kVocabulary = 16384;
+
+constexpr NamedRow kFlatRows[] = {
+    {"all equal", [](Random&, uint32_t, uint32_t) { return 1.5f; }},
+    {"two values in turn", [](Random&, uint32_t id, uint32_t) { return id % 2 == 0 ? 0.0f : -1.0f; }},
+    {"three values, one of them once",
+     [](Random&, uint32_t id, uint32_t) { return id == 9000 ? 4.0f : static_cast<float>(id % 2) * 0.125f; }},
+    {"noise of deviation 3", [](Random& random, uint32_t, uint32_t) { return static_cast<float>(3 * random.Bell()); }},
+    {"noise of deviation 1", [](Random& random, uint32_t, uint32_t) { return static_cast<float>(random.Bell()); }},
+    {"noise of a thousandth",
+     [](Random& random, uint32_t, uint32_t) { return static_cast<float>(5 + 1e-3 * random.Uniform()); }},
+    {"noise around zero of both signs, and a mask",
+     [](Random& random, uint32_t id, uint32_t) {
+       return id % 5 == 0 ? -kInfinity : id % 5 == 1 ? -0.0f : static_cast<float>(1e-2 * random.Bell());
+     }},
+    {"equals below a few, with NaN",
+     [](Random& random, uint32_t id, uint32_t) {
+       return id % 999 == 5 ? kNan : id % 1001 == 7 ? 3.0f + static_cast<float>(random.Uniform()) : 1.0f;
+     }},
+    {"every large logit in the first sixteenth",
+     [](Random& random, uint32_t id, uint32_t v) {
+       return static_cast<float>(random.Bell()) + (id < v / 16 ? 9.0f : 0.0f);
+     }},
+};
+
+std::vector<NamedRecord> Records() {
+  FilterRecords records = {Seed()};
+  records.Add("k 50 and top-p", 50, 0.9f, 0);
+  records.Add("top-p", 0, 0.9f, 0);
+  records.Add("top-p and min-p", 0, 0.97f, 0.05f);
+  records.Add("top-p but for a millionth", 0, 0.999999f, 0);
+  records.Add("k 50 and top-p, joint", 50, 0.4f, 0).flags = Flags(static_cast<uint32_t>(Order::kJoint), 0);
+  records.Add("k 700 and min-p, vLLM's order", 700, 0.9f, 0.3f).flags = Flags(static_cast<uint32_t>(Order::kVllm), 0);
+  records.Add("k 2048", 2048, 1, 0);
+  records.Add("k 2049 and top-p", 2049, 0.5f, 0);
+  records.Add("k 5000 and top-p with equals", 5000, 0.9f, 0).flags = Flags(0, static_cast<uint32_t>(Ties::kKeep));
+  records.Add("k 100 with equals", 100, 0.9f, 0).flags = Flags(0, static_cast<uint32_t>(Ties::kKeepTopK));
+  records.Add("min-p", 0, 1, 1e-3f);
+  records.Add("k 3000, at infinite temperature", 3000, 0.9f, 0).temperature = kInfinity;
+  records.Add("hot", 0, 0.9f, 0).temperature = 30;
+  Record& place = records.Add("a place of k 60", 60, 1, 0);
+  place.hot_begin = 1, place.hot_steps = 1, place.hot_top_k = 60, place.hot_temperature = 2;
+  place.hot_top_p = 1, place.flags = 4u << kDesignShift, place.group = GroupWord(64, 37);
+  return records.all;
+}
+
+class FlatRows : public testing::TestWithParam<LogitsType> {};
+
+TEST_P(FlatRows, AreTheReferencesWhereTheTeamSearchesThem) {
+  const std::vector<NamedRecord> records = Records();
+  size_t turn = Seed();
+  for (const Plan& plan : PlansHere(kernels::Task::kSampleWithReference, kVocabulary, GetParam())) {
+    Random random(++turn);
+    std::vector<RowCase> cases;
+    for (const NamedRow& row : kFlatRows) {
+      const NamedRecord& named = records[turn++ % records.size()];
+      cases.push_back({LogitsOf(row, random, kVocabulary), named.record, named.step,
+                       std::string(row.name) + " under \"" + named.name + "\""});
+    }
+    const SampleCheck check(cases, GetParam(), {});
+    const Wanted without_reference = {true, false, false, true, true, true};
+    ASSERT_TRUE(ExpectEqualsReference(check, &plan, turn % 2 == 0 ? Wanted{} : without_reference));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, FlatRows,
+                         testing::Values(LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16),
+                         [](const auto& info) { return std::string(NameOf(info.param)); });
+
+}  // namespace
+}  // namespace fire::test
