@@ -168,7 +168,7 @@ struct Storage {
   uint64_t block_mass[kMostBlocks];   // theirs, where top-p stands alone
   uint32_t block_has_nan[kMostBlocks];
   uint32_t block_pivot[kMostBlocks];  // each block's own, where the row is read again
-  // Of each warp's part: the key of its maximum above, of its least finite delegate below.
+  // Of each warp's part: the key of its maximum above, of its least delegate that is not masked below.
   alignas(16) uint64_t part_extremes[kMostBlocks * kMostWarps];
   uint64_t of_block[kMostBlocks];  // what ReduceTeam combines
   PartShape part;

@@ -119,10 +119,11 @@ FIRE_RULE float LogProbOf(const ShardRow& row) {
                     WeightOfMaximum(row.vocabulary), row.mass);
 }
 
-// ln softmax of the drawn token at the reference temperature.
+// ln softmax of the drawn token, or of the one asked for, at the reference temperature.
 FIRE_RULE float RefLogProbOf(const ShardRow& row) {
   if (!HasFiniteMaximum(row)) return 0.0f;
-  return LogSoftmax(KeyToFloat(KeyOf(row.entry)), row.maximum, ReferenceTemperature(row.record),
+  const uint32_t key = KeyOf(row.entry);
+  return LogSoftmax(KeyToFloat(key > kMaskedKey ? key : kMaskedKey), row.maximum, ReferenceTemperature(row.record),
                     WeightOfMaximum(row.vocabulary), row.reference_mass);
 }
 

@@ -207,8 +207,8 @@ class ShardRowSolver {
   FIRE_MEMBER bool FindsReference() {
     if (!Wants(kWantsReference)) return true;
     const uint32_t key = KeyOf(row_.entry);
-    if (key == kMaskedKey) {
-      row_.rank = row_.vocabulary;  // all are equal
+    if (key <= kMaskedKey) {
+      row_.rank = row_.vocabulary;  // masked, or in no list, of which this one is whole: all reach it
     } else if (HasFiniteMaximum(row_) && (listed_.is_whole() || KeyOf(listed_.LastEntry()) < key)) {
       row_.rank = listed_.CountAtLeast(key);
     } else {

@@ -288,9 +288,10 @@ __device__ __forceinline__ bool CollectCounts(const Team& team, Storage& storage
   const uint32_t count = __reduce_add_sync(~0u, of_lane);
   const RowSettings& settings = storage.settings;
   const float maximum = storage.state.maximum;
-  const bool serves = !is_told || (count <= kListCapacity &&
-                                   HoldsTopK<Logit>(count, Logit::Value(storage.pivot, 0), maximum, settings));
-  bool is_complete = is_told && serves;
+  bool is_complete =
+      is_told && count <= kListCapacity && HoldsTopK<Logit>(count, Logit::Value(storage.pivot, 0), maximum, settings);
+  // No pivot makes a list of more tokens than it has room for.
+  const bool serves = !is_told || is_complete || (count > kListCapacity && settings.pivot_count > kListCapacity);
   if (settings.regime == Regime::kNucleus && maximum > -INFINITY && maximum < INFINITY) {
     const uint64_t listed = ReduceWarp(lane < team.blocks ? storage.block_mass[lane] : 0, Add());
     is_complete = is_complete && listed >= definition::TopPTarget(settings.phase.top_p, RowMass(0, storage));

@@ -36,7 +36,7 @@ class KeptRow {
       ReadMaximum<kResident, Logit>(ShapeOf<Logit>(work.batch, row, whole.rank, whole.blocks), shift, again, whole,
                                     storage_, SettingsReader(work, row, !again));
       if (ListCandidates<kResident, Logit>(shift, again, team(), storage_)) {
-        // Once: a row that streamed has come here for the first time.
+        // Once a row: a second attempt comes here first only where the first one streamed.
         if (!again || Streams<kResident>(pilot_shift, settings())) {
           bool wants_mass = !IsDecided() && (settings().regime == Regime::kAll || TopPCountsRow(settings()));
           bool wants_reference = definition::WantsReference(work.outputs) && HasFiniteMaximum();

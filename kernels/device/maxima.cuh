@@ -35,7 +35,7 @@ __device__ __forceinline__ void PushFloat(float* shared, uint32_t rank, float va
   ptx::Push(reinterpret_cast<uint32_t*>(shared), rank, __float_as_uint(value));
 }
 
-__device__ __forceinline__ uint32_t KeyIfFinite(float x) {
+__device__ __forceinline__ uint32_t KeyIfNotMasked(float x) {
   const uint32_t key = definition::Key(x);
   return key > definition::kMaskedKey ? key : ~0u;
 }
@@ -56,10 +56,10 @@ __device__ __forceinline__ void ShareMaxima(const LaneMaxima& maxima, bool has_n
 #pragma unroll 1
   for (uint32_t distance = 1; distance < group; distance *= 2)
     of_group = ptx::Max(of_group, __shfl_xor_sync(~0u, of_group, distance));
-  uint32_t least = KeyIfFinite(of_group);
+  uint32_t least = KeyIfNotMasked(of_group);
   if (by_word) {
 #pragma unroll
-    for (uint32_t i = 0; i < 4; ++i) least = min(least, KeyIfFinite(Largest<Logit>(maxima.word[i])));
+    for (uint32_t i = 0; i < 4; ++i) least = min(least, KeyIfNotMasked(Largest<Logit>(maxima.word[i])));
   }
   const uint64_t largest = __reduce_max_sync(~0u, definition::Key(of_lane));
   least = __reduce_min_sync(~0u, least);

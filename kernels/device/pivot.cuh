@@ -12,12 +12,12 @@ namespace fire::kernels {
 // it is sought further, by bisection.
 inline constexpr uint32_t kPivotSlack = 8;
 
-// The row's maximum and its least finite delegate, as keys. No delegate is finite where the least is ~0.
+// The row's maximum and its least delegate that is not masked, as keys. All are masked where the least is ~0.
 struct Extremes {
   uint32_t largest, least;
 };
 
-// Returns those of all parts, once the team has met. By one warp.
+// Returns those of all parts, once the team has met, for all lanes of a warp.
 __device__ __forceinline__ Extremes SharedExtremes(const Team& team, const Storage& storage) {
   Extremes all = {.largest = definition::kMaskedKey, .least = ~0u};
   const auto* pairs = reinterpret_cast<const ulonglong2*>(storage.part_extremes);

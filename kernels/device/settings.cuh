@@ -75,7 +75,8 @@ __device__ __forceinline__ definition::MinPBounds MinPBoundsFor(const definition
 }
 
 // Delegates of a row that `lanes` read, so many that `wanted` is a small part of them: one for up to 32 lanes, or for
-// each word of a lane. 0 where there cannot be enough.
+// each word of a lane. Somewhat fewer than wanted will do: then fewer of them must reach the pivot (DelegatesWanted).
+// 0 where there are far too few.
 __device__ __forceinline__ uint32_t DelegateCount(uint32_t wanted, uint32_t lanes) {
   if (wanted == 0) return 0;
   const uint32_t enough = wanted * 5 / 2;

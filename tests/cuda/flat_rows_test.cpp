@@ -61,7 +61,7 @@ TEST_P(FlatRows, AreTheReferencesWhereTheTeamSearchesThem) {
   const std::vector<NamedRecord> records = Records();
   size_t turn = Seed();
   for (const Plan& plan : PlansHere(kernels::Task::kSampleWithReference, kVocabulary, GetParam())) {
-    Random random(++turn);
+    Random random(turn);
     std::vector<RowCase> cases;
     for (const NamedRow& row : kFlatRows) {
       const NamedRecord& named = records[turn++ % records.size()];

@@ -92,8 +92,8 @@ MUTATIONS: list[Mutation] = [
         (
             "list-overflow-unseen",
             "inboxes that together hold more than the list",
-            "!is_told || (count <= kListCapacity &&",
-            "!is_told || (count <= 2 * kListCapacity &&",
+            "is_told && count <= kListCapacity &&",
+            "is_told && count <= 2 * kListCapacity &&",
         ),
         (
             "nan-in-the-rest-unseen",
