@@ -11,10 +11,10 @@ namespace {
 // A description differs from another if any of what the runtime says of the device does.
 bool Same(const DeviceDescription& a, const DeviceDescription& b) {
   const auto all = [](const DeviceDescription& d) {
-    return std::make_tuple(d.name, d.capability(), d.multiprocessors, d.cluster_groups,
-                           d.threads_per_multiprocessor, d.blocks_per_multiprocessor, d.shared_per_multiprocessor,
-                           d.shared_per_block, d.shared_per_block_opt_in, d.shared_reserved_per_block,
-                           d.portable_cluster, d.largest_cluster, d.newest_code, d.driver, d.l2_bytes, d.memory_bytes);
+    return std::make_tuple(d.name, d.capability(), d.multiprocessors, d.cluster_groups, d.threads_per_multiprocessor,
+                           d.blocks_per_multiprocessor, d.shared_per_multiprocessor, d.shared_per_block,
+                           d.shared_per_block_opt_in, d.shared_reserved_per_block, d.portable_cluster,
+                           d.largest_cluster, d.newest_code, d.driver, d.l2_bytes, d.memory_bytes);
   };
   return all(a) == all(b);
 }
