@@ -58,6 +58,10 @@ extern "C" __global__ void Mass_kIntegers(PlantedRow row, uint64_t* out) {
   out[threadIdx.x] = FastMassPass<false, Mistake::kIntegers>(row);
 }
 
+extern "C" __global__ void Mass_kConverts(PlantedRow row, uint64_t* out) {
+  out[threadIdx.x] = FastMassPass<false, Mistake::kConverts>(row);
+}
+
 extern "C" __global__ void Doubles(double* out) { out[threadIdx.x] += out[threadIdx.x + 32] * out[threadIdx.x + 64]; }
 
 extern "C" __global__ void Local(const int* at, int* out) {

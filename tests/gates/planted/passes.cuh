@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
-enum class Mistake { kNone, kWords, kSlots, kWaits, kDivides, kBranches, kSlowPath, kIntegers };
+enum class Mistake { kNone, kWords, kSlots, kWaits, kDivides, kBranches, kSlowPath, kIntegers, kConverts };
 
 inline constexpr int kPlantedGroup = 4;  // vectors of a lane
 
@@ -91,7 +91,7 @@ __device__ __forceinline__ uint64_t FastMassPass(const PlantedRow& row) {
       for (float x : {v[u].x, v[u].y, v[u].z, v[u].w}) {
         uint32_t weight = __float_as_uint(x);
         if (kMistake == Mistake::kIntegers) weight = ((weight >> 3) ^ (weight & 0x55555555u)) >> (weight >> 29);
-        mass += weight;
+        mass += kMistake == Mistake::kConverts ? __float2ull_rz(x) : weight;
       }
   }
   return mass;
