@@ -19,6 +19,12 @@ SURVIVORS: dict[str, str] = {
     "the last that is told.",
     "masked-tokens-kept": "does no harm. No rule of a solved row goes down to masked tokens; what the line "
     "saves is their weights.",
+    "delegates-of-overlapping-parts": "draws the same tokens. The count of candidates tells where too few "
+    "reach the pivot; the row is then read again, and searched where that does not help.",
+    "pivot-count-off-by-one": "draws the same tokens, as above.",
+    "pivot-without-the-far-delegates": "draws the same tokens: delegates not counted lower the pivot.",
+    "enough-delegates-taken-for-granted": "draws the same tokens, as above: a row of few finite logits is "
+    "searched, which costs more.",
     "states-of-any-bits": "does no harm. A digit has eight bits whatever the shift, and a device shifts by "
     "any amount; the line keeps that defined.",
 }
