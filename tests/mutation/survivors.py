@@ -25,6 +25,7 @@ SURVIVORS: dict[str, str] = {
     "pivot-without-the-far-delegates": "draws the same tokens: delegates not counted lower the pivot.",
     "enough-delegates-taken-for-granted": "draws the same tokens, as above: a row of few finite logits is "
     "searched, which costs more.",
+    "own-pivots-of-two-blocks": "draws the same tokens: a lower pivot lists more of them.",
     "states-of-any-bits": "does no harm. A digit has eight bits whatever the shift, and a device shifts by "
     "any amount; the line keeps that defined.",
 }
