@@ -63,11 +63,8 @@ TEST_P(FlatRows, AreTheReferencesWhereTheTeamSearchesThem) {
   for (const Plan& plan : PlansHere(kernels::Task::kSampleWithReference, kVocabulary, GetParam())) {
     Random random(turn);
     std::vector<RowCase> cases;
-    for (const NamedRow& row : kFlatRows) {
-      const NamedRecord& named = records[turn++ % records.size()];
-      cases.push_back({LogitsOf(row, random, kVocabulary), named.record, named.step,
-                       std::string(row.name) + " under \"" + named.name + "\""});
-    }
+    for (const NamedRow& row : kFlatRows)
+      cases.push_back(CaseUnder(records[turn++ % records.size()], row, random, kVocabulary));
     const SampleCheck check(cases, GetParam(), {});
     const Wanted without_reference = {true, false, false, true, true, true};
     ASSERT_TRUE(ExpectEqualsReference(check, &plan, turn % 2 == 0 ? Wanted{} : without_reference));

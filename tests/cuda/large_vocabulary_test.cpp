@@ -20,8 +20,7 @@ std::vector<RowCase> Cases(const Shape& shape, uint64_t turn) {
   for (size_t i = 0; i < kNamed; ++i) {
     const NamedRow& row = kNamedRows[(turn * kNamed + i + shape.vocabulary) % rows];
     const NamedRecord& named = records[random.Below(static_cast<uint32_t>(records.size()))];
-    cases.push_back({LogitsOf(row, random, shape.vocabulary), named.record, named.step,
-                     std::string("row \"") + row.name + "\" under \"" + named.name + "\""});
+    cases.push_back(CaseUnder(named, row, random, shape.vocabulary));
   }
   for (int i = 0; i < Scaled(1); ++i)
     cases.push_back({TroublesomeRow(random, shape.vocabulary), TroublesomeRecord(random, shape.vocabulary),

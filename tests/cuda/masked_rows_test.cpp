@@ -47,12 +47,9 @@ TEST_P(MaskedRows, AreTheReferencesWhateverTheMaskLeaves) {
     Random random(++turn);
     std::vector<RowCase> cases;
     for (const uint32_t finite : {0u, 1u, 20u, 49u, 50u, 51u, 140u, 700u, 1500u, 2048u, 2049u, 6000u})
-      for (const bool are_neighbours : {false, true}) {
-        const NamedRecord& named = records[turn++ % records.size()];
-        cases.push_back(
-            {Masked(random, finite, are_neighbours), named.record, named.step,
-             std::to_string(finite) + (are_neighbours ? " neighbours" : " tokens") + " under \"" + named.name + "\""});
-      }
+      for (const bool are_neighbours : {false, true})
+        cases.push_back(CaseUnder(records[turn++ % records.size()], Masked(random, finite, are_neighbours),
+                                  std::to_string(finite) + (are_neighbours ? " neighbours" : " tokens")));
     const SampleCheck check(cases, GetParam(), {});
     ASSERT_TRUE(ExpectEqualsReference(check, &plan, {true, false, false, true, true, true}));
   }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/cuda/device_batch.h"
@@ -123,6 +124,14 @@ struct NamedRecord {
   int64_t step = 1;
 };
 
+// Logits under a record; `row` is what to call them when that fails.
+inline RowCase CaseUnder(const NamedRecord& named, std::vector<float> logits, const std::string& row) {
+  return {std::move(logits), named.record, named.step, row + " under \"" + named.name + "\""};
+}
+inline RowCase CaseUnder(const NamedRecord& named, const NamedRow& row, Random& random, uint32_t vocabulary) {
+  return CaseUnder(named, LogitsOf(row, random, vocabulary), std::string("row \"") + row.name + "\"");
+}
+
 // Records that differ in their filters, each with a seed of its own from `seed` on.
 struct FilterRecords {
   uint64_t seed;
@@ -202,8 +211,7 @@ inline std::vector<RowCase> NamedCases(uint64_t seed, uint32_t vocabulary, size_
   std::vector<RowCase> cases;
   for (const NamedRow& row : kNamedRows) {
     const NamedRecord& named = records[(turn + cases.size()) % records.size()];
-    RowCase one = {LogitsOf(row, random, vocabulary), named.record, named.step,
-                   std::string("row \"") + row.name + "\" under \"" + named.name + "\""};
+    RowCase one = CaseUnder(named, row, random, vocabulary);
     if (named.name != "junk" && named.name != "a draw at the half" && random.Below(3) == 0)
       PutInAGroup(random, &one.record, one.step);
     cases.push_back(std::move(one));

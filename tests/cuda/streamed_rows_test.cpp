@@ -61,9 +61,7 @@ TEST_P(StreamedRows, AreTheReferencesWhereverTheLargeLogitsLie) {
   Random random(Seed());
   std::vector<RowCase> cases;
   for (const NamedRow& row : kRows)
-    for (const NamedRecord& named : records)
-      cases.push_back({LogitsOf(row, random, kVocabulary), named.record, named.step,
-                       std::string("row \"") + row.name + "\" under \"" + named.name + "\""});
+    for (const NamedRecord& named : records) cases.push_back(CaseUnder(named, row, random, kVocabulary));
   const SampleCheck check(cases, GetParam(), {});
   for (const Plan& plan : PlansHere(kernels::Task::kSample, kVocabulary, GetParam()))
     if (plan.pilot_shift != 0 && plan.threads != 256) {
