@@ -53,18 +53,21 @@ GLOBAL = ("LD", "LDG", "LDGSTS", "ST", "STG", "ATOM", "ATOMG", "RED", "REDG", "U
 DOUBLE = re.compile(r"D(ADD|MUL|FMA|SETP|MNMX)\b|.*\.F64\b|MUFU\.\w+64H\b")
 
 
-def most_slots(loop: HotLoop) -> float:
+def slots_complaints(loop: HotLoop, more: int) -> Iterator[str]:
+    """`more` than MOST_SLOTS it may take. A store for each vector kept in shared memory comes on top."""
     limits = next(limits for prefix, limits in MOST_SLOTS.items() if loop.name.startswith(prefix))
-    return limits[loop.element_bytes == 4]
+    most = limits[loop.element_bytes == 4] + more
+    if loop.slots - loop.copy_slots > most:
+        yield (
+            f"{loop.kernel}: {loop.name} takes {loop.slots:.3f} slots an element"
+            f" ({loop.copy_slots:.3f} copy it), not {most}"
+        )
 
 
 def loop_complaints(loop: HotLoop) -> Iterator[str]:
     where = f"{loop.kernel}: {loop.name}"
     name = loop.name.partition("<")[0]
-    most = most_slots(loop)
-    # A store for each vector that stays in shared memory comes on top.
-    if loop.slots - loop.copy_slots > most:
-        yield f"{where} takes {loop.slots:.3f} slots an element ({loop.copy_slots:.3f} copy it), not {most}"
+    yield from slots_complaints(loop, 0)
     if name in ("FastMassPass", "AppendAndMassPass") and loop.unit_slots("alu") > MOST_INTEGER_SLOTS:
         yield f"{where} takes {loop.unit_slots('alu'):.3f} slots of the integer unit an element"
     # A gradient that is not aligned as its row is written logit by logit.
@@ -87,12 +90,9 @@ def loop_complaints(loop: HotLoop) -> Iterator[str]:
 
 def conversion_complaints(loop: HotLoop) -> Iterator[str]:
     """Of a loop over weights, on an architecture whose conversions are slow."""
-    where = f"{loop.kernel}: {loop.name}"
-    most = most_slots(loop) + SLOTS_OF_SHIFT
-    if loop.slots - loop.copy_slots > most:
-        yield f"{where} takes {loop.slots:.3f} slots an element, not {most}"
+    yield from slots_complaints(loop, SLOTS_OF_SHIFT)
     if any(one.name == "F2I" and "64" in one.opcode for one in loop.code):
-        yield f"{where} converts to 64 bits"
+        yield f"{loop.kernel}: {loop.name} converts to 64 bits"
 
 
 def missing_loops(loops: Iterable[HotLoop], kernels: Iterable[str]) -> Iterator[str]:
