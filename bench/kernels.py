@@ -21,7 +21,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from contenders import COPY, GPU, OURS, load
@@ -42,7 +42,7 @@ from harness.cases import (
 )
 from harness.device import GpuSession, clocks_of
 from harness.goals import promises
-from harness.schema import LAUNCHES, SCHEMA, Machine
+from harness.schema import LAUNCHES, SCHEMA, Machine, Run
 from harness.settings import SETTINGS
 from views.kernels_table import kernels_table
 from views.results import Results
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     limit_s = chosen.limit_s or (float("inf") if chosen.full or chosen.rehearse else LIMIT_S)
     run = measure(session, cells, calls, begin + limit_s, chosen.out)
     print(kernels_table(run))
-    wrong = Results(run).wrong()
+    wrong = Results(cast(Run, run)).wrong()
     missed = len(cells) + len(calls) - len(run["cells"]) - len(run["calls"])
     for name, why in run["left_out"].items():
         print(f"left out: {name}: {why}")
@@ -154,10 +154,12 @@ def slices(chosen: argparse.Namespace) -> Sequence[Slice]:
     return [GpuSlice(**named)]
 
 
-def measure(session: GpuSession, cells: list[Case], calls: list[Case], end: float, out: Path | None) -> Any:
+def measure(
+    session: GpuSession, cells: list[Case], calls: list[Case], end: float, out: Path | None
+) -> dict[str, Any]:
     """A Run, until time.monotonic() is `end`."""
     begin = time.monotonic()
-    run: Any = {
+    run: dict[str, Any] = {
         "schema": SCHEMA,
         "device": "cuda",
         "machine": described_machine(session.device),

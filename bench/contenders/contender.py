@@ -54,7 +54,7 @@ class Contender:
         return functools.partial(self.call, logits)
 
     def call(self, logits: Tensor) -> Any:
-        """What the usual `ready` times."""
+        """What the usual `ready` times: one that has a `ready` of its own needs none."""
         raise NotImplementedError
 
     def drawn(self, result: Any) -> Drawn:
