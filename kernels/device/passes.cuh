@@ -65,13 +65,16 @@ template <bool kNan, typename Logit, int kCount>
 __device__ __forceinline__ uint64_t WeightOfVectors(const Vector (&v)[kCount], const FastScale& scale) {
   uint64_t mass = 0;
 #pragma unroll
-  for (int u = 0; u < kCount; ++u)
+  for (int u = 0; u < kCount; ++u) {
+    float x[Logit::kPerVector];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const uint32_t word = kNan ? Logit::MaxNumber(v[u].word[i], Logit::kMaskedWord) : v[u].word[i];
-#pragma unroll
-      for (uint32_t half = 0; half < Logit::kPerWord; ++half) mass += FastWeight(Logit::Value(word, half), scale);
+    for (uint32_t i = 0; i < Logit::kPerVector; ++i) {
+      const uint32_t word = v[u].word[i / Logit::kPerWord];
+      x[i] = Logit::Value(kNan ? Logit::MaxNumber(word, Logit::kMaskedWord) : word, i % Logit::kPerWord);
     }
+#pragma unroll
+    for (uint32_t i = 0; i < Logit::kPerVector; i += 2) mass += FastWeights(x[i], x[i + 1], scale);
+  }
   return mass;
 }
 

@@ -175,6 +175,28 @@ __device__ __forceinline__ uint32_t FloatToFloat16Down(float x) {
   return r;
 }
 
+// ---- two floats in 64 bits: from compute capability 10.0 on ----
+__device__ __forceinline__ uint64_t FloatPair(float low, float high) {
+  uint64_t r;
+  asm("mov.b64 %0, {%1, %2};" : "=l"(r) : "f"(low), "f"(high));
+  return r;
+}
+__device__ __forceinline__ float2 FloatsOf(uint64_t pair) {
+  float2 r;
+  asm("mov.b64 {%0, %1}, %2;" : "=f"(r.x), "=f"(r.y) : "l"(pair));
+  return r;
+}
+__device__ __forceinline__ uint64_t FmaPair(uint64_t a, uint64_t b, uint64_t c) {
+  uint64_t r;
+  asm("fma.rn.f32x2 %0, %1, %2, %3;" : "=l"(r) : "l"(a), "l"(b), "l"(c));
+  return r;
+}
+__device__ __forceinline__ uint64_t SubPair(uint64_t a, uint64_t b) {
+  uint64_t r;
+  asm("sub.rn.f32x2 %0, %1, %2;" : "=l"(r) : "l"(a), "l"(b));
+  return r;
+}
+
 // ---- integers ----
 // By 64 or more places: 0.
 __device__ __forceinline__ uint64_t ShiftRight(uint64_t a, uint32_t places) {

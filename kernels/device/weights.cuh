@@ -3,7 +3,8 @@
 // Three equalities make it cheap where the row's numbers are of ordinary size: a clamp to [0, 1] costs nothing on an
 // FMA, and scaling by powers of two is exact, so d is found as −(m − x) · 2^-k clamped there; Horner's constants scaled
 // by 2^S give p · 2^S; and a conversion that truncates is the contract's shift, once 2^n is added to the exponent.
-// Where conversions to 64 bits are slow it is a shift, for two instructions more.
+// Where conversions to 64 bits are slow it is a shift, for two instructions more. Where an instruction takes two floats
+// the polynomial is evaluated for two logits at once.
 #pragma once
 
 #include "definition/weight.h"
@@ -28,45 +29,85 @@ __device__ __forceinline__ FastScale MakeFastScale(const WeightScale& scale) {
   return fast;
 }
 
-// √2 · 2^f · 2^kBits of a logit that is not NaN, and a float whose low bits are n.
-struct PowerParts {
-  float power, whole;
+// What the polynomial is evaluated for: one float, or two by the same instructions.
+struct OneFloat {
+  using Value = float;
+  static __device__ __forceinline__ Value Both(float x) { return x; }
+  static __device__ __forceinline__ Value Fma(Value a, Value b, Value c) { return __fmaf_rn(a, b, c); }
+  static __device__ __forceinline__ Value Minus(Value a, Value b) { return __fsub_rn(a, b); }
 };
 
-template <int kBits>
-__device__ __forceinline__ PowerParts PartsOf(float logit, const FastScale& scale) {
+struct TwoFloats {
+  using Value = uint64_t;
+  static __device__ __forceinline__ Value Both(float x) { return ptx::FloatPair(x, x); }
+  static __device__ __forceinline__ Value Fma(Value a, Value b, Value c) { return ptx::FmaPair(a, b, c); }
+  static __device__ __forceinline__ Value Minus(Value a, Value b) { return ptx::SubPair(a, b); }
+};
+
+// −(m − x) · 2^-k, clamped, of a logit that is not NaN, which would weigh as much as the maximum.
+__device__ __forceinline__ float DistanceOf(float logit, const FastScale& scale) {
+  return __saturatef(__fmaf_rn(logit, scale.shrink, scale.maximum));
+}
+
+// √2 · 2^f · 2^kBits, and a float whose low bits are n.
+template <typename Floats>
+struct PowerParts {
+  typename Floats::Value power, whole;
+};
+
+template <int kBits, typename Floats>
+__device__ __forceinline__ PowerParts<Floats> PartsOf(typename Floats::Value d, const FastScale& scale) {
   constexpr float kUp = static_cast<float>(1ull << kBits);
   constexpr float p0 = kUp * definition::kPolynomial[0], p1 = kUp * definition::kPolynomial[1];
   constexpr float p2 = kUp * definition::kPolynomial[2], p3 = kUp * definition::kPolynomial[3];
   constexpr float p4 = kUp * definition::kPolynomial[4], p5 = kUp * definition::kPolynomial[5];
-  const float d = __saturatef(__fmaf_rn(logit, scale.shrink, scale.maximum));
-  const float z = __fmaf_rn(d, scale.slope, definition::kRoundingShift);
-  const float n = __fsub_rn(z, definition::kRoundingShift);
-  const float f = __fmaf_rn(d, scale.slope, -n);
-  float p = __fmaf_rn(f, p5, p4);
-  p = __fmaf_rn(f, p, p3);
-  p = __fmaf_rn(f, p, p2);
-  p = __fmaf_rn(f, p, p1);
-  p = __fmaf_rn(f, p, p0);
+  const auto slope = Floats::Both(scale.slope), shift = Floats::Both(definition::kRoundingShift);
+  const auto z = Floats::Fma(d, slope, shift);
+  const auto f = Floats::Fma(d, slope, Floats::Minus(shift, z));
+  auto p = Floats::Fma(f, Floats::Both(p5), Floats::Both(p4));
+  p = Floats::Fma(f, p, Floats::Both(p3));
+  p = Floats::Fma(f, p, Floats::Both(p2));
+  p = Floats::Fma(f, p, Floats::Both(p1));
+  p = Floats::Fma(f, p, Floats::Both(p0));
   return {p, z};
 }
 
-// What is truncated to the weight of a logit that is not NaN, which would weigh as much as the maximum.
-__device__ __forceinline__ float FastPower(float logit, const FastScale& scale) {
-  const PowerParts parts = PartsOf<44>(logit, scale);
-  return __uint_as_float(__float_as_uint(parts.power) + (__float_as_uint(parts.whole) << 23));
+// power · 2^n.
+__device__ __forceinline__ float PowerOf(float power, float whole) {
+  return __uint_as_float(__float_as_uint(power) + (__float_as_uint(whole) << 23));
 }
+
+// What is truncated to the weight of a logit.
+__device__ __forceinline__ float FastPower(float logit, const FastScale& scale) {
+  const PowerParts<OneFloat> parts = PartsOf<44, OneFloat>(DistanceOf(logit, scale), scale);
+  return PowerOf(parts.power, parts.whole);
+}
+
+__device__ __forceinline__ uint64_t Truncated(float power) { return __float2ull_rz(power); }
 
 // A multiprocessor of 8.6, 8.9 and 12.0 converts 2 floats a clock to 64 bits, others 16 ("Arithmetic Instructions" in
 // the CUDA programming guide).
 __device__ __forceinline__ uint64_t FastWeight(float logit, const FastScale& scale) {
 #if __CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 890 || __CUDA_ARCH__ >= 1200
-  const PowerParts parts = PartsOf<0>(logit, scale);
+  const PowerParts<OneFloat> parts = PartsOf<0, OneFloat>(DistanceOf(logit, scale), scale);
   const uint32_t mantissa = __float_as_uint(parts.power) - definition::kHalfBits;
   constexpr uint32_t kNoShift = definition::kRoundingShiftBits + 32 - (44 - 23);
   return ptx::ShiftRight(uint64_t{mantissa} << 32, kNoShift - __float_as_uint(parts.whole));
 #else
-  return __float2ull_rz(FastPower(logit, scale));
+  return Truncated(FastPower(logit, scale));
+#endif
+}
+
+// The weights of two logits, added up. Machine code for 10.0 and 10.3 has instructions for two floats; elsewhere each
+// becomes two.
+__device__ __forceinline__ uint64_t FastWeights(float a, float b, const FastScale& scale) {
+#if __CUDA_ARCH__ / 100 == 10
+  const uint64_t distances = ptx::FloatPair(DistanceOf(a, scale), DistanceOf(b, scale));
+  const PowerParts<TwoFloats> parts = PartsOf<44, TwoFloats>(distances, scale);
+  const float2 power = ptx::FloatsOf(parts.power), whole = ptx::FloatsOf(parts.whole);
+  return Truncated(PowerOf(power.x, whole.x)) + Truncated(PowerOf(power.y, whole.y));
+#else
+  return FastWeight(a, scale) + FastWeight(b, scale);
 #endif
 }
 

@@ -22,9 +22,9 @@ MOST_SLOTS = {
     "SlopePass<false": (40.0, 40.0),
 }
 # Where conversions to 64 bits run at 2 lanes a clock (64 cycles of a scheduler for a weight), a weight is
-# shifted instead: so many slots more.
+# shifted instead. Where an instruction takes two floats, a weight is half of most. So many slots more:
 SLOW_CONVERSIONS = (86, 120)
-SLOTS_OF_SHIFT = 2
+MORE_WEIGHT_SLOTS = {86: 2, 100: -4, 120: 2}
 MOST_INTEGER_SLOTS = 4  # of a weight: the integer unit takes half as many lanes a clock as are issued
 MOST_SLOW_PATH_SLOTS = 40
 BYTES_A_TEST = 64  # of a lane: 32 elements of 2 bytes, 16 of 4
@@ -88,10 +88,11 @@ def loop_complaints(loop: HotLoop) -> Iterator[str]:
         yield f"{where} calls {call.target}"
 
 
-def conversion_complaints(loop: HotLoop) -> Iterator[str]:
-    """Of a loop over weights, on an architecture whose conversions are slow."""
-    yield from slots_complaints(loop, SLOTS_OF_SHIFT)
-    if any(one.name == "F2I" and "64" in one.opcode for one in loop.code):
+def weight_complaints(loop: HotLoop, architecture: int) -> Iterator[str]:
+    """Of a loop over weights, on an architecture that has a form of its own of them."""
+    yield from slots_complaints(loop, MORE_WEIGHT_SLOTS[architecture])
+    converts = any(one.name == "F2I" and "64" in one.opcode for one in loop.code)
+    if converts and architecture in SLOW_CONVERSIONS:
         yield f"{loop.kernel}: {loop.name} converts to 64 bits"
 
 

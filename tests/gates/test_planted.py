@@ -11,13 +11,13 @@ from devices import DEVICES, Shape, launches
 from hot_loops import HotLoop, hot_loops
 from limits import (
     block_complaints,
-    conversion_complaints,
     instruction_complaints,
     loop_complaints,
     missing_loops,
     residency_complaints,
     resource_complaints,
     wait_complaints,
+    weight_complaints,
 )
 from machine_code import Kernel, read_kernels
 from resources import differences
@@ -74,9 +74,17 @@ def test_a_mistake_in_a_hot_loop_is_found(
 
 
 def test_a_weight_by_a_slow_conversion_is_found(planted_loops: Mapping[str, HotLoop]) -> None:
-    assert list(conversion_complaints(planted_loops["Mass_kNone"])) == []
-    complaints = list(conversion_complaints(planted_loops["Mass_kConverts"]))
+    assert list(weight_complaints(planted_loops["Mass_kNone"], 120)) == []
+    complaints = list(weight_complaints(planted_loops["Mass_kConverts"], 120))
     assert any("converts to 64 bits" in told for told in complaints)
+
+
+def test_a_weight_computed_alone_where_two_go_together_is_found(planted_loops: Mapping[str, HotLoop]) -> None:
+    loop = planted_loops["Mass_kConverts"]
+    more = next(one for one in loop.code if one not in loop.loads)
+    alone = replace(loop, code=(*loop.code, *[more] * (10 * loop.elements)))
+    assert list(weight_complaints(loop, 100)) == []
+    assert any("slots an element" in told for told in weight_complaints(alone, 100))
 
 
 def test_a_pass_that_appends_nothing_is_found(planted_loops: Mapping[str, HotLoop]) -> None:

@@ -26,8 +26,8 @@ MUTATIONS: list[Mutation] = [
         (
             "nan-weighs-as-the-maximum",
             "the mass of rows with NaN",
-            "kNan ? Logit::MaxNumber(v[u].word[i], Logit::kMaskedWord) : v[u].word[i];",
-            "v[u].word[i];",
+            "kNan ? Logit::MaxNumber(word, Logit::kMaskedWord) : word, i % Logit::kPerWord",
+            "word, i % Logit::kPerWord",
         ),
         (
             "vectors-beyond-their-list",

@@ -29,6 +29,12 @@ MUTATIONS: list[Mutation] = [
             "__float2ull_rz(",
             "__float2ull_rn(",
         ),
+        (
+            "weight-of-one-for-both",
+            "the second of two logits weighed together",
+            "return FastWeight(a, scale) + FastWeight(b, scale);",
+            "return FastWeight(a, scale) + FastWeight(a, scale);",
+        ),
     ),
     *in_file(
         "kernels/device/weights.cuh",

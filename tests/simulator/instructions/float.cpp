@@ -8,6 +8,16 @@ namespace {
 float Clamp01(float x) { return x > 0 ? (x < 1 ? x : 1.0f) : 0.0f; }  // a NaN becomes +0
 float Flush(float x) { return std::fabs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x; }
 
+// Of pairs of floats: what Of gives for their lower floats, and for their higher ones.
+template <class Of, class... Pairs>
+uint64_t EachFloat(Pairs... pairs) {
+  const auto part = [&](int shift) {
+    const float result = Of()(std::bit_cast<float>(static_cast<uint32_t>(pairs >> shift))...);
+    return uint64_t{std::bit_cast<uint32_t>(result)} << shift;
+  };
+  return part(0) | part(32);
+}
+
 template <Rounding rounding>
 void AddRounded(Table& t, const std::string& modifier) {
   using F = float;
@@ -21,11 +31,16 @@ void AddRounded(Table& t, const std::string& modifier) {
   t["add" + modifier + ".sat.f32"] = Binary<F, F, F, [](F a, F b) { return Clamp01(Add<rounding>(a, b)); }>();
   t["sub" + modifier + ".sat.f32"] = Binary<F, F, F, [](F a, F b) { return Clamp01(Add<rounding>(a, -b)); }>();
   t["mul" + modifier + ".sat.f32"] = Binary<F, F, F, [](F a, F b) { return Clamp01(Multiply<rounding>(a, b)); }>();
+  t["sub" + modifier + ".f32x2"] = Binary<uint64_t, uint64_t, uint64_t,
+                                          [](uint64_t a, uint64_t b) { return EachFloat<decltype(subtract)>(a, b); }>();
   if (modifier.empty()) return;  // the others must name their rounding
   t["fma" + modifier + ".f32"] = Ternary<F, F, F, F, fma>();
   t["fma" + modifier + ".sat.f32"] =
       Ternary<F, F, F, F, [](F a, F b, F c) { return Clamp01(MultiplyAdd<rounding>(a, b, c)); }>();
   t["mad" + modifier + ".f32"] = Ternary<F, F, F, F, fma>();
+  t["fma" + modifier + ".f32x2"] =
+      Ternary<uint64_t, uint64_t, uint64_t, uint64_t,
+              [](uint64_t a, uint64_t b, uint64_t c) { return EachFloat<decltype(fma)>(a, b, c); }>();
   t["div" + modifier + ".f32"] = Binary<F, F, F, [](F a, F b) { return Divide<rounding>(a, b); }>();
   t["rcp" + modifier + ".f32"] = Unary<F, F, [](F a) { return Divide<rounding>(1.0f, a); }>();
   t["sqrt" + modifier + ".f32"] = Unary<F, F, [](F a) { return SquareRoot<rounding>(a); }>();
