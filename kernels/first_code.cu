@@ -13,8 +13,8 @@ constexpr int64_t kMostGridBlocks = int64_t{1} << 20;
 __global__ void FirstCodes(const __grid_constant__ Batch batch, uint64_t* code) {
   const int64_t stride = int64_t{gridDim.x} * blockDim.x;
   for (int64_t row = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; row < batch.rows; row += stride) {
-    const RowInput input = {.step = definition::StepOf(batch, row), .slot = definition::SlotOf(batch, row)};
-    code[row] = definition::FirstCode(ReadRecord(batch, input), input.step);
+    const Record record = ReadRecord(batch, definition::SlotOf(batch, row).index);
+    code[row] = definition::FirstCode(record, definition::StepOf(batch, row));
   }
 }
 

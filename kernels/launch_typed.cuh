@@ -93,6 +93,12 @@ void DescribeKernels(Device* device) {
   }
 }
 
+inline Geometry GeometryOf(const Plan& plan) {
+  const auto log2 = [](int power) { return static_cast<uint32_t>(__builtin_ctz(static_cast<unsigned>(power))); };
+  return {log2(plan.cluster), log2(plan.threads / 32), static_cast<uint32_t>(plan.pilot_shift),
+          static_cast<uint32_t>(StorageBytes(plan.cluster))};
+}
+
 template <auto kernel, bool kHasStorage = true, typename AnyWork>
 void LaunchKernel(const AnyWork& work, const Plan& plan, CudaStream stream) {
   const ProfilerRange range(NameOf(plan));
@@ -109,7 +115,7 @@ void LaunchKernel(const AnyWork& work, const Plan& plan, CudaStream stream) {
   const int64_t most_rows = plan.blocks_a_launch / plan.cluster;
   for (int64_t first = 0; first < work.batch.rows; first += most_rows) {
     config.gridDim = dim3(static_cast<unsigned>(std::min(work.batch.rows - first, most_rows) * plan.cluster));
-    ThrowOnError(cudaLaunchKernelEx(&config, kernel, work, first, static_cast<uint32_t>(plan.pilot_shift)), "launch");
+    ThrowOnError(cudaLaunchKernelEx(&config, kernel, work, first, GeometryOf(plan)), "launch");
   }
 }
 

@@ -52,6 +52,14 @@ struct Plan {
   int64_t blocks_a_launch = int64_t{1} << 30;  // more rows than that take several launches
 };
 
+// A plan as the kernels get it: what they would divide by is a power of two.
+struct Geometry {
+  uint32_t block_bits;   // 2^block_bits blocks a row,
+  uint32_t warp_bits;    // 2^warp_bits warps a block
+  uint32_t pilot_shift;  // Plan's
+  uint32_t resident_at;  // StorageBytes of the cluster
+};
+
 // What profilers and `python -m fire_sampling plan` call it, as "8 blocks a row, resident".
 const char* NameOf(const Plan& plan);
 

@@ -26,17 +26,18 @@ __device__ __forceinline__ ShardList ListOf(const ShardEntries& entries, int64_t
 __global__ void __launch_bounds__(32, 1) ShardBeginRows(const __grid_constant__ ShardBeginWork work) {
   ptx::WaitForPriorGrids();
   for (int64_t at = blockIdx.x; at < work.batch.rows; at += gridDim.x) {
-    const RowInput input = {.step = definition::StepOf(work.batch, at), .slot = definition::SlotOf(work.batch, at)};
+    const int64_t step = definition::StepOf(work.batch, at);
+    const definition::Slot slot = definition::SlotOf(work.batch, at);
     const ShardList list = ListOf(work.entries, at);
     ShardRow row = {};
     row.wants = work.query.wants;
     row.vocabulary = static_cast<uint32_t>(work.batch.vocabulary);
     row.ranks = static_cast<uint32_t>(work.query.ranks);
     row.key_bits = definition::KeyBitsOf(work.batch.logits_type);
-    row.record = ReadRecord(work.batch, input);
-    row.step = input.step;
+    row.record = ReadRecord(work.batch, slot.index);
+    row.step = step;
     if ((work.query.wants & kShardWantsLogProb) != 0) row.asked = work.query.token[at * work.query.token_stride];
-    Solver(OneWarp(), list, &row).Begin((list.entry[list.size] & kShardHasNan) != 0, input.slot.out_of_range);
+    Solver(OneWarp(), list, &row).Begin((list.entry[list.size] & kShardHasNan) != 0, slot.out_of_range);
     if (threadIdx.x == 0) work.states[at] = row;
   }
 }

@@ -51,6 +51,17 @@ enum class Draws : uint32_t {
   kForOwner  // unfiltered, only token and logprob asked for: the block that holds the token writes it, none waits
 };
 
+// What a row asks for beside its list, as far as the record and the outputs tell. Bits: one look answers for a row that
+// asks for none of several.
+enum Asks : uint32_t {
+  kAsksNoList = 1 << 0,      // without a filter every finite token is in question
+  kAsksRowMass = 1 << 1,     // the whole row's mass: without a filter, or since top-p counts it
+  kAsksReference = 1 << 2,   // its mass at the reference temperature, or the token's rank
+  kAsksListedMass = 1 << 3,  // the list's, which top-p alone compares with its target
+  kAsksMinP = 1 << 4,        // that the list has all that pass min-p
+  kAsksTopK = 1 << 5         // that it has all that top-k keeps
+};
+
 // A row's settings, worked out once, by a few threads of four warps.
 struct RowSettings {
   Record record;
@@ -59,10 +70,12 @@ struct RowSettings {
   uint64_t weight_of_maximum;
   uint64_t min_weight;  // what min-p asks of a weight; 0: nothing
   Regime regime;
+  uint32_t asks;  // Asks
   Draws draws;
   int32_t status;           // the bits that no logit is needed for
   uint32_t pivot_count;     // so many tokens shall reach the pivot; 0: the pivot is not a count's
   uint32_t delegates;       // among which such a pivot is found
+  uint32_t lane_bits;       // of 2^lane_bits lanes each, or of a word of one
   uint32_t bins_of_thread;  // of a histogram; here, since a thread has no register to keep it in
   bool min_p_bounds_list;   // nothing that fails min-p is needed
   bool top_k_on, top_p_on;
@@ -106,6 +119,8 @@ struct PartShape {
   uint32_t vocabulary;
   uint32_t before;                // elements of the first vector that precede the row
   uint32_t begin, end;            // the part
+  uint32_t run;                   // vectors of a warp of it
+  uint32_t resident_at;           // where in shared memory it lies, where it is resident
   uint32_t full_begin, full_end;  // what lies wholly in the row
 };
 
@@ -137,8 +152,8 @@ struct Storage {
   };
   alignas(16) uint64_t list[kListCapacity];  // entries: the key above, the id's complement below
   union {
-    uint64_t bins[kBins];        // of a histogram; low and high words are added to apart
-    uint32_t bin_counts[kBins];  // of delegates or candidates
+    alignas(16) uint64_t bins[kBins];  // of a histogram; low and high words are added to apart
+    uint32_t bin_counts[kBins];        // of delegates or candidates
   };
   union {
     struct {

@@ -60,9 +60,7 @@ __device__ __forceinline__ bool ReferenceHasRowsScale(const RowSettings& setting
 // `least`: at most as large as any listed; `beyond`: as large as what is not.
 __device__ __forceinline__ bool HoldsAllThatPass(float least, float beyond, float maximum,
                                                  const RowSettings& settings) {
-  if (settings.regime == Regime::kDecided || settings.phase.order != Order::kVllm || settings.min_weight == 0)
-    return true;
-  return least >= __fadd_ru(maximum, settings.min_p_bounds.above) ||
+  return (settings.asks & kAsksMinP) == 0 || least >= __fadd_ru(maximum, settings.min_p_bounds.above) ||
          beyond <= __fadd_rd(maximum, settings.min_p_bounds.below);
 }
 
@@ -70,7 +68,7 @@ __device__ __forceinline__ bool HoldsAllThatPass(float least, float beyond, floa
 // or all that are finite.
 template <typename Logit>
 __device__ __forceinline__ bool HoldsTopK(uint32_t count, float least, float maximum, const RowSettings& settings) {
-  if (settings.regime != Regime::kList || !settings.top_k_on || count >= settings.phase.top_k) return true;
+  if ((settings.asks & kAsksTopK) == 0 || count >= settings.phase.top_k) return true;
   if (least == Logit::Value(Logit::kLowestFinite, 0)) return true;
   return settings.min_p_bounds_list && least <= __fadd_rd(maximum, settings.min_p_bounds.below);
 }
@@ -155,6 +153,7 @@ __device__ __forceinline__ void ReadMaximum(const PartShape& shape, uint32_t pil
     part.PrefetchStart(run);
     const RowInput input = settings_reader.Read(&storage.settings);
     MaximumPass<true, kResident>(part, run, &maxima);
+    ClearBinCounts(storage);
     if (threadIdx.x == 0) {
       storage.vector_count = storage.entry_count = 0;
       if (!again) storage.part = shape;
@@ -169,9 +168,9 @@ __device__ __forceinline__ void ReadMaximum(const PartShape& shape, uint32_t pil
     has_nan = __syncthreads_or(HoldsNan<Logit>(maxima));
   }
   if (has_nan) maxima = MaximaWithoutNan(part, Split(part, pilot_shift).pilot);
-  ClearBinCounts(storage);
   if (!again) team.AwaitPeers();
-  ShareMaxima<Logit>(maxima, has_nan, again ? 4 * blockDim.x : storage.settings.delegates, again, team, storage);
+  ShareMaxima<Logit>(maxima, has_nan, again ? 4 * blockDim.x : storage.settings.delegates,
+                     again ? 0 : storage.settings.lane_bits, again, team, storage);
   team.Sync();  // maxima, delegates and resident parts are written; else the pivot comes from an older row's
 }
 
@@ -196,13 +195,15 @@ __device__ __forceinline__ void FindPivot(uint32_t wanted, bool again, const Tea
           FindCountedPivot<Logit>(again ? wanted : DelegatesWanted(wanted, delegates), delegates, extremes, storage);
     if (settings.min_p_bounds_list && settings.regime == Regime::kList)
       pivot = fmaxf(pivot, __fadd_rd(maximum, settings.min_p_bounds.below));
-    const bool has_nan = AnyBlockHasNan(team, storage);
     if (threadIdx.x == 0) {
-      storage.state = {.maximum = maximum, .has_nan = has_nan, .is_listed = 0, .count = 0};
+      storage.state.maximum = maximum, storage.state.is_listed = 0, storage.state.count = 0;
       storage.pivot = PivotWord<Logit>(pivot);
     }
+  } else if (threadIdx.x < 64) {
+    const bool has_nan = AnyBlockHasNan(team, storage);
+    if (threadIdx.x == 32) storage.state.has_nan = has_nan;
   }
-  __syncthreads();  // one warp has written state and pivot; else the others filter by an older pivot
+  __syncthreads();  // two warps have written state and pivot; else the others filter by an older pivot
 }
 
 // Makes the largest of the blocks' own pivots that of all: as many tokens reach it.
@@ -265,15 +266,17 @@ __device__ __forceinline__ bool ListCandidates(uint32_t pilot_shift, bool again,
     }
     __syncthreads();  // the maximum is the whole row's; else the list is judged by the pilot's
   }
-  if (storage.settings.regime == Regime::kNucleus) {
+  const uint32_t asks = storage.settings.asks;
+  const uint32_t rank = storage.part.rank;  // anew: the passes above have no register for what is made of team.rank
+  if ((asks & kAsksListedMass) != 0) {
     const uint64_t mass = ReduceBlock(seen.mass, Add(), storage);
-    if (threadIdx.x < team.blocks) ptx::Push(&storage.block_mass[team.rank], threadIdx.x, mass);
+    if (threadIdx.x < team.blocks) ptx::Push(&storage.block_mass[rank], threadIdx.x, mass);
   }
   uint32_t told = fits ? min(listed, kTooMany) : kTooMany;
-  if (storage.settings.regime == Regime::kAll ||
-      !HoldsAllThatPass(least, least, storage.state.maximum, storage.settings))
+  if ((asks & (kAsksNoList | kAsksMinP)) != 0 &&
+      ((asks & kAsksNoList) != 0 || !HoldsAllThatPass(least, least, storage.state.maximum, storage.settings)))
     told = kIncomplete;
-  if (threadIdx.x < team.blocks) ptx::Push(&storage.block_count[team.rank], threadIdx.x, told);
+  if (threadIdx.x < team.blocks) ptx::Push(&storage.block_count[rank], threadIdx.x, told);
   return true;
 }
 
@@ -292,7 +295,7 @@ __device__ __forceinline__ bool CollectCounts(const Team& team, Storage& storage
       is_told && count <= kListCapacity && HoldsTopK<Logit>(count, Logit::Value(storage.pivot, 0), maximum, settings);
   // No pivot makes a list of more tokens than it has room for.
   const bool serves = !is_told || is_complete || (count > kListCapacity && settings.pivot_count > kListCapacity);
-  if (settings.regime == Regime::kNucleus && maximum > -INFINITY && maximum < INFINITY) {
+  if ((settings.asks & kAsksListedMass) != 0 && maximum > -INFINITY && maximum < INFINITY) {
     const uint64_t listed = ReduceWarp(lane < team.blocks ? storage.block_mass[lane] : 0, Add());
     is_complete = is_complete && listed >= definition::TopPTarget(settings.phase.top_p, RowMass(0, storage));
   }

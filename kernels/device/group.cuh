@@ -22,8 +22,8 @@ class GroupSampler {
   __device__ __forceinline__ explicit GroupSampler(const Work& work)
       : work_(work), outputs_(work.outputs), storage_(SharedStorage()) {}
 
-  __device__ __forceinline__ void Sample(int64_t row, const Team& team, uint32_t pilot_shift) {
-    row_.Read(work_, row, team, pilot_shift);
+  __device__ __forceinline__ void Sample(int64_t row, const Team& team, const Geometry& geometry) {
+    row_.Read(work_, row, team, geometry);
     if (row_.IsListed() && !row_.team().IsLeader()) return;
     if (row_.IsDecided()) {
       row_.Decide();
@@ -220,11 +220,11 @@ class GroupSampler {
 
 template <typename Logit>
 __global__ void __launch_bounds__(kMostThreads, 2)
-    GroupRows(const __grid_constant__ Work work, int64_t first_row, uint32_t pilot_shift) {
-  const Team team = {ptx::ClusterRank(), ptx::ClusterSize()};
+    GroupRows(const __grid_constant__ Work work, int64_t first_row, const __grid_constant__ Geometry geometry) {
+  const Team team = {ptx::ClusterRank(), 1u << geometry.block_bits};
   team.Announce();
   ptx::WaitForPriorGrids();
-  GroupSampler<Logit>(work).Sample(first_row + blockIdx.x / team.blocks, team, pilot_shift);
+  GroupSampler<Logit>(work).Sample(first_row + (blockIdx.x >> geometry.block_bits), team, geometry);
 }
 
 }  // namespace fire::kernels

@@ -29,22 +29,25 @@ class KeptRow {
   __device__ __forceinline__ KeptRow() : storage_(SharedStorage()) {}
 
   // Everything below is the same for all threads of the team from here on.
-  __device__ __forceinline__ void Read(const Work& work, int64_t row, Team whole, uint32_t pilot_shift) {
+  __device__ __forceinline__ void Read(const Work& work, int64_t row, Team whole, const Geometry& geometry) {
 #pragma unroll 1
     for (bool again = false;; again = true) {
-      const uint32_t shift = again ? 0 : pilot_shift;
-      ReadMaximum<kResident, Logit>(ShapeOf<Logit>(work.batch, row, whole.rank, whole.blocks), shift, again, whole,
-                                    storage_, SettingsReader(work, row, !again));
+      const uint32_t shift = again ? 0 : geometry.pilot_shift;
+      const PartShape shape = ShapeOf<Logit>(work.batch, row, whole.rank, geometry);
+      ReadMaximum<kResident, Logit>(shape, shift, again, whole, storage_, SettingsReader(work, row, !again));
       if (ListCandidates<kResident, Logit>(shift, again, team(), storage_)) {
         // Once a row: a second attempt comes here first only where the first one streamed.
-        if (!again || Streams<kResident>(pilot_shift, settings())) {
-          bool wants_mass = !IsDecided() && (settings().regime == Regime::kAll || TopPCountsRow(settings()));
-          bool wants_reference = definition::WantsReference(work.outputs) && HasFiniteMaximum();
-          if (IsWeighedWhileListed<kResident>(storage_)) {
-            wants_mass = false;
-            wants_reference = wants_reference && !ReferenceHasRowsScale(settings());
+        if (!again || Streams<kResident>(geometry.pilot_shift, settings())) {
+          const uint32_t asks = settings().asks;
+          if ((asks & (kAsksRowMass | kAsksReference)) != 0) {
+            bool wants_mass = !IsDecided() && (asks & kAsksRowMass) != 0;
+            bool wants_reference = HasFiniteMaximum() && (asks & kAsksReference) != 0;
+            if (IsWeighedWhileListed<kResident>(storage_)) {
+              wants_mass = false;
+              wants_reference = wants_reference && !ReferenceHasRowsScale(settings());
+            }
+            if (wants_mass || wants_reference) ShareMasses(wants_mass, wants_reference);
           }
-          if (wants_mass || wants_reference) ShareMasses(wants_mass, wants_reference);
         }
         team().Sync();  // every block's counts, candidates and masses are pushed; else the leader's list lacks some
         if (CollectCounts<Logit>(team(), storage_) || again || IsDecided() || settings().pivot_count == 0) break;

@@ -6,14 +6,10 @@
 #include "definition/design.h"
 #include "definition/draw.h"
 #include "definition/filter.h"
+#include "kernels/device/settings.cuh"
 #include "kernels/device/tokens.cuh"
 
 namespace fire::kernels {
-
-// True where top-p counts the mass of the whole row, whatever the list holds.
-__device__ __forceinline__ bool TopPCountsRow(const RowSettings& settings) {
-  return settings.top_p_on && (settings.regime == Regime::kNucleus || settings.phase.order == Order::kJoint);
-}
 
 __device__ __forceinline__ WeightScale ReferenceScaleOf(const Storage& storage) {
   const RowSettings& settings = storage.settings;

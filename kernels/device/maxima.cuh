@@ -35,33 +35,29 @@ __device__ __forceinline__ void PushFloat(float* shared, uint32_t rank, float va
   ptx::Push(reinterpret_cast<uint32_t*>(shared), rank, __float_as_uint(value));
 }
 
-__device__ __forceinline__ uint32_t KeyIfNotMasked(float x) {
-  const uint32_t key = definition::Key(x);
-  return key > definition::kMaskedKey ? key : ~0u;
-}
+__device__ __forceinline__ uint32_t UnlessMasked(uint32_t key) { return key > definition::kMaskedKey ? key : ~0u; }
 
 // Tells every block every warp's maximum and least delegate, whether a block saw a NaN, and the delegates. Where
-// `are_own` these are the words of each block's lanes, and stay in it.
+// `are_own` these are the words of each block's lanes, and stay in it. 2^group_bits lanes make a delegate.
 template <typename Logit>
-__device__ __forceinline__ void ShareMaxima(const LaneMaxima& maxima, bool has_nan, uint32_t delegates, bool are_own,
-                                            const Team& team, Storage& storage) {
+__device__ __forceinline__ void ShareMaxima(const LaneMaxima& maxima, bool has_nan, uint32_t delegates,
+                                            uint32_t group_bits, bool are_own, const Team& team, Storage& storage) {
   const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
   const uint32_t lanes = are_own ? blockDim.x : blockDim.x * team.blocks;
   const uint32_t first_lane = (are_own ? 0 : team.rank * blockDim.x) + threadIdx.x;
   const bool by_word = delegates > lanes;
-  // Lanes of a delegate, a power of two.
-  const uint32_t group_bits = by_word || delegates == 0 ? 0 : __clz(delegates) - __clz(lanes), group = 1u << group_bits;
-  const float of_lane = Largest<Logit>(maxima);
-  float of_group = of_lane;
+  const uint32_t group = 1u << group_bits;
+  float of_group = Largest<Logit>(maxima);
 #pragma unroll 1
   for (uint32_t distance = 1; distance < group; distance *= 2)
     of_group = ptx::Max(of_group, __shfl_xor_sync(~0u, of_group, distance));
-  uint32_t least = KeyIfNotMasked(of_group);
+  const uint32_t key = definition::Key(of_group);
+  uint32_t least = UnlessMasked(key);
   if (by_word) {
 #pragma unroll
-    for (uint32_t i = 0; i < 4; ++i) least = min(least, KeyIfNotMasked(Largest<Logit>(maxima.word[i])));
+    for (uint32_t i = 0; i < 4; ++i) least = min(least, UnlessMasked(definition::Key(Largest<Logit>(maxima.word[i]))));
   }
-  const uint64_t largest = __reduce_max_sync(~0u, definition::Key(of_lane));
+  const uint64_t largest = __reduce_max_sync(~0u, key);
   least = __reduce_min_sync(~0u, least);
   if (lane < team.blocks) ptx::Push(&storage.part_extremes[team.rank * warps + warp], lane, largest << 32 | least);
   if (threadIdx.x < team.blocks) ptx::Push(&storage.block_has_nan[team.rank], threadIdx.x, uint32_t{has_nan});

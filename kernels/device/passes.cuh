@@ -22,15 +22,14 @@ __device__ __forceinline__ LaneMaxima NoMaxima() {
 template <bool kKeepNan, bool kResident, typename Logit>
 __device__ __forceinline__ void MaximumPass(const RowPart<Logit>& part, Run run, LaneMaxima* maxima) {
   LaneMaxima m = *maxima;
-  part.template ForVectors<false>(run.begin, run.end, [&](const auto& v, uint32_t index) {
-    constexpr int kCount = sizeof(v) / sizeof(Vector);
+  part.template ForVectors<false, kResident>(run.begin, run.end, [&](const auto& v, uint32_t index, uint32_t count) {
     Vector* copy = kResident ? &part.Resident(index) : nullptr;
 #pragma unroll
-    for (int u = 0; u < kCount; ++u) {
+    for (uint32_t u = 0; u < sizeof(v) / sizeof(Vector); ++u) {
 #pragma unroll
       for (int i = 0; i < 4; ++i)
         m.word[i] = kKeepNan ? Logit::Max(m.word[i], v[u].word[i]) : Logit::MaxNumber(m.word[i], v[u].word[i]);
-      if (kResident && (kCount > 1 || index < run.end)) copy[32 * u] = v[u];
+      if (kResident && u < count) copy[32 * u] = v[u];
     }
   });
   *maxima = m;
@@ -81,8 +80,9 @@ __device__ __forceinline__ uint64_t WeightOfVectors(const Vector (&v)[kCount], c
 // Appends the vectors of `run` that hold a candidate.
 template <bool kFromShared, typename Logit>
 __device__ __forceinline__ void AppendPass(const RowPart<Logit>& part, Run run, uint32_t pivot, Storage& storage) {
-  part.template ForVectors<kFromShared>(
-      run.begin, run.end, [&](const auto& v, uint32_t index) { AppendVectors<Logit>(v, index, pivot, storage); });
+  part.template ForVectors<kFromShared>(run.begin, run.end, [&](const auto& v, uint32_t index, uint32_t) {
+    AppendVectors<Logit>(v, index, pivot, storage);
+  });
 }
 
 // Sums the lane's share of the mass of the vectors of `run`. Without kNan the row must hold none.
@@ -90,7 +90,7 @@ template <bool kNan, bool kFromShared, typename Logit>
 __device__ __forceinline__ uint64_t FastMassPass(const RowPart<Logit>& part, Run run, const FastScale& scale) {
   uint64_t mass = 0;
   part.template ForVectors<kFromShared>(
-      run.begin, run.end, [&](const auto& v, uint32_t) { mass += WeightOfVectors<kNan, Logit>(v, scale); });
+      run.begin, run.end, [&](const auto& v, uint32_t, uint32_t) { mass += WeightOfVectors<kNan, Logit>(v, scale); });
   return mass;
 }
 
@@ -99,7 +99,7 @@ template <bool kFromShared, typename Logit>
 __device__ __forceinline__ uint64_t AppendAndMassPass(const RowPart<Logit>& part, Run run, uint32_t pivot,
                                                       const FastScale& scale, Storage& storage) {
   uint64_t mass = 0;
-  part.template ForVectors<kFromShared>(run.begin, run.end, [&](const auto& v, uint32_t index) {
+  part.template ForVectors<kFromShared>(run.begin, run.end, [&](const auto& v, uint32_t index, uint32_t) {
     AppendVectors<Logit>(v, index, pivot, storage);
     mass += WeightOfVectors<false, Logit>(v, scale);
   });
@@ -122,10 +122,10 @@ __device__ __forceinline__ uint64_t MassPass(const RowPart<Logit>& part, const W
 template <bool kVectors, typename Logit>
 __device__ __forceinline__ void SlopePass(const RowPart<Logit>& part, Run run, const FastSlope& slope,
                                           typename Logit::Element* out) {
-  part.template ForVectors<false>(run.begin, run.end, [&](const auto& v, uint32_t index) {
-    constexpr int kCount = sizeof(v) / sizeof(Vector);
+  part.template ForVectors<false>(run.begin, run.end, [&](const auto& v, uint32_t index, uint32_t count) {
+    constexpr uint32_t kCount = sizeof(v) / sizeof(Vector);
 #pragma unroll
-    for (int u = 0; u < kCount; ++u) {
+    for (uint32_t u = 0; u < kCount; ++u) {
       Vector slopes;
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
@@ -138,7 +138,7 @@ __device__ __forceinline__ void SlopePass(const RowPart<Logit>& part, Run run, c
       const uint32_t at = index + 32 * u;
       if (kVectors && kCount > 1) {
         *reinterpret_cast<Vector*>(out + part.IdOfFirst(at)) = slopes;
-      } else if (kCount > 1 || at < run.end) {
+      } else if (u < count) {
         part.ForElementsOf(slopes, at, [&](float x, uint32_t id) { out[id] = Logit::FromFloat(x); });
       }
     }

@@ -21,8 +21,11 @@ struct Extremes {
 __device__ __forceinline__ Extremes SharedExtremes(const Team& team, const Storage& storage) {
   Extremes all = {.largest = definition::kMaskedKey, .least = ~0u};
   const auto* pairs = reinterpret_cast<const ulonglong2*>(storage.part_extremes);
-#pragma unroll 1
-  for (uint32_t i = threadIdx.x % 32; i < team.blocks * (blockDim.x / 64); i += 32) {
+  const uint32_t count = team.blocks * (blockDim.x / 64);
+  // All loads under way at once.
+#pragma unroll
+  for (uint32_t i = threadIdx.x % 32; i < kMostBlocks * kMostWarps / 2; i += 32) {
+    if (i >= count) continue;
     const ulonglong2 of = pairs[i];
     all.largest = max(all.largest, static_cast<uint32_t>(max(of.x, of.y) >> 32));
     all.least = min(all.least, min(static_cast<uint32_t>(of.x), static_cast<uint32_t>(of.y)));
@@ -40,9 +43,11 @@ __device__ __forceinline__ uint32_t DelegatesWanted(uint32_t wanted, uint32_t de
   return min(wanted, 2 * tokens * delegates / (2 * delegates + tokens));
 }
 
+// By the warps in the middle: the first ones have the settings to work out, the last ones wait longest for logits.
 __device__ __forceinline__ void ClearBinCounts(Storage& storage) {
+  auto* four = reinterpret_cast<uint4*>(storage.bin_counts);
 #pragma unroll 1
-  for (uint32_t bin = threadIdx.x; bin < kBins; bin += blockDim.x) storage.bin_counts[bin] = 0;
+  for (uint32_t i = threadIdx.x ^ (blockDim.x / 2); i < kBins / 4; i += blockDim.x) four[i] = {0, 0, 0, 0};
 }
 
 // Counts the block's delegates into storage.bin_counts, which are empty. A barrier must follow.

@@ -13,8 +13,8 @@ class RowWriter {
  public:
   __device__ __forceinline__ explicit RowWriter(const Work& work) : work_(work) {}
 
-  __device__ __forceinline__ void Write(int64_t row, uint32_t pilot_shift) {
-    row_.Read(work_, row, Team{0, 1}, pilot_shift);
+  __device__ __forceinline__ void Write(int64_t row, const Geometry& geometry) {
+    row_.Read(work_, row, Team{0, 1}, geometry);
     const RowSettings& settings = row_.settings();
     if (work_.task == Task::kHeatLogits && !settings.phase.hot) return;
     if (row_.IsDecided()) {
@@ -110,9 +110,9 @@ class RowWriter {
 
 template <typename Logit>
 __global__ void __launch_bounds__(kMostThreads, 2)
-    WriteRows(const __grid_constant__ Work work, int64_t first_row, uint32_t pilot_shift) {
+    WriteRows(const __grid_constant__ Work work, int64_t first_row, const __grid_constant__ Geometry geometry) {
   ptx::WaitForPriorGrids();
-  RowWriter<Logit>(work).Write(first_row + blockIdx.x, pilot_shift);
+  RowWriter<Logit>(work).Write(first_row + blockIdx.x, geometry);
 }
 
 }  // namespace fire::kernels

@@ -6,6 +6,7 @@
 
 #include "fire/sampling.h"
 #include "kernels/device/logits.cuh"
+#include "kernels/plan.h"
 
 namespace fire::kernels {
 
@@ -23,26 +24,46 @@ __device__ __forceinline__ uint64_t* SharedInbox() {
   return reinterpret_cast<uint64_t*>(fire_shared_memory + StorageBytes(1) + sizeof(ClusterStorage));
 }
 
-// Block `rank` of `blocks`.
+// Of a power of two.
+__device__ __forceinline__ uint32_t Log2(uint32_t power) { return 31 - __clz(power); }
+
+__device__ __forceinline__ uint32_t ShiftRoundingUp(uint32_t count, uint32_t bits) {
+  return (count + (1u << bits) - 1) >> bits;
+}
+
+// The part of block `rank`.
 template <typename Logit, typename AnyBatch>
-__device__ __forceinline__ PartShape ShapeOf(const AnyBatch& batch, int64_t row, uint32_t rank, uint32_t blocks) {
+__device__ __forceinline__ PartShape ShapeOf(const AnyBatch& batch, int64_t row, uint32_t rank,
+                                             const Geometry& geometry) {
   const auto* logits = static_cast<const typename Logit::Element*>(batch.logits) + row * batch.row_stride;
   const uintptr_t address = reinterpret_cast<uintptr_t>(logits);
   const uint32_t vocabulary = static_cast<uint32_t>(batch.vocabulary);
   PartShape shape;
   shape.row = row;
   shape.rank = rank;
-  shape.blocks = blocks;
+  shape.blocks = 1u << geometry.block_bits;
   shape.base = reinterpret_cast<const void*>(address & ~uintptr_t{15});
   shape.vocabulary = vocabulary;
   shape.before = static_cast<uint32_t>(address & 15) / sizeof(typename Logit::Element);
   const uint32_t vectors = (shape.before + vocabulary + Logit::kPerVector - 1) / Logit::kPerVector;
-  const uint32_t part = ((vectors + blocks - 1) / blocks + 31) / 32 * 32;
+  const uint32_t part = (ShiftRoundingUp(vectors, geometry.block_bits) + 31) / 32 * 32;
   shape.begin = min(rank * part, vectors);
   shape.end = min(shape.begin + part, vectors);
+  const uint32_t run = ShiftRoundingUp(shape.end - shape.begin, geometry.warp_bits);
+  // Whole tiles, where that leaves the last warps little less to do.
+  const uint32_t unit = run >= 4 * kTile ? kTile : 32;
+  shape.run = (run + unit - 1) & ~(unit - 1);
+  shape.resident_at = geometry.resident_at;
   shape.full_begin = shape.before != 0;
   shape.full_end = (shape.before + vocabulary) / Logit::kPerVector;
   return shape;
+}
+
+// The same for kernels that no plan tells the powers.
+template <typename Logit, typename AnyBatch>
+__device__ __forceinline__ PartShape ShapeOf(const AnyBatch& batch, int64_t row, uint32_t rank, uint32_t blocks) {
+  const Geometry geometry = {Log2(blocks), Log2(blockDim.x / 32), 0, static_cast<uint32_t>(StorageBytes(blocks))};
+  return ShapeOf<Logit>(batch, row, rank, geometry);
 }
 
 // A run of vectors.
@@ -54,20 +75,14 @@ template <typename Logit>
 class RowPart {
  public:
   __device__ __forceinline__ explicit RowPart(const PartShape& shape)
-      : shape_(shape),
-        resident_(reinterpret_cast<Vector*>(fire_shared_memory + StorageBytes(static_cast<int>(shape.blocks)))) {}
+      : shape_(shape), resident_(reinterpret_cast<Vector*>(fire_shared_memory + shape.resident_at)) {}
 
   __device__ __forceinline__ uint32_t vocabulary() const { return shape_.vocabulary; }
 
   // The vectors of warp `warp` of this block.
   __device__ __forceinline__ Run RunOf(uint32_t warp) const {
-    const uint32_t warps = blockDim.x / 32;
-    uint32_t length = (shape_.end - shape_.begin + warps - 1) / warps;
-    // Whole tiles, where that leaves the last warps little less to do.
-    const uint32_t unit = length >= 4 * kTile ? kTile : 32;
-    length = (length + unit - 1) / unit * unit;
-    const uint32_t begin = min(shape_.begin + warp * length, shape_.end);
-    return {begin, min(begin + length, shape_.end)};
+    const uint32_t begin = min(shape_.begin + warp * shape_.run, shape_.end);
+    return {begin, min(begin + shape_.run, shape_.end)};
   }
   __device__ __forceinline__ Run OwnRun() const { return RunOf(threadIdx.x / 32); }
 
@@ -116,15 +131,16 @@ class RowPart {
     if (index < run.end) ptx::PrefetchToL2(Vectors() + index);
   }
 
-  // Calls visit(vectors, index of the first; the others follow 32 apart) for [begin, end) of this warp's vectors, in
-  // groups of kGroup a lane and then one by one. All lanes take part to the end; one without a vector gets −inf and an
-  // index of `end` or above.
-  template <bool kFromShared, typename Visit>
+  // Calls visit(vectors, index of the first; the others follow 32 apart, how many of them there are) for [begin, end)
+  // of this warp's vectors, in groups of kGroup a lane and then one by one. All lanes take part to the end; where there
+  // is no vector they get −inf. With kRestTogether what makes no whole group is under way at once, too: for a body that
+  // is short beside the way to memory.
+  template <bool kFromShared, bool kRestTogether = false, typename Visit>
   __device__ __forceinline__ void ForVectors(uint32_t begin, uint32_t end, const Visit& visit) const {
     const uint32_t lane = threadIdx.x % 32;
     const uint32_t start = kFromShared ? begin : min(max(begin, shape_.full_begin), end);
     const uint32_t stop = kFromShared ? end : min(end, shape_.full_end);
-    const uint32_t rest = start + (stop > start ? (stop - start) / kTile * kTile : 0);
+    uint32_t rest = start + (stop > start ? (stop - start) / kTile * kTile : 0);
 #pragma unroll 1
     for (uint32_t index = start + lane; index < rest; index += kTile) {
       // One address; the others are it and a constant.
@@ -132,7 +148,17 @@ class RowPart {
       Vector v[kGroup];
 #pragma unroll
       for (uint32_t u = 0; u < kGroup; ++u) v[u] = kFromShared ? vector[32 * u] : Load(vector + 32 * u);
-      visit(v, index);
+      visit(v, index, kGroup);
+    }
+    if (kRestTogether && rest < stop) {
+      const uint32_t index = rest + lane;
+      const uint32_t count = index < stop ? (stop - index + 31) / 32 : 0;
+      Vector v[kGroup];
+#pragma unroll
+      for (uint32_t u = 0; u < kGroup; ++u)
+        v[u] = u >= count ? Filler() : kFromShared ? Resident(index + 32 * u) : Load(Vectors() + index + 32 * u);
+      visit(v, index, count);
+      rest = stop;
     }
     const uint32_t head = start - begin;
     const uint32_t count = head + end - rest;
@@ -141,7 +167,7 @@ class RowPart {
       const uint32_t i = first + lane;
       const uint32_t at = i < head ? begin + i : rest + i - head;
       Vector v[1] = {i < count ? (kFromShared ? Resident(at) : Any(at)) : Filler()};
-      visit(v, at);
+      visit(v, at, i < count ? 1 : 0);
     }
   }
 

@@ -16,8 +16,8 @@ class RowSampler {
  public:
   __device__ __forceinline__ explicit RowSampler(const Work& work) : work_(work), outputs_(work.outputs) {}
 
-  __device__ __forceinline__ void Sample(int64_t row, const Team& team, uint32_t pilot_shift) {
-    row_.Read(work_, row, team, pilot_shift);
+  __device__ __forceinline__ void Sample(int64_t row, const Team& team, const Geometry& geometry) {
+    row_.Read(work_, row, team, geometry);
     if (row_.IsListed() && !row_.team().IsLeader()) return;
     FindToken();
     CountKeptAndRank();
@@ -94,11 +94,11 @@ class RowSampler {
 
 template <typename Logit, bool kResident>
 __global__ void __launch_bounds__(kMostThreads, 2)
-    SampleRows(const __grid_constant__ Work work, int64_t first_row, uint32_t pilot_shift) {
-  const Team team = {ptx::ClusterRank(), ptx::ClusterSize()};
+    SampleRows(const __grid_constant__ Work work, int64_t first_row, const __grid_constant__ Geometry geometry) {
+  const Team team = {ptx::ClusterRank(), 1u << geometry.block_bits};
   team.Announce();
   ptx::WaitForPriorGrids();
-  RowSampler<Logit, kResident>(work).Sample(first_row + blockIdx.x / team.blocks, team, pilot_shift);
+  RowSampler<Logit, kResident>(work).Sample(first_row + (blockIdx.x >> geometry.block_bits), team, geometry);
 }
 
 }  // namespace fire::kernels

@@ -45,11 +45,11 @@ __device__ __forceinline__ uint32_t CountReaching(const float4* vectors, uint32_
   return __reduce_add_sync(~0u, reaching);
 }
 
-// The sum over the lanes of a warp up to the caller's.
-template <typename Number>
+// The sum over the lanes of a warp up to the caller's, for the first kLanes, a power of two.
+template <int kLanes = 32, typename Number>
 __device__ __forceinline__ Number WarpRunning(Number value) {
 #pragma unroll
-  for (int distance = 1; distance < 32; distance *= 2) {
+  for (int distance = 1; distance < kLanes; distance *= 2) {
     const Number below = __shfl_up_sync(~0u, value, distance);
     if (threadIdx.x % 32 >= distance) value += below;
   }
@@ -133,16 +133,25 @@ struct EnoughBin {
 // By one warp.
 template <typename Number>
 __device__ __forceinline__ EnoughBin<Number> FindEnough(const Number* bins, Number wanted) {
-  constexpr uint32_t kOfLane = kBins / 32;
-  const uint32_t lane = threadIdx.x % 32;
+  struct alignas(16) Vector {
+    Number of[16 / sizeof(Number)];
+  };
+  constexpr uint32_t kOfLane = kBins / 32, kVectors = kOfLane * sizeof(Number) / 16;
+  const uint32_t lane = ptx::LaneHere();
+  const auto* vectors = reinterpret_cast<const Vector*>(bins) + lane * kVectors;
   Number sum = 0;
-#pragma unroll 4
-  for (uint32_t i = 0; i < kOfLane; ++i) sum += bins[lane * kOfLane + (i + lane) % kOfLane];  // in different banks
+  // Eight lanes, which are served at once, read from different banks.
+#pragma unroll
+  for (uint32_t i = 0; i < kVectors; ++i) {
+    const Vector v = vectors[(i + lane / (8 / kVectors)) % kVectors];
+#pragma unroll
+    for (const Number one : v.of) sum += one;
+  }
   const Number running = WarpRunning(sum);
   // Running sums never fall, so those that have too little are the first.
   const uint32_t owner = min(static_cast<uint32_t>(__popc(__ballot_sync(~0u, running < wanted))), 31u);
   const Number before = __shfl_sync(~0u, running - sum, owner);
-  const Number up_to = before + WarpRunning(lane < kOfLane ? bins[owner * kOfLane + lane] : Number{0});
+  const Number up_to = before + WarpRunning<kOfLane>(lane < kOfLane ? bins[owner * kOfLane + lane] : Number{0});
   const uint32_t at = min(static_cast<uint32_t>(__popc(__ballot_sync(~0u, up_to < wanted))), kOfLane - 1);
   return {.bin = owner * kOfLane + at, .up_to = __shfl_sync(~0u, up_to, at)};
 }

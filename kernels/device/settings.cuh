@@ -17,21 +17,30 @@ namespace fire::kernels {
 // A nucleus is sought first among so many of the most probable tokens.
 inline constexpr uint32_t kNucleusGuess = 192;
 
-struct RowInput {
-  int64_t step;
-  definition::Slot slot;
-};
-
-__device__ __forceinline__ const uint32_t* RecordWords(const Batch& batch, const RowInput& input) {
-  return reinterpret_cast<const uint32_t*>(batch.records) + input.slot.index * kRecordWords;
+__device__ __forceinline__ const uint32_t* RecordWords(const Batch& batch, int64_t slot) {
+  return reinterpret_cast<const uint32_t*>(batch.records) + slot * kRecordWords;
 }
 
-__device__ __forceinline__ Record ReadRecord(const Batch& batch, const RowInput& input) {
-  const uint32_t* words = RecordWords(batch, input);
+__device__ __forceinline__ Record ReadRecord(const Batch& batch, int64_t slot) {
+  const uint32_t* words = RecordWords(batch, slot);
   Record record;
   uint32_t* copy = reinterpret_cast<uint32_t*>(&record);
 #pragma unroll
   for (int i = 0; i < kRecordWords; ++i) copy[i] = words[i];
+  return record;
+}
+
+// What a lane holds of a row's settings while its logits come in.
+struct RowInput {
+  int64_t step;
+  uint32_t word;  // of the record, the lane's
+};
+
+__device__ __forceinline__ Record RecordOf(const RowInput& input) {
+  Record record;
+  uint32_t* copy = reinterpret_cast<uint32_t*>(&record);
+#pragma unroll
+  for (int i = 0; i < kRecordWords; ++i) copy[i] = __shfl_sync(~0u, input.word, i);
   return record;
 }
 
@@ -45,7 +54,11 @@ __device__ __forceinline__ definition::Phase PhaseFor(Task task, const Record& r
 
 __device__ __forceinline__ void WriteFilters(const definition::Phase& phase, uint32_t vocabulary,
                                              RowSettings* settings) {
-  settings->phase = phase;
+  // Field by field: in a copy of all the bytes behind the last one take a register from the kernel's first instruction
+  // on.
+  settings->phase.temperature = phase.temperature, settings->phase.heat = phase.heat;
+  settings->phase.top_k = phase.top_k, settings->phase.top_p = phase.top_p, settings->phase.min_p = phase.min_p;
+  settings->phase.order = phase.order, settings->phase.ties = phase.ties, settings->phase.hot = phase.hot;
   const uint64_t weight_of_maximum = definition::WeightOfMaximum(vocabulary);
   const uint64_t min_weight = definition::MinPThreshold(phase.min_p, weight_of_maximum);
   settings->weight_of_maximum = weight_of_maximum;
@@ -67,6 +80,11 @@ __device__ __forceinline__ void WriteFilters(const definition::Phase& phase, uin
     settings->regime = Regime::kNucleus;
     settings->pivot_count = min(kNucleusGuess, vocabulary);
   }
+}
+
+// True where top-p counts the mass of the whole row, whatever the list holds.
+__device__ __forceinline__ bool TopPCountsRow(const RowSettings& settings) {
+  return settings.top_p_on && (settings.regime == Regime::kNucleus || settings.phase.order == Order::kJoint);
 }
 
 __device__ __forceinline__ definition::MinPBounds MinPBoundsFor(const definition::Phase& phase, uint32_t vocabulary) {
@@ -100,6 +118,18 @@ __device__ __forceinline__ Draws DrawsOf(const Work& work, Regime regime, bool i
   }
 }
 
+__device__ __forceinline__ uint32_t AsksOf(const RowSettings& settings, bool wants_reference) {
+  const bool is_decided = settings.regime == Regime::kDecided, is_unfiltered = settings.regime == Regime::kAll;
+  const bool is_vllm = settings.phase.order == Order::kVllm;
+  uint32_t asks = is_unfiltered ? kAsksNoList | kAsksRowMass : 0;
+  if (TopPCountsRow(settings)) asks |= kAsksRowMass;
+  if (wants_reference) asks |= kAsksReference;
+  if (settings.regime == Regime::kNucleus) asks |= kAsksListedMass;
+  if (!is_decided && is_vllm && settings.min_weight != 0) asks |= kAsksMinP;
+  if (settings.regime == Regime::kList && settings.top_k_on) asks |= kAsksTopK;
+  return asks;
+}
+
 // Works out a row's settings, by four warps. A row that is read again keeps what it has.
 class SettingsReader {
  public:
@@ -110,10 +140,11 @@ class SettingsReader {
   __device__ __forceinline__ RowInput Read(RowSettings* settings) const {
     RowInput input;
     if (TakesPart()) {
-      input = {.step = definition::StepOf(work_.batch, row_), .slot = definition::SlotOf(work_.batch, row_)};
-      ptx::PrefetchToL2(RecordWords(work_.batch, input));
+      const definition::Slot slot = definition::SlotOf(work_.batch, row_);
+      input.step = definition::StepOf(work_.batch, row_);
+      input.word = RecordWords(work_.batch, slot.index)[threadIdx.x % kRecordWords];
       // At once: registers are few while the row is read.
-      if (threadIdx.x == 0) settings->status = input.slot.out_of_range ? kStatusSlotOutOfRange : 0;
+      if (threadIdx.x == 0) settings->status = slot.out_of_range ? kStatusSlotOutOfRange : 0;
     }
     return input;
   }
@@ -123,38 +154,37 @@ class SettingsReader {
     if (!TakesPart()) return;
     const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const uint32_t vocabulary = static_cast<uint32_t>(work_.batch.vocabulary);
-    const Record record = ReadRecord(work_.batch, input);
+    const Record record = RecordOf(input);
     const definition::Phase phase = PhaseFor(work_.task, record, input.step, vocabulary);
-    if (warp == 0) {
+    if (warp == 0 && lane == 0) {
       WriteFilters(phase, vocabulary, settings);
       settings->record = record;
       settings->status |= definition::StatusOfPhase(phase);
-      settings->delegates = DelegateCount(settings->pivot_count, lanes);
+      const uint32_t delegates = DelegateCount(settings->pivot_count, lanes);
+      settings->delegates = delegates;
+      settings->lane_bits = delegates == 0 || delegates > lanes ? 0 : __clz(delegates) - __clz(lanes);
       settings->bins_of_thread = kBins / blockDim.x;
       settings->is_enumerated = definition::IsEnumerated(record, input.step);
+      settings->asks = AsksOf(*settings, definition::WantsReference(work_.outputs));
       settings->draws = DrawsOf(work_, settings->regime, settings->is_enumerated);
     }
     if (warp == 1) {
       const float temperature = lane == 0 ? phase.temperature : definition::ReferenceTemperature(record);
       const bool greedy = definition::HeatOf(temperature) == definition::Heat::kGreedy;
       const WeightScale scale = definition::MakeWeightScale(0.0f, greedy ? 1.0f : temperature, vocabulary);
-      (lane == 0 ? settings->slope : settings->ref_slope) = scale.slope;
-      (lane == 0 ? settings->floor : settings->ref_floor) = scale.floor;
-      if (lane == 0) settings->weight_bits = scale.bits;
-      if (lane == 1) settings->ref_temperature = temperature;
+      if (lane == 0) settings->slope = scale.slope, settings->floor = scale.floor, settings->weight_bits = scale.bits;
+      if (lane == 1)
+        settings->ref_slope = scale.slope, settings->ref_floor = scale.floor, settings->ref_temperature = temperature;
     }
-    if (warp == 2) {
+    if (warp == 2 && lane == 0) {
       settings->draw_bits =
           work_.code != nullptr ? work_.code[row_ * work_.code_stride] : definition::DrawBits(record, input.step);
     }
-    if (warp == 3) settings->min_p_bounds = MinPBoundsFor(phase, vocabulary);
+    if (warp == 3 && lane == 0) settings->min_p_bounds = MinPBoundsFor(phase, vocabulary);
   }
 
  private:
-  __device__ __forceinline__ bool TakesPart() const {
-    const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    return is_needed_ && warp < 4 && lane < (warp == 1 ? 2 : 1);
-  }
+  __device__ __forceinline__ bool TakesPart() const { return is_needed_ && threadIdx.x < 4 * 32; }
 
   const Work& work_;
   int64_t row_;

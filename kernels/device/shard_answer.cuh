@@ -219,7 +219,7 @@ class ShardAnswerer {
 
 template <typename Logit>
 __global__ void __launch_bounds__(kMostThreads, 2)
-    ShardAnswerRows(const __grid_constant__ ShardAnswerWork work, int64_t first_row, uint32_t) {
+    ShardAnswerRows(const __grid_constant__ ShardAnswerWork work, int64_t first_row, Geometry) {
   const Team team = {ptx::ClusterRank(), ptx::ClusterSize()};
   team.Announce();
   ptx::WaitForPriorGrids();

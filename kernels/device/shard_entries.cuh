@@ -101,7 +101,7 @@ class EntryFinder {
   __device__ __forceinline__ void ListReaching(const RowPart<Logit>& part, uint32_t pivot, uint32_t capacity) const {
     const float least = Logit::Value(pivot, 0);
     const Run run = part.OwnRun();
-    part.template ForVectors<false>(run.begin, run.end, [&](const auto& v, uint32_t index) {
+    part.template ForVectors<false>(run.begin, run.end, [&](const auto& v, uint32_t index, uint32_t) {
       constexpr int kCount = sizeof(v) / sizeof(Vector);
 #pragma unroll
       for (int u = 0; u < kCount; ++u) {
@@ -182,7 +182,7 @@ class EntryFinder {
 
 template <typename Logit>
 __global__ void __launch_bounds__(kMostThreads, 2)
-    ShardEntryRows(const __grid_constant__ ShardEntriesWork work, int64_t first_row, uint32_t) {
+    ShardEntryRows(const __grid_constant__ ShardEntriesWork work, int64_t first_row, Geometry) {
   ptx::WaitForPriorGrids();
   EntryFinder<Logit>(work).Find(first_row + blockIdx.x);
 }

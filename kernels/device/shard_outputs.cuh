@@ -103,7 +103,7 @@ class ShardWriter {
 
 template <typename Logit>
 __global__ void __launch_bounds__(kMostThreads, 2)
-    ShardOutputRows(const __grid_constant__ ShardOutputWork work, int64_t first_row, uint32_t) {
+    ShardOutputRows(const __grid_constant__ ShardOutputWork work, int64_t first_row, Geometry) {
   ptx::WaitForPriorGrids();
   const uint32_t blocks = ptx::ClusterSize();
   ShardWriter<Logit>(work).Write(first_row + blockIdx.x / blocks, ptx::ClusterRank(), blocks);

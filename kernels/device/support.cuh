@@ -22,8 +22,8 @@ class SupportSampler : private RowSampler<Logit, false> {
   __device__ __forceinline__ explicit SupportSampler(const Work& work)
       : RowSampler<Logit, false>(work), support_(work.support), storage_(SharedStorage()) {}
 
-  __device__ __forceinline__ void Sample(int64_t row, const Team& team, uint32_t pilot_shift) {
-    this->row_.Read(this->work_, row, team, pilot_shift);
+  __device__ __forceinline__ void Sample(int64_t row, const Team& team, const Geometry& geometry) {
+    this->row_.Read(this->work_, row, team, geometry);
     if (IsListed() && !this->row_.team().IsLeader()) return;
     // Every block needs the token. The barriers before it is drawn order this.
     if (threadIdx.x == 0) storage_.settings.draws = Draws::kForTeam;
@@ -172,11 +172,11 @@ class SupportSampler : private RowSampler<Logit, false> {
 
 template <typename Logit>
 __global__ void __launch_bounds__(kMostThreads, 2)
-    SupportRows(const __grid_constant__ Work work, int64_t first_row, uint32_t pilot_shift) {
-  const Team team = {ptx::ClusterRank(), ptx::ClusterSize()};
+    SupportRows(const __grid_constant__ Work work, int64_t first_row, const __grid_constant__ Geometry geometry) {
+  const Team team = {ptx::ClusterRank(), 1u << geometry.block_bits};
   team.Announce();
   ptx::WaitForPriorGrids();
-  SupportSampler<Logit>(work).Sample(first_row + blockIdx.x / team.blocks, team, pilot_shift);
+  SupportSampler<Logit>(work).Sample(first_row + (blockIdx.x >> geometry.block_bits), team, geometry);
 }
 
 }  // namespace fire::kernels

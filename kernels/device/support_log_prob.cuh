@@ -215,14 +215,14 @@ __device__ __forceinline__ void WriteGradient(const SupportLogProbWork& work, in
 // ---- kernels ----
 template <typename Logit>
 __global__ void __launch_bounds__(kMostThreads, 2)
-    SupportLogProbRows(const __grid_constant__ SupportLogProbWork work, int64_t first_row, uint32_t) {
+    SupportLogProbRows(const __grid_constant__ SupportLogProbWork work, int64_t first_row, Geometry) {
   ptx::WaitForPriorGrids();
   WriteLogProbs<Logit>(work, first_row + blockIdx.x);
 }
 
 template <typename Logit>
 __global__ void __launch_bounds__(kMostThreads, 2)
-    SupportGradientRows(const __grid_constant__ SupportLogProbWork work, int64_t first_row, uint32_t) {
+    SupportGradientRows(const __grid_constant__ SupportLogProbWork work, int64_t first_row, Geometry) {
   ptx::WaitForPriorGrids();
   WriteGradient<Logit>(work, first_row + blockIdx.x);
 }

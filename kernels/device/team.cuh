@@ -35,18 +35,23 @@ struct Team {
 
 // ---- what many threads' values make together, for all of them: of a warp, a block, a team ----
 // 0 is neutral for both: idle lanes contribute it.
-struct Add {
-  __device__ __forceinline__ uint64_t operator()(uint64_t a, uint64_t b) const { return a + b; }
-};
-struct Greater {
-  __device__ __forceinline__ uint64_t operator()(uint64_t a, uint64_t b) const { return a > b ? a : b; }
-};
+struct Add {};
+struct Greater {};
 
-template <typename Combine>
-__device__ __forceinline__ uint64_t ReduceWarp(uint64_t value, const Combine& combine) {
-#pragma unroll
-  for (int distance = 16; distance > 0; distance /= 2) value = combine(value, __shfl_xor_sync(~0u, value, distance));
-  return value;
+// Of a warp by instructions that combine 32 bits of all lanes: a sum in three parts of 22 bits, whose 32 lanes fit into
+// 32, a maximum by its upper half and among those that have it by its lower.
+__device__ __forceinline__ uint64_t ReduceWarp(uint64_t value, const Add&) {
+  constexpr uint64_t kPart = (1u << 22) - 1;
+  const uint64_t low = __reduce_add_sync(~0u, static_cast<uint32_t>(value & kPart));
+  const uint64_t middle = __reduce_add_sync(~0u, static_cast<uint32_t>(value >> 22 & kPart));
+  const uint64_t high = __reduce_add_sync(~0u, static_cast<uint32_t>(value >> 44));
+  return low + (middle << 22) + (high << 44);
+}
+__device__ __forceinline__ uint64_t ReduceWarp(uint64_t value, const Greater&) {
+  const uint32_t own = static_cast<uint32_t>(value >> 32);
+  const uint32_t high = __reduce_max_sync(~0u, own);
+  const uint32_t low = __reduce_max_sync(~0u, own == high ? static_cast<uint32_t>(value) : 0u);
+  return uint64_t{high} << 32 | low;
 }
 
 // Combines the values of a block, for all its threads. A barrier must lie between two calls with one `warp_total`, the

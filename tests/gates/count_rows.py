@@ -7,6 +7,8 @@ python tests/gates/count_rows.py --build build/tests --write --setting "p=0.9" -
 python tests/gates/count_rows.py --build build/tests --check  fails where row_work.json differs, in some cells
 python tests/gates/count_rows.py --build build/tests --chain "k=50 p=0.9" --kind "masked to 20" --rows 1 512
                                                               prints the model's phases, and a line of a table
+python tests/gates/count_rows.py --build build/tests --chain "p=0.9" --warp 12
+                                                              and when that warp issues what
 
 The build folder is CMake's, with the tests and the CUDA backend (`make build-tests`); it is brought up to
 date first. Needs torch, no GPU. All cells take two minutes of CPU time.
@@ -36,6 +38,7 @@ def main() -> int:
     parser.add_argument("--task", default="token", help="of run_row.cpp; with --chain, as the next ones")
     parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float32"))
     parser.add_argument("--kind", default="peaked", help="of row")
+    parser.add_argument("--warp", type=int, help="of the leading block, with --chain: told by instruction")
     parser.add_argument("--setting", choices=row_work.FILTERS, help="without --chain: of its cells alone")
     parser.add_argument("--rows", type=int, nargs="+")
     chosen = parser.parse_args()
@@ -44,7 +47,8 @@ def main() -> int:
     program = chosen.program or row_work.program_of(chosen.build)
     if chosen.chain:
         cell = row_work.Cell(chosen.chain, chosen.task, chosen.dtype, chosen.kind)
-        print(row_work.run(program, cell, chosen.rows or [1], "--chain"), end="")
+        watched = () if chosen.warp is None else (f"--warp={chosen.warp}",)
+        print(row_work.run(program, cell, chosen.rows or [1], "--chain", *watched), end="")
         return 0
     cells = {
         cell: chosen.rows or rows

@@ -1,6 +1,7 @@
-// run_row [--chain] LOGITS RECORD TYPE TASK ROWS…: samples one row once for each of ROWS, by the launch that a batch of
-// so many rows gets, on the simulated device. Prints a line of JSON for each: what the row issues, and the cycles of
-// such a batch on an H200 as the latency model (latency/) has them. With --chain, the model's phases in words.
+// run_row [--chain [--warp=N]] LOGITS RECORD TYPE TASK ROWS…: samples one row once for each of ROWS, by the launch that
+// a batch of so many rows gets, on the simulated device. Prints a line of JSON for each: what the row issues, and the
+// cycles of such a batch on an H200 as the latency model (latency/) has them. With --chain, the model's phases in
+// words, and when warp N of the leading block issues what.
 //
 // LOGITS and RECORD are files of raw bytes; TYPE is float32 or bfloat16; TASK token, logprobs, reference, group (of 64)
 // or support (of 64 tokens).
@@ -151,11 +152,21 @@ std::vector<int64_t> SlotsOf(const LaunchTrace& trace, const latency::Code& code
   return slots;
 }
 
+// What the user asks to be told beside a line of the table.
+struct Telling {
+  bool chain = false;
+  int warp = -1;
+};
+
 void PrintChain(const LaunchTrace& trace, const latency::Replayed& found) {
   const auto place = [&trace](int32_t pc) {
     const LaunchTrace::Instruction& one = trace.code[static_cast<size_t>(pc)];
     return one.file.substr(one.file.rfind('/') + 1) + ":" + std::to_string(one.line);
   };
+  for (const latency::Issue& issue : found.issues) {
+    std::printf("%8lld  %-24s %s\n", static_cast<long long>(issue.at), place(issue.pc).c_str(),
+                trace.code[static_cast<size_t>(issue.pc)].text.c_str());
+  }
   latency::Cycle before = 0;
   for (const latency::Phase& phase : found.phases) {
     const std::string what = phase.pc < 0 ? "end" : place(phase.pc);
@@ -182,15 +193,17 @@ struct Traced {
   }
 };
 
-void Print(const Row& row, int64_t rows, const Traced& traced, bool chain) {
+void Print(const Row& row, int64_t rows, const Traced& traced, const Telling& telling) {
   const kernels::Plan& plan = traced.plan;
   const LaunchWork& work = traced.work;
   const latency::Code& code = traced.code;
   const auto replay = [&](const latency::Machine& machine) {
-    return Model(work, code, machine, BatchOf(rows, plan, machine));
+    latency::Batch batch = BatchOf(rows, plan, machine);
+    batch.watched = telling.warp;
+    return Model(work, code, machine, batch);
   };
   const latency::Replayed best = replay(latency::kBest), plain = replay(latency::kPlain);
-  if (chain) PrintChain(work.trace, plain);
+  if (telling.chain) PrintChain(work.trace, plain);
   const size_t code_bytes = CodeBytes(work.trace, code);
   const std::vector<int64_t> slots = SlotsOf(work.trace, code);
   const auto microseconds = [](const latency::Machine& machine, const latency::Replayed& found) {
@@ -213,7 +226,7 @@ void Print(const Row& row, int64_t rows, const Traced& traced, bool chain) {
   std::fflush(stdout);
 }
 
-void Run(const std::vector<std::string>& arguments, bool chain) {
+void Run(const std::vector<std::string>& arguments, const Telling& telling) {
   simulator::Behaviour behaviour = simulator::GetBehaviour();
   behaviour.launch.count_work = behaviour.launch.trace = true;
   simulator::SetBehaviour(behaviour);
@@ -226,7 +239,7 @@ void Run(const std::vector<std::string>& arguments, bool chain) {
       traced.emplace(Traced{plan, row.Sample(plan), {}});
       traced->code = latency::CostsOf(traced->work.trace.code);
     }
-    Print(row, rows, *traced, chain);
+    Print(row, rows, *traced, telling);
   }
 }
 
@@ -235,20 +248,26 @@ void Run(const std::vector<std::string>& arguments, bool chain) {
 
 int main(int count, char** values) {
   std::vector<std::string> arguments(values + 1, values + count);
-  const bool chain = !arguments.empty() && arguments[0] == "--chain";
-  if (chain) arguments.erase(arguments.begin());
+  fire::Telling telling;
+  telling.chain = !arguments.empty() && arguments[0] == "--chain";
+  if (telling.chain) arguments.erase(arguments.begin());
+  if (telling.chain && arguments[0].rfind("--warp=", 0) == 0) {
+    telling.warp = std::atoi(arguments[0].c_str() + 7);
+    arguments.erase(arguments.begin());
+  }
   const auto is_one_of = [](const std::string& word, std::initializer_list<const char*> known) {
     return std::find(known.begin(), known.end(), word) != known.end();
   };
   if (arguments.size() < 5 || !is_one_of(arguments[2], {"float32", "bfloat16"}) ||
       !is_one_of(arguments[3], {"token", "logprobs", "reference", "group", "support"})) {
     std::fputs(
-        "usage: run_row [--chain] LOGITS RECORD float32|bfloat16 token|logprobs|reference|group|support ROWS...\n",
+        "usage: run_row [--chain [--warp=N]] LOGITS RECORD float32|bfloat16 token|logprobs|reference|group|support "
+        "ROWS...\n",
         stderr);
     return 2;
   }
   try {
-    fire::Run(arguments, chain);
+    fire::Run(arguments, telling);
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "run_row: %s\n", error.what());

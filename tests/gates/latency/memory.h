@@ -22,8 +22,9 @@ struct Intake {
 class Memory {
  public:
   Memory(const Machine& machine, const Share& share) : machine_(machine), share_(share) {}
-  // When a load of so many bytes from there, begun at `now`, is done. Rows of a batch lie apart from each other.
-  double Load(Intake& intake, uint64_t row, uint64_t address, double bytes, double now);
+  // When a load of so many bytes from there, begun at `now`, is done. Rows of a batch lie apart from each other. A
+  // prefetch ends in L2: nothing of it comes to the multiprocessor.
+  double Load(Intake& intake, uint64_t row, uint64_t address, double bytes, double now, bool is_prefetch = false);
   double hbm_bytes() const { return hbm_bytes_; }
 
  private:

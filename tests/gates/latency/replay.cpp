@@ -82,7 +82,7 @@ class Replayer {
       events_.pop();
       Advance(warp, at);
     }
-    Replayed found{end_, memory_.hbm_bytes() / static_cast<double>(batch_.rows), {}};
+    Replayed found{end_, memory_.hbm_bytes() / static_cast<double>(batch_.rows), {}, std::move(issues_)};
     const auto last = std::max_element(rows_[0].blocks.begin(), rows_[0].blocks.end(),
                                        [](const Block& a, const Block& b) { return a.end < b.end; });
     found.phases = last->phases;
@@ -146,6 +146,7 @@ class Replayer {
     if (warp.row == 0) {
       warp.spent[places_[static_cast<size_t>(step.pc)]] += warp.next - warp.mark;
       warp.mark = warp.next;
+      if (warp.block == 0 && static_cast<int>(warp.index) == batch_.watched) issues_.push_back({begin, step.pc});
     }
     warp.window.Issue(pick.node, begin + LatencyOf(warp, one, step, begin));
     const bool is_over = warp.window.empty();
@@ -173,7 +174,8 @@ class Replayer {
     if (!is_load || step.address == 0) return one.latency;
     const double bytes = one.bytes * __builtin_popcount(step.lanes);
     Intake& intake = multiprocessors_[warp.block].intake;
-    const double done = memory_.Load(intake, warp.row, step.address, bytes, static_cast<double>(begin));
+    const double done =
+        memory_.Load(intake, warp.row, step.address, bytes, static_cast<double>(begin), one.kind == Kind::kPrefetch);
     return static_cast<Cycle>(std::ceil(done)) - begin;
   }
 
@@ -289,6 +291,7 @@ class Replayer {
   using Event = std::pair<Cycle, size_t>;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
   Cycle end_ = 0;
+  std::vector<Issue> issues_;
 };
 
 }  // namespace

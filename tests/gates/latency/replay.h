@@ -18,6 +18,7 @@ struct Batch {
   int64_t all = 1;   // rows of the batch
   int64_t rows = 1;  // of this set
   int at_once = 1;   // of them, whose blocks it holds beside each other
+  int watched = -1;  // a warp of the first row's leading block, whose every instruction is told
 };
 
 // From one barrier of the block that ends last to the next, or to the end (pc -1).
@@ -33,10 +34,16 @@ struct Phase {
   std::vector<Part> parts;  // of that warp, by source line, the longest first
 };
 
+struct Issue {
+  Cycle at = 0;
+  int32_t pc = 0;
+};
+
 struct Replayed {
   Cycle cycles = 0;
   double hbm_bytes = 0;       // a row
   std::vector<Phase> phases;  // of the first row
+  std::vector<Issue> issues;  // of the watched warp
 };
 
 Replayed Replay(const simulator::LaunchTrace& trace, const Code& code, const Machine& machine, const Batch& batch);

@@ -42,6 +42,16 @@ TEST(LatencyReplay, AChainWaitsForEachResult) {
       11);
 }
 
+TEST(LatencyReplay, AWatchedWarpTellsWhenItIssuesWhat) {
+  const LaunchTrace trace = Straight({"fma.rn.f32 %f1, %f0, %f0, %f0;", "fma.rn.f32 %f2, %f1, %f0, %f0;"}, 2);
+  EXPECT_TRUE(ReplayOf(trace).issues.empty());
+  const Replayed found = ReplayOf(trace, {1, 1, 1, 1});
+  ASSERT_EQ(found.issues.size(), 2u);
+  EXPECT_EQ(found.issues[0].at, 0);
+  EXPECT_EQ(found.issues[1].at, 5);
+  EXPECT_EQ(found.issues[1].pc, 1);
+}
+
 TEST(LatencyReplay, WhatIsReadyGoesAheadOfWhatWaitsInABlockOfCode) {
   // 0: the first; 1 and 2: the two that need nothing; 5: the one that needs the first.
   EXPECT_EQ(CyclesOf(Straight({"fma.rn.f32 %f1, %f0, %f0, %f0;", "fma.rn.f32 %f2, %f1, %f0, %f0;",
@@ -130,6 +140,14 @@ TEST(LatencyReplay, WhatWasReadBeforeComesFromL2UnlessTheDeviceHasReadTooMuchSin
   addresses.push_back(1 << 20);
   EXPECT_EQ(ReplayOf(Loads(1, addresses), {1, 1, 1}).hbm_bytes, 16 * 512);
   EXPECT_EQ(ReplayOf(Loads(1, addresses), {132, 1, 1}).hbm_bytes, 17 * 512);
+}
+
+TEST(LatencyReplay, APrefetchTakesNothingOfWhatAMultiprocessorCanTakeIn) {
+  LaunchTrace trace = Straight(
+      {"prefetch.global.L2 [%rd0];", "ld.global.v4.u32 {%r1, %r2, %r3, %r4}, [%rd0];", "add.s32 %r5, %r1, %r1;"}, 1);
+  trace.blocks[0][0].address = trace.blocks[0][1].address = 1 << 20;
+  // 32 lines of 128 bytes by the 64 of HBM, not by the 32 of the multiprocessor; the load waits for the first ones.
+  EXPECT_EQ(CyclesOf(trace), 64 + 500 + 1);
 }
 
 TEST(LatencyReplay, ManyRowsShareTheMemory) {

@@ -3,8 +3,8 @@
 from mutations import Mutation, in_file, without
 
 SHARE = (
-    "  ShareMaxima<Logit>(maxima, has_nan, again ? 4 * blockDim.x : storage.settings.delegates, again, team,"
-    " storage);\n"
+    "  ShareMaxima<Logit>(maxima, has_nan, again ? 4 * blockDim.x : storage.settings.delegates,\n"
+    "                     again ? 0 : storage.settings.lane_bits, again, team, storage);\n"
 )
 
 MUTATIONS: list[Mutation] = [
@@ -61,9 +61,8 @@ MUTATIONS: list[Mutation] = [
         (
             "list-always-trusted",
             "tokens below the pivot that min-p may yet let into top-k",
-            "  return least >= __fadd_ru(maximum, settings.min_p_bounds.above) ||\n"
-            "         beyond <= __fadd_rd(maximum, settings.min_p_bounds.below);",
-            "  return true;",
+            "(settings.asks & kAsksMinP) == 0 || least >= __fadd_ru(maximum, settings.min_p_bounds.above) ||",
+            "true ||",
         ),
         (
             "inbox-one-too-long",
@@ -202,7 +201,7 @@ MUTATIONS: list[Mutation] = [
         (
             "pivot-not-awaited",
             "the pivot is read before it is there",
-            "  __syncthreads();  // one warp has written state and pivot; "
+            "  __syncthreads();  // two warps have written state and pivot; "
             "else the others filter by an older pivot\n",
         ),
         (

@@ -14,7 +14,7 @@ MUTATIONS: list[Mutation] = [
         (
             "codes-of-one-record",
             "the record of each row",
-            "ReadRecord(batch, input)",
+            "ReadRecord(batch, definition::SlotOf(batch, row).index)",
             "batch.records[0]",
         ),
     ),

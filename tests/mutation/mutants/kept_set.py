@@ -60,12 +60,6 @@ MUTATIONS: list[Mutation] = [
             "if (threadIdx.x == 0)",
         ),
         (
-            "top-p-of-the-kept-mass",
-            "joint top-p of a list takes the whole row's mass",
-            "(settings.regime == Regime::kNucleus || settings.phase.order == Order::kJoint);",
-            "settings.regime == Regime::kNucleus;",
-        ),
-        (
             "equals-counted-from-the-start",
             "which of the equals is the last",
             "      target -= storage.in.before;\n",

@@ -8,8 +8,8 @@ MUTATIONS: list[Mutation] = [
         (
             "later-launches-start-at-row-0",
             "rows beyond one grid are never done",
-            "kernel, work, first, static_cast",
-            "kernel, work, int64_t{0}, static_cast",
+            "kernel, work, first, GeometryOf",
+            "kernel, work, int64_t{0}, GeometryOf",
         ),
         (
             "cluster-of-two-not-asked-for",

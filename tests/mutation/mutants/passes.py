@@ -14,7 +14,7 @@ MUTATIONS: list[Mutation] = [
         (
             "resident-copy-beyond-the-run",
             "a warp's filler overwrites the next warp's part",
-            "if (kResident && (kCount > 1 || index < run.end)) copy",
+            "if (kResident && u < count) copy",
             "if (kResident) copy",
         ),
         (

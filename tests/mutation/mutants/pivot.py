@@ -14,7 +14,7 @@ MUTATIONS: list[Mutation] = [
         (
             "delegates-in-old-bins",
             "a histogram that nobody emptied",
-            "for (uint32_t bin = threadIdx.x; bin < kBins; bin += blockDim.x) storage.bin_counts[bin] = 0;",
+            "four[i] = {0, 0, 0, 0};",
             "",
         ),
         (
@@ -26,8 +26,8 @@ MUTATIONS: list[Mutation] = [
         (
             "extremes-of-half-the-parts",
             "the maximum is in a part that nobody asked",
-            "team.blocks * (blockDim.x / 64); i += 32) {",
-            "team.blocks * (blockDim.x / 64) / 2; i += 32) {",
+            "count = team.blocks * (blockDim.x / 64);",
+            "count = team.blocks * (blockDim.x / 64) / 2;",
         ),
         (
             "enough-delegates-taken-for-granted",

@@ -37,14 +37,20 @@ MUTATIONS: list[Mutation] = [
         (
             "parts-rounded-down",
             "the last vectors of a row belong to no block",
-            "((vectors + blocks - 1) / blocks + 31) / 32 * 32",
-            "(vectors / blocks + 31) / 32 * 32",
+            "(ShiftRoundingUp(vectors, geometry.block_bits) + 31) / 32 * 32",
+            "((vectors >> geometry.block_bits) + 31) / 32 * 32",
+        ),
+        (
+            "rest-of-a-run-cut-short",
+            "vectors behind a run's last whole tile, of a row that is kept",
+            "(stop - index + 31) / 32",
+            "(stop - index) / 32",
         ),
         (
             "runs-rounded-down",
             "the last vectors of a part belong to no warp",
-            "uint32_t length = (shape_.end - shape_.begin + warps - 1) / warps;",
-            "uint32_t length = (shape_.end - shape_.begin) / warps;",
+            "ShiftRoundingUp(shape.end - shape.begin, geometry.warp_bits);",
+            "(shape.end - shape.begin) >> geometry.warp_bits;",
         ),
         (
             "first-ids-wrap",

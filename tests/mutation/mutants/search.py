@@ -12,6 +12,12 @@ MUTATIONS: list[Mutation] = [
             "Edge(bin, 0.5f); }",
         ),
         (
+            "bins-of-a-lane-counted-twice",
+            "which of its bins a lane has added already",
+            "(i + lane / (8 / kVectors)) % kVectors",
+            "min(i + lane / (8 / kVectors), kVectors - 1)",
+        ),
+        (
             "enough-one-bin-early",
             "the bin before the one with enough",
             "{.bin = owner * kOfLane + at,",

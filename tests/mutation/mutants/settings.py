@@ -12,6 +12,42 @@ MUTATIONS: list[Mutation] = [
             "definition::DrawBits(record, static_cast<int32_t>(input.step))",
         ),
         (
+            "record-of-one-word",
+            "the words of the record that other lanes hold",
+            "__shfl_sync(~0u, input.word, i)",
+            "input.word",
+        ),
+        (
+            "top-p-of-the-kept-mass",
+            "joint top-p of a list takes the whole row's mass",
+            "(settings.regime == Regime::kNucleus || settings.phase.order == Order::kJoint);",
+            "settings.regime == Regime::kNucleus;",
+        ),
+        (
+            "row-mass-not-asked-for",
+            "the whole row's mass, where top-p counts it",
+            "  if (TopPCountsRow(settings)) asks |= kAsksRowMass;\n",
+            "",
+        ),
+        (
+            "min-p-not-asked-for",
+            "a list that lacks tokens which pass min-p is taken for complete",
+            "asks |= kAsksMinP;",
+            "asks |= 0;",
+        ),
+        (
+            "top-k-not-asked-for",
+            "a list that lacks tokens which top-k keeps is taken for complete",
+            "asks |= kAsksTopK;",
+            "asks |= 0;",
+        ),
+        (
+            "listed-mass-not-asked-for",
+            "a list that does not reach top-p's target is taken for complete",
+            "asks |= kAsksListedMass;",
+            "asks |= 0;",
+        ),
+        (
             "places-for-the-owner-alone",
             "an unfiltered row whose token is taken by its place",
             "  if (is_enumerated) return Draws::kForTeam;",
@@ -38,8 +74,8 @@ MUTATIONS: list[Mutation] = [
         (
             "reference-temperature-of-the-row",
             "the temperature of ref_logprob",
-            "if (lane == 1) settings->ref_temperature",
-            "if (lane == 0) settings->ref_temperature",
+            "settings->ref_floor = scale.floor, settings->ref_temperature = temperature",
+            "settings->ref_floor = scale.floor, settings->ref_temperature = phase.temperature",
         ),
         (
             "delegates-of-several-warps",

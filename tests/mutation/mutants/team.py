@@ -11,6 +11,18 @@ MUTATIONS: list[Mutation] = [
             "      ptx::ClusterArrive();\n",
             "      ptx::ClusterArriveRelaxed();\n",
         ),
+        (
+            "middle-of-a-sum-shifted",
+            "where the second of a sum's three parts belongs",
+            "(middle << 22)",
+            "(middle << 21)",
+        ),
+        (
+            "lower-half-of-any-maximum",
+            "the lower half of a maximum comes from a lane with a smaller upper half",
+            "own == high ? static_cast<uint32_t>(value) : 0u",
+            "static_cast<uint32_t>(value)",
+        ),
     ),
     *without(
         "kernels/device/team.cuh",
