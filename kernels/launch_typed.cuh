@@ -24,6 +24,7 @@ inline void ThrowOnError(cudaError_t error, const char* what) {
 }
 
 inline constexpr int kRememberedDevices = 64;
+inline constexpr int kPortableCluster = 8;  // larger ones are a device's own, and a kernel must ask for them
 
 // Dynamic shared memory beyond 48 KB, and clusters of 16, must be asked for. All the device has at once, so that no
 // launch takes back what another was granted. A kernel with a Storage asks for multiprocessors set up for it, too: one
@@ -31,11 +32,14 @@ inline constexpr int kRememberedDevices = 64;
 template <auto kernel, bool kHasStorage>
 void Permit(const Plan& plan) {
   static std::array<std::atomic<size_t>, kRememberedDevices> granted = {};
-  if (plan.cluster > 8)
-    ThrowOnError(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1), "cluster of 16");
+  static std::array<std::atomic<bool>, kRememberedDevices> may_be_large = {};
   int device = 0;
   ThrowOnError(cudaGetDevice(&device), "current device");
   const bool remembers = device < kRememberedDevices;
+  if (plan.cluster > kPortableCluster && !(remembers && may_be_large[device].load(std::memory_order_relaxed))) {
+    ThrowOnError(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1), "large cluster");
+    if (remembers) may_be_large[device].store(true, std::memory_order_relaxed);
+  }
   if (remembers && granted[device].load(std::memory_order_relaxed) >= plan.shared_bytes) return;
   int most = 0;
   ThrowOnError(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "device attribute");
@@ -84,8 +88,10 @@ void DescribeKernels(Device* device) {
     config.blockDim = dim3(kMostThreads);
     config.dynamicSmemBytes = plan.shared_bytes;
     config.attrs = &cluster, config.numAttrs = 1;
-    // A driver that will not say, of a slice or a share of a device, has none of that size.
-    if (cudaOccupancyMaxActiveClusters(&device->clusters[i], kernel, &config) != cudaSuccess) {
+    // A driver that will not say, of a slice or a share of a device, or refuses the size, has none of it.
+    const bool is_large = 2 << i > kPortableCluster;
+    if ((is_large && cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) != cudaSuccess) ||
+        cudaOccupancyMaxActiveClusters(&device->clusters[i], kernel, &config) != cudaSuccess) {
       cudaGetLastError();
       device->clusters[i] = 0;
     }

@@ -21,7 +21,7 @@ int64_t PartVectors(int64_t vocabulary, LogitsType type, int cluster) {
   return (part + 31) / 32 * 32;
 }
 
-int ThreadsFor(int64_t part_vectors) { return part_vectors <= 128 ? 128 : (part_vectors <= 1024 ? 256 : kMostThreads); }
+int ThreadsFor(int64_t part_vectors) { return part_vectors <= 128 ? 128 : (part_vectors <= 1280 ? 256 : kMostThreads); }
 
 // The tasks for which several blocks may share a row.
 bool MayShare(Task task) {
@@ -66,7 +66,9 @@ bool FitTogether(int blocks, const Plan& plan, const Device& device) {
 
 // How many clusters run at once without two of their blocks on one multiprocessor.
 int64_t ClustersAtOnce(int blocks, const Device& device) {
-  const int known = device.clusters[blocks == 2 ? 0 : blocks == 4 ? 1 : 2];
+  size_t size = 0;
+  while (2 << size < blocks) ++size;
+  const int known = device.clusters[size];
   const int64_t most = device.multiprocessors / blocks;
   return known != 0 ? std::min<int64_t>(known, most) : most;
 }
@@ -96,7 +98,7 @@ Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const
   // if some would share a multiprocessor, where two take longer than one of twice the part, or even wait for another's
   // end; or without the part, if no number of blocks has room for it.
   int cluster = 1;
-  while (cluster < std::min(device.largest_cluster, 8) && rows * cluster * 2 <= device.multiprocessors &&
+  while (cluster < std::min(device.largest_cluster, kMostBlocks) && rows * cluster * 2 <= device.multiprocessors &&
          row_bytes >= kSmallestPart * cluster * 2)
     cluster *= 2;
   for (const bool resident : {true, false})

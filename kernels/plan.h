@@ -16,10 +16,11 @@ struct Device {
   int compute_capability = 90;  // 10 · major + minor; of the kernels' code, where that is too old for clusters
   int multiprocessors = 132;
   int shared_bytes = 232448;  // a block may opt into
-  int largest_cluster = 8;    // blocks; 1 where the device has no clusters
-  // Of 2, 4 and 8 blocks, how many clusters run at once with one block a multiprocessor. A cluster lies in one group of
-  // multiprocessors, and groups differ in size, so fewer than the multiprocessors would hold. 0: unknown, so many.
-  std::array<int, 3> clusters = {};
+  int largest_cluster = 16;   // blocks; 1 where the device has no clusters
+  // Of 2, 4, 8 and 16 blocks, how many clusters run at once with one block a multiprocessor. A cluster lies in one
+  // group of multiprocessors, and groups differ in size, so fewer than the multiprocessors would hold. 0: unknown, so
+  // many.
+  std::array<int, 4> clusters = {};
   int driver = 13000;  // 1000 · major + 10 · minor of the CUDA that it knows
 };
 

@@ -73,14 +73,14 @@ inline void ExposeLaunchPlan(py::module_& module) {
   module.def(
       "plan",
       [](const std::string& task, int64_t rows, int64_t vocabulary, const std::string& dtype, int compute_capability,
-         int multiprocessors, int shared_bytes, int largest_cluster, const std::array<int, 3>& clusters) {
+         int multiprocessors, int shared_bytes, int largest_cluster, const std::array<int, 4>& clusters) {
         return ShowPlan(task, rows, vocabulary, dtype,
                         {compute_capability, multiprocessors, shared_bytes, largest_cluster, clusters});
       },
       py::arg("task"), py::arg("rows"), py::arg("vocabulary"), py::arg("dtype"), py::kw_only(),
       py::arg("compute_capability") = device.compute_capability, py::arg("multiprocessors") = device.multiprocessors,
       py::arg("shared_bytes") = device.shared_bytes, py::arg("largest_cluster") = device.largest_cluster,
-      py::arg("clusters") = std::array<int, 3>{66, 30, 15});  // assumed of an H200
+      py::arg("clusters") = std::array<int, 4>{66, 30, 15, 7});  // assumed of an H200
   py::list tasks;
   for (const auto& [name, task] : Tasks()) tasks.append(name);
   module.attr("TASKS") = py::tuple(tasks);

@@ -94,6 +94,12 @@ class GroupSampler {
   // Draws and writes as many members as the block has threads, the first of the last `left`.
   __device__ __forceinline__ void DrawFrom(uint32_t left) const {
     const uint32_t members = min(blockDim.x, left);
+    // From a sorted kept set each warp draws by itself: one without a member has nothing to do.
+    if (!is_sorted_ || threadIdx.x / 32 * 32 < members) DrawMembers(left, members);
+    TeamInQuestion().Sync();  // all have read what was found of these members; else the next ones' overwrites it
+  }
+
+  __device__ __forceinline__ void DrawMembers(uint32_t left, uint32_t members) const {
     const bool has_member = threadIdx.x < members, has_reference = WantsReference();
     const bool is_in_row = !row_.IsDecided() && !row_.IsListed();
     if (is_in_row) {
@@ -118,7 +124,6 @@ class GroupSampler {
         outputs_.ref_logprob[at] =
             has_reference ? row_.ReferenceLogProb(drawn, reference_mass) : definition::kNoRefLogprob;
     }
-    TeamInQuestion().Sync();  // all have read what was found of these members; else the next ones' overwrites it
   }
 
   // Where in the kept set the member's token is: its place, or its point of the mass.

@@ -19,19 +19,19 @@ class Device(NamedTuple):
     multiprocessors: int
     shared_bytes: int  # that a block may opt into
     largest_cluster: int  # blocks; 1 where there are no clusters
-    # Of 2, 4 and 8 blocks, how many run at once with a block a multiprocessor: published of an H100, assumed
-    # of others. 0: as many as the multiprocessors would hold.
-    clusters: tuple[int, ...] = (0, 0, 0)
+    # Of 2, 4, 8 and 16 blocks, how many run at once with a block a multiprocessor: published of an H100,
+    # assumed of others. 0: as many as the multiprocessors would hold.
+    clusters: tuple[int, ...] = (0, 0, 0, 0)
 
 
 DEVICES = {
     "t4": Device(75, 40, 64 << 10, 1),
     "a100": Device(80, 108, 163 << 10, 1),
     "l40s": Device(89, 142, 99 << 10, 1),
-    "h100": Device(90, 132, 227 << 10, 8, (66, 30, 15)),
-    "h200": Device(90, 132, 227 << 10, 8, (66, 30, 15)),
-    "b200": Device(100, 148, 227 << 10, 8, (74, 36, 17)),
-    "rtx5090": Device(120, 170, 99 << 10, 8, (85, 41, 20)),
+    "h100": Device(90, 132, 227 << 10, 16, (66, 30, 15, 7)),
+    "h200": Device(90, 132, 227 << 10, 16, (66, 30, 15, 7)),
+    "b200": Device(100, 148, 227 << 10, 16, (74, 36, 17, 7)),
+    "rtx5090": Device(120, 170, 99 << 10, 8, (85, 41, 20, 0)),
 }
 
 
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=DEVICES, default="h200", help="default: h200")
     for trait in Device._fields:
         option = f"--{trait.replace('_', '-')}"
-        values = 3 if trait == "clusters" else None
+        values = 4 if trait == "clusters" else None
         parser.add_argument(option, type=int, nargs=values, metavar="N", help="instead of the device's own")
 
 

@@ -21,19 +21,20 @@ struct Case {
 constexpr Case kDevices[] = {
     {"7.5", {75, 40, 64 << 10, 1}},    {"8.0", {80, 108, 163 << 10, 1}},
     {"8.6", {86, 72, 99 << 10, 1}},    {"8.9", {89, 58, 99 << 10, 1}},
-    {"9.0", {90, 132, 227 << 10, 8}},  {"10.0", {100, 148, 227 << 10, 8}},
-    {"12.0", {120, 170, 99 << 10, 8}}, {"9.0 with a driver of CUDA 12.2", {90, 132, 227 << 10, 8, {}, 12020}}};
+    {"9.0", {90, 132, 227 << 10, 16}}, {"10.0", {100, 148, 227 << 10, 16}},
+    {"12.0", {120, 170, 99 << 10, 8}}, {"9.0 with a driver of CUDA 12.2", {90, 132, 227 << 10, 16, {}, 12020}}};
 
-// Devices as they are sold, with how many clusters of 2, 4 and 8 blocks run at once. Of an H100, 15 of 8 are published
-// (accel-sim/gpu-app-collection#87), and 30 of 4 is the least that leaves; of the others all are assumed.
-constexpr Case kSold[] = {{"H100", {90, 132, 227 << 10, 8, {66, 30, 15}}},
-                          {"H200", {90, 132, 227 << 10, 8, {66, 30, 15}}},
-                          {"B200", {100, 148, 227 << 10, 8, {74, 36, 17}}},
-                          {"RTX 5090", {120, 170, 99 << 10, 8, {85, 41, 20}}},
+// Devices as they are sold, with how many clusters of 2, 4, 8 and 16 blocks run at once. Of an H100, 15 of 8 are
+// published (accel-sim/gpu-app-collection#87), and 30 of 4 and 7 of 16 are the least that leaves; of the others all are
+// assumed.
+constexpr Case kSold[] = {{"H100", {90, 132, 227 << 10, 16, {66, 30, 15, 7}}},
+                          {"H200", {90, 132, 227 << 10, 16, {66, 30, 15, 7}}},
+                          {"B200", {100, 148, 227 << 10, 16, {74, 36, 17, 7}}},
+                          {"RTX 5090", {120, 170, 99 << 10, 8, {85, 41, 20, 0}}},
                           {"L40S", {89, 142, 99 << 10, 1}},
                           {"A100", {80, 108, 163 << 10, 1}},
-                          {"H200, a seventh", {90, 16, 227 << 10, 8, {8, 4, 2}}},
-                          {"H200, a seventh in two groups", {90, 16, 227 << 10, 4, {7, 3, 0}}}};
+                          {"H200, a seventh", {90, 16, 227 << 10, 8, {8, 4, 2, 0}}},
+                          {"H200, a seventh in two groups", {90, 16, 227 << 10, 4, {7, 3, 0, 0}}}};
 constexpr const Device& kH200 = kSold[1].device;
 
 constexpr Task kTasks[] = {Task::kSample,          Task::kSampleWithReference,
@@ -45,6 +46,9 @@ constexpr Task kTasks[] = {Task::kSample,          Task::kSampleWithReference,
 constexpr int64_t kRows[] = {1, 2, 7, 16, 32, 33, 64, 96, 128, 132, 133, 512, 1024, 100000, int64_t{1} << 31};
 constexpr int64_t kVocabularies[] = {1,    2,     7,     8,     9,      31,     32,     33,      1000,          4096,
                                      8191, 32000, 50257, 65536, 128256, 151936, 262144, 1000003, kMaxVocabulary};
+
+// Which of Device::clusters is of that size.
+size_t ClusterSizeIndex(int blocks) { return blocks == 2 ? 0 : blocks == 4 ? 1 : blocks == 8 ? 2 : 3; }
 
 size_t LeastBytes(Task task, int cluster) {
   const bool has_records = task != Task::kSupportLogProb && task != Task::kSupportLogProbBackward;
@@ -100,22 +104,23 @@ TEST(Plan, IsNamedForItsBlocksAndForHowTheyReadTheirRow) {
   const auto name = [&](Task task, int64_t rows, int64_t vocabulary) {
     return std::string(NameOf(PlanFor(task, rows, vocabulary, LogitsType::kBFloat16, device)));
   };
-  EXPECT_EQ(name(Task::kSample, 1, 128256), "8 blocks a row, resident");
+  EXPECT_EQ(name(Task::kSample, 1, 128256), "16 blocks a row, resident");
+  EXPECT_EQ(name(Task::kSample, 16, 128256), "8 blocks a row, resident");
   EXPECT_EQ(name(Task::kSample, 64, 128256), "2 blocks a row, resident");
   EXPECT_EQ(name(Task::kSample, 1024, 1000), "1 block a row, resident");
   EXPECT_EQ(name(Task::kSample, 1024, 128256), "1 block a row, streaming");
   EXPECT_EQ(name(Task::kLogProb, 1, 128256), "1 block a row");
   std::set<std::string> names;
-  for (const Plan& plan : AllPlans(Task::kSample, 32000, LogitsType::kBFloat16, {90, 132, 227 << 10, 16}))
-    names.insert(NameOf(plan));
+  for (const Plan& plan : AllPlans(Task::kSample, 32000, LogitsType::kBFloat16, {})) names.insert(NameOf(plan));
   EXPECT_EQ(names.size(), 11u) << "5 sizes of cluster, each resident where it fits or not, and streaming in one block";
 }
 
 // Latency counts: a row is split over as many blocks as the device has room for, and read once.
 TEST(Plan, FewLongRowsAreSplitOverClustersThatHoldThem) {
-  for (const int64_t rows : {1, 4, 16}) {
+  for (const int64_t rows : {1, 8, 9, 16}) {
     const Plan plan = PlanFor(Task::kSample, rows, 128256, LogitsType::kBFloat16, kDevices[4].device);
-    EXPECT_EQ(plan.cluster, 8) << rows << " rows";
+    EXPECT_EQ(plan.cluster, rows <= 8 ? 16 : 8) << rows << " rows";
+    EXPECT_EQ(plan.threads, rows <= 8 ? 256 : 512);
     EXPECT_TRUE(plan.resident);
     EXPECT_EQ(plan.pilot_shift, 0);
   }
@@ -131,7 +136,9 @@ TEST(Plan, NoRowsShareAMultiprocessorOrWaitForOthersToEndWhereThereAreMultiproce
           for (int64_t rows = 1; rows <= on.device.multiprocessors; ++rows) {
             const Plan plan = PlanFor(task, rows, vocabulary, type, on.device);
             ExpectFits(plan, task, on.device);
-            ASSERT_GE(plan.cluster == 1 ? on.device.multiprocessors : on.device.clusters[plan.cluster / 4], rows)
+            ASSERT_GE(
+                plan.cluster == 1 ? on.device.multiprocessors : on.device.clusters[ClusterSizeIndex(plan.cluster)],
+                rows)
                 << on.name << ", task " << static_cast<int>(task) << ", " << rows << " x " << vocabulary << " of type "
                 << static_cast<int>(type) << ": " << NameOf(plan);
           }
@@ -141,6 +148,8 @@ TEST(Plan, RowsThatFillADeviceGetTheLargestClustersThatRunAtOnce) {
   const auto cluster = [](int64_t rows, int64_t vocabulary, LogitsType type, const Device& device) {
     return PlanFor(Task::kSample, rows, vocabulary, type, device).cluster;
   };
+  EXPECT_EQ(cluster(7, 151936, LogitsType::kFloat32, kH200), 16);
+  EXPECT_EQ(cluster(8, 151936, LogitsType::kFloat32, kH200), 8) << "7 clusters of 16 run at once";
   EXPECT_EQ(cluster(15, 151936, LogitsType::kFloat32, kH200), 8);
   EXPECT_EQ(cluster(16, 151936, LogitsType::kFloat32, kH200), 4) << "15 clusters of 8 run at once";
   EXPECT_EQ(cluster(15, 128256, LogitsType::kBFloat16, kH200), 8);
@@ -186,7 +195,7 @@ TEST(Plan, StreamingBlocksAreSmallWhereFourOfThemFitAndThereAreRowsForThem) {
 TEST(Plan, GroupsOfFewRowsAreSplitOverClustersThatKeepTheirMembersInsteadOfTheRow) {
   for (const int64_t rows : {1, 16, 1024}) {
     const Plan plan = PlanFor(Task::kSampleGroup, rows, 128256, LogitsType::kBFloat16, kDevices[4].device);
-    EXPECT_EQ(plan.cluster, rows <= 16 ? 8 : 1) << rows << " rows";
+    EXPECT_EQ(plan.cluster, rows == 1 ? 16 : rows == 16 ? 8 : 1) << rows << " rows";
     EXPECT_FALSE(plan.resident);
     EXPECT_EQ(plan.pilot_shift, rows <= 16 ? 0 : 3);
     EXPECT_EQ(plan.shared_bytes, StorageBytes(plan.cluster) + sizeof(GroupStorage));
@@ -196,7 +205,7 @@ TEST(Plan, GroupsOfFewRowsAreSplitOverClustersThatKeepTheirMembersInsteadOfTheRo
 TEST(Plan, SupportsOfFewRowsAreFoundByClustersThatReadTheirRowAgain) {
   for (const int64_t rows : {1, 16, 1024}) {
     const Plan plan = PlanFor(Task::kSampleWithSupport, rows, 128256, LogitsType::kBFloat16, kDevices[4].device);
-    EXPECT_EQ(plan.cluster, rows <= 16 ? 8 : 1) << rows << " rows";
+    EXPECT_EQ(plan.cluster, rows == 1 ? 16 : rows == 16 ? 8 : 1) << rows << " rows";
     EXPECT_FALSE(plan.resident);
     EXPECT_EQ(plan.pilot_shift, rows <= 16 ? 0 : 3);
     EXPECT_EQ(plan.shared_bytes, StorageBytes(plan.cluster));

@@ -23,8 +23,10 @@ kernels::Device DeviceOf(int number, const DeviceDescription& description) {
 
 TEST(DescribedDevice, ClustersAreAsManyAsItsGroupsOfMultiprocessorsHold) {
   const kernels::Device device = DeviceOf(0, simulator::KnownDevice(9, 0));
-  EXPECT_EQ(device.clusters, (std::array<int, 3>{66, 30, 15}));
-  EXPECT_EQ(device.largest_cluster, 8);
+  EXPECT_EQ(device.clusters, (std::array<int, 4>{66, 30, 15, 7}));
+  EXPECT_EQ(device.largest_cluster, 16);
+  EXPECT_EQ(kernels::PlanFor(Task::kSample, 7, 151936, LogitsType::kFloat32, device).cluster, 16);
+  EXPECT_EQ(kernels::PlanFor(Task::kSample, 8, 151936, LogitsType::kFloat32, device).cluster, 8);
   EXPECT_EQ(kernels::PlanFor(Task::kSample, 15, 151936, LogitsType::kFloat32, device).cluster, 8);
   EXPECT_EQ(kernels::PlanFor(Task::kSample, 16, 151936, LogitsType::kFloat32, device).cluster, 4);
 }
@@ -35,10 +37,20 @@ TEST(DescribedDevice, ASliceWhoseClustersAreSmallerIsLaunchedWithThoseThereAre) 
   slice.multiprocessors = 14;
   slice.cluster_groups = {7, 7};
   const kernels::Device groups_of_7 = DeviceOf(0, slice);
-  EXPECT_EQ(groups_of_7.clusters, (std::array<int, 3>{6, 2, 0}));
+  EXPECT_EQ(groups_of_7.clusters, (std::array<int, 4>{6, 2, 0, 0}));
   EXPECT_EQ(groups_of_7.largest_cluster, 4);
   slice.cluster_groups.assign(14, 1);
   EXPECT_EQ(DeviceOf(1, slice).largest_cluster, 1);
+}
+
+// As of compute capability 12.0.
+TEST(DescribedDevice, WhereAClusterOf16IsRefusedTheLargestHas8) {
+  DeviceDescription description = simulator::KnownDevice(9, 0);
+  description.largest_cluster = 8;
+  const kernels::Device device = DeviceOf(0, description);
+  EXPECT_EQ(device.clusters, (std::array<int, 4>{66, 30, 15, 0}));
+  EXPECT_EQ(device.largest_cluster, 8);
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess);
 }
 
 TEST(DescribedDevice, ADriverThatRefusesASizeOfClustersFailsNoCall) {

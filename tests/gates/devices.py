@@ -40,18 +40,18 @@ class Device:
     shared_bytes: int  # of a multiprocessor
     block_shared_bytes: int  # that a block may opt into
     largest_cluster: int
-    # Of 2, 4 and 8 blocks, how many run at once with a block a multiprocessor: published of an H100, assumed
-    # of others. 0: as many as the multiprocessors would hold.
-    clusters: tuple[int, int, int] = (0, 0, 0)
+    # Of 2, 4, 8 and 16 blocks, how many run at once with a block a multiprocessor: published of an H100,
+    # assumed of others. 0: as many as the multiprocessors would hold.
+    clusters: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
 DEVICES = (
     Device("A100", 80, 80, 108, 2048, 164 * KIB, 163 * KIB, 1),
     Device("A10", 86, 86, 72, 1536, 100 * KIB, 99 * KIB, 1),
     Device("L40S", 89, 86, 142, 1536, 100 * KIB, 99 * KIB, 1),
-    Device("H200", 90, 90, 132, 2048, 228 * KIB, 227 * KIB, 8, (66, 30, 15)),
-    Device("B200", 100, 100, 148, 2048, 228 * KIB, 227 * KIB, 8, (74, 36, 17)),
-    Device("RTX 5090", 120, 120, 170, 1536, 100 * KIB, 99 * KIB, 8, (85, 41, 20)),
+    Device("H200", 90, 90, 132, 2048, 228 * KIB, 227 * KIB, 16, (66, 30, 15, 7)),
+    Device("B200", 100, 100, 148, 2048, 228 * KIB, 227 * KIB, 16, (74, 36, 17, 7)),
+    Device("RTX 5090", 120, 120, 170, 1536, 100 * KIB, 99 * KIB, 8, (85, 41, 20, 0)),
 )
 
 

@@ -1,7 +1,7 @@
 // Answers lines of standard input about launches: the plan of a shape, and how many blocks a multiprocessor holds.
 //
 //   plan TASK ROWS VOCABULARY TYPE COMPUTE_CAPABILITY MULTIPROCESSORS SHARED_BYTES LARGEST_CLUSTER CLUSTERS_OF_2 OF_4
-//   OF_8
+//   OF_8 OF_16
 //     → threads cluster resident pilot_shift shared_bytes
 //   blocks COMPUTE_CAPABILITY THREADS_OF_SM SHARED_OF_SM SHARED_OF_BLOCK RESERVED REGISTERS STATIC THREADS DYNAMIC
 //     → blocks, by NVIDIA's own arithmetic

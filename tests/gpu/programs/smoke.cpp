@@ -74,11 +74,11 @@ int Run(const std::string& path, const Limits& limits) {
     RunChosenPlans(golden, limits, totals, mistakes);
   }
   std::printf(
-      "{\"capability\": %d, \"multiprocessors\": %d, \"largest_cluster\": %d, \"clusters\": [%d, %d, %d], "
+      "{\"capability\": %d, \"multiprocessors\": %d, \"largest_cluster\": %d, \"clusters\": [%d, %d, %d, %d], "
       "\"launches\": %lld, \"row_runs\": %lld, \"wrong\": %lld}\n",
       device.compute_capability, device.multiprocessors, device.largest_cluster, device.clusters[0], device.clusters[1],
-      device.clusters[2], static_cast<long long>(totals.launches), static_cast<long long>(totals.row_runs),
-      static_cast<long long>(mistakes.count()));
+      device.clusters[2], device.clusters[3], static_cast<long long>(totals.launches),
+      static_cast<long long>(totals.row_runs), static_cast<long long>(mistakes.count()));
   return mistakes.count() == 0 && totals.launches > 0 ? 0 : 1;
 }
 

@@ -95,7 +95,7 @@ def test_a_profiler_shows_each_call_and_in_it_the_launch_that_its_shape_gets(run
     assert child.returncode == 0, child.stderr
     assert re.findall(r"^range \d: .*", child.stderr, re.MULTILINE) == [
         "range 0: fire::sample",
-        "range 1: 8 blocks a row, resident",
+        "range 1: 16 blocks a row, resident",
         "range 0: fire::sample",
         "range 1: 1 block a row, streaming",
     ]

@@ -150,7 +150,7 @@ def test_plan_shows_the_launch_of_a_shape_without_a_gpu(capsys: pytest.CaptureFi
     expected = _native.plan("sample", 1, 128256, "float32")
     assert {name: one_row[name] for name in expected} == {k: str(v) for k, v in expected.items()}
     assert int(one_row["cluster"]) > 1
-    assert one_row["launch"] == "8 blocks a row, resident"
+    assert one_row["launch"] == "16 blocks a row, resident"
     # Without clusters no launch may ask for one.
     assert plan_of(capsys, *shape, "--device", "a100")["cluster"] == "1"
     assert plan_of(capsys, *shape, "--device", "h100", "--largest-cluster", "1")["cluster"] == "1"
@@ -161,7 +161,7 @@ def test_plan_lets_no_row_wait_for_another_whatever_clusters_a_device_runs_at_on
 ) -> None:
     shape = ("--rows", "31", "--vocabulary", "151936")
     assert plan_of(capsys, *shape)["cluster"] == "2"
-    assert plan_of(capsys, *shape, "--clusters", "66", "33", "16")["cluster"] == "4"
+    assert plan_of(capsys, *shape, "--clusters", "66", "33", "16", "8")["cluster"] == "4"
 
 
 @pytest.mark.parametrize(
