@@ -111,6 +111,25 @@ struct Interval {
   uint64_t inside;  // measured at low … high; 0 before it is known, and where everything does not exceed the target
 };
 
+// Where a search of a row goes on.
+enum class Narrowed : uint32_t {
+  kToRow,    // in the row itself
+  kToLists,  // in the blocks' lists, which have all that is in question
+  kToEquals  // it has ended, at a key that more tokens have than a list has room for
+};
+
+// How a row's tokens are sought by their distance from a maximum.
+struct RowSearch {
+  uint64_t target;          // what the running measure is to exceed
+  float reach;              // the distance that the bins divide
+  uint32_t shift;           // bits of a weight that the bins leave out
+  float from, above;        // the window of logits that it has come down to: at least the one, below the other
+  uint32_t largest, least;  // the keys that this block has found in it
+  Narrowed narrowed;
+  uint32_t lists_all;    // nothing is above the window
+  uint64_t kept_equals;  // what those measure that are kept, of the last key's, once found; 0 where not known
+};
+
 // One block's part of a row, in 16-byte vectors of the row from the aligned address at or below its first logit.
 struct PartShape {
   int64_t row;            // its number in the batch
@@ -183,17 +202,24 @@ struct Storage {
   uint64_t block_mass[kMostBlocks];   // theirs, where top-p stands alone
   uint32_t block_has_nan[kMostBlocks];
   uint32_t block_pivot[kMostBlocks];  // each block's own, where the row is read again
-  // Of each warp's part: the key of its maximum above, of its least delegate that is not masked below.
-  alignas(16) uint64_t part_extremes[kMostBlocks * kMostWarps];
+  union {
+    // Of each warp's part: the key of its maximum above, of its least delegate that is not masked below.
+    alignas(16) uint64_t part_extremes[kMostBlocks * kMostWarps];
+    // Tokens in the window that a search has come down to; what is above it, where part_mass has what equals measure.
+    uint64_t part_within[kMostBlocks * kMostWarps];
+  };
   uint64_t of_block[kMostBlocks];  // what ReduceTeam combines
   PartShape part;
   RowState state;
   uint32_t pivot;        // a word of logits: who reaches it is a candidate
-  float bins_a_unit;     // of the histogram over distances from the maximum, and
-  uint32_t bin;          // which of its bins is in question
+  uint32_t bin;          // of the list, which ends the short list
+  uint32_t stage;        // of the kept set's filters, which is at work
+  uint32_t is_sorted;    // storage.sorted holds a group's kept set
+  uint32_t may_list;     // top-k's tokens may become the list, without all their equals
   FastScale fast_scale;  // of the row's temperature, once the maximum is known
   Outcome outcome;
   Interval in;
+  RowSearch row_search;
   KeptRule at_least_drawn;  // every token of at least the drawn one's key
   uint32_t vector_count;
   uint32_t entry_count;

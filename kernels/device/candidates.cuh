@@ -221,6 +221,11 @@ __device__ __forceinline__ void ShareOwnPivots(const Team& team, Storage& storag
   __syncthreads();  // the pivot is the team's; else some threads filter by the block's
 }
 
+// The team, its rank asked of shared memory: a pass over a row has no register for a rank that is needed behind it.
+__device__ __forceinline__ Team TeamAnew(const Team& team, const Storage& storage) {
+  return {team.blocks == 1 ? 0 : storage.part.rank, team.blocks};
+}
+
 // Lists the candidates that reach the pivot, in the list or the inbox, and tells all blocks their number, once the team
 // has met. False where the pivot came from a part of the row and did not serve for the whole.
 template <bool kResident, typename Logit>
@@ -237,8 +242,8 @@ __device__ __forceinline__ bool ListCandidates(uint32_t pilot_shift, bool again,
     if (!again && IsWeighedWhileListed<kResident>(storage)) {
       const FastScale scale = MakeFastScale(ScaleOf(storage));
       const uint64_t mass = ReduceWarp(AppendAndMassPass<kResident>(part, part.OwnRun(), pivot, scale, storage), Add());
-      PushPartMass(mass, 0, team, storage);
-      if (ReferenceHasRowsScale(storage.settings)) PushPartMass(mass, 1, team, storage);
+      PushPartMass(mass, 0, TeamAnew(team, storage), storage);
+      if (ReferenceHasRowsScale(storage.settings)) PushPartMass(mass, 1, TeamAnew(team, storage), storage);
     } else {
       const SplitRun run = Split(part, streams ? pilot_shift : 0);
 #pragma unroll 1
@@ -250,7 +255,7 @@ __device__ __forceinline__ bool ListCandidates(uint32_t pilot_shift, bool again,
   }
   const float least = Logit::Value(pivot, 0);
   Expanded seen = {.largest = -INFINITY, .mass = 0, .has_nan = false};
-  if (fits) seen = ExpandVectors<kResident>(part, least, team, storage);
+  if (fits) seen = ExpandVectors<kResident>(part, least, TeamAnew(team, storage), storage);
   const bool has_nan = __syncthreads_or(seen.has_nan);  // also: every entry is counted; else the list is cut short
   const uint32_t listed = storage.entry_count;
   if (streams) {
@@ -267,7 +272,7 @@ __device__ __forceinline__ bool ListCandidates(uint32_t pilot_shift, bool again,
     __syncthreads();  // the maximum is the whole row's; else the list is judged by the pilot's
   }
   const uint32_t asks = storage.settings.asks;
-  const uint32_t rank = storage.part.rank;  // anew: the passes above have no register for what is made of team.rank
+  const uint32_t rank = TeamAnew(team, storage).rank;
   if ((asks & kAsksListedMass) != 0) {
     const uint64_t mass = ReduceBlock(seen.mass, Add(), storage);
     if (threadIdx.x < team.blocks) ptx::Push(&storage.block_mass[rank], threadIdx.x, mass);
@@ -293,8 +298,9 @@ __device__ __forceinline__ bool CollectCounts(const Team& team, Storage& storage
   const float maximum = storage.state.maximum;
   bool is_complete =
       is_told && count <= kListCapacity && HoldsTopK<Logit>(count, Logit::Value(storage.pivot, 0), maximum, settings);
-  // No pivot makes a list of more tokens than it has room for.
-  const bool serves = !is_told || is_complete || (count > kListCapacity && settings.pivot_count > kListCapacity);
+  // No pivot makes a list of more tokens than it has room for, and none is finer than the maximum.
+  const bool is_finest = settings.pivot_count > kListCapacity || Logit::Value(storage.pivot, 0) >= maximum;
+  const bool serves = !is_told || is_complete || (count > kListCapacity && is_finest);
   if ((settings.asks & kAsksListedMass) != 0 && maximum > -INFINITY && maximum < INFINITY) {
     const uint64_t listed = ReduceWarp(lane < team.blocks ? storage.block_mass[lane] : 0, Add());
     is_complete = is_complete && listed >= definition::TopPTarget(settings.phase.top_p, RowMass(0, storage));
@@ -323,10 +329,7 @@ __device__ __forceinline__ bool CollectCounts(const Team& team, Storage& storage
     if (!is_all_sent) team.Sync();  // every candidate is in the leader's list; else those that came late are lost
   }
   if (threadIdx.x == 0) storage.state.is_listed = is_complete, storage.state.count = count;
-  if (threadIdx.x == blockDim.x - 1) {
-    storage.fast_scale = MakeFastScale(ScaleOf(storage));
-    storage.bins_a_unit = BinsAUnit(storage.settings);
-  }
+  if (threadIdx.x == blockDim.x - 1) storage.fast_scale = MakeFastScale(ScaleOf(storage));
   __syncthreads();  // the list, its length and the scales are written; else candidates are lost
   return serves;
 }

@@ -25,11 +25,15 @@ class GroupSampler {
   __device__ __forceinline__ void Sample(int64_t row, const Team& team, const Geometry& geometry) {
     row_.Read(work_, row, team, geometry);
     if (row_.IsListed() && !row_.team().IsLeader()) return;
+    if (threadIdx.x == 0) storage_.is_sorted = 0;
     if (row_.IsDecided()) {
       row_.Decide();
     } else {
-      is_sorted_ = row_.template Find<false, true>();
-      if (!is_sorted_) Prepare();
+      const bool is_sorted = row_.template Find<false, true>(!WantsReference());  // equals count for a rank
+      if (row_.IsListed() && !row_.team().IsLeader()) return;
+      if (threadIdx.x == 0) storage_.is_sorted = is_sorted;
+      __syncthreads();  // it is known whether the kept set is sorted; else threads search different arrays
+      if (!is_sorted && row_.IsListed()) SortList();  // of a row that is searched each part's measure is known
     }
     WriteRow();
 #pragma unroll 1
@@ -41,21 +45,11 @@ class GroupSampler {
   __device__ __forceinline__ GroupStorage& group() const { return SharedGroupStorage(storage_.part.blocks); }
   __device__ __forceinline__ bool WantsReference() const { return definition::WantsReference(outputs_); }
   __device__ __forceinline__ bool TakesPlaces() const { return row_.settings().is_enumerated; }
-  __device__ __forceinline__ bool IsUnfiltered() const { return row_.settings().regime == Regime::kAll; }
   __device__ __forceinline__ Team TeamInQuestion() const { return row_.TokensInQuestion().team(); }
 
   // What the kept set measures: of a row whose members take places the count, else the mass.
   __device__ __forceinline__ TokenMeasure Measure() const {
     return {.rule = row_.outcome().rule, .counts = TakesPlaces(), .only_key = 0};
-  }
-
-  // Makes ready what every member's search needs, unless the kept set is sorted already.
-  __device__ __forceinline__ void Prepare() const {
-    if (row_.IsListed()) {
-      SortList();
-    } else if (!TakesPlaces() && !IsUnfiltered()) {
-      row_.TokensInQuestion().ShareParts(Measure());
-    }
   }
 
   // Sorts the list by id, or by the order of tokens where those have places, and sums what it measures.
@@ -95,7 +89,7 @@ class GroupSampler {
   __device__ __forceinline__ void DrawFrom(uint32_t left) const {
     const uint32_t members = min(blockDim.x, left);
     // From a sorted kept set each warp draws by itself: one without a member has nothing to do.
-    if (!is_sorted_ || threadIdx.x / 32 * 32 < members) DrawMembers(left, members);
+    if (storage_.is_sorted == 0 || threadIdx.x / 32 * 32 < members) DrawMembers(left, members);
     TeamInQuestion().Sync();  // all have read what was found of these members; else the next ones' overwrites it
   }
 
@@ -112,7 +106,7 @@ class GroupSampler {
     if (!row_.IsDecided() && row_.IsListed() && has_member)
       FindInList(TargetOf(work_.size - left + threadIdx.x), &drawn, &rank);
     const uint64_t reference_mass = has_reference && row_.HasFiniteMaximum() ? RowMass(1, storage_) : 0;
-    if (!is_sorted_ && row_.outcome().rank == 0 && has_reference && outputs_.rank != nullptr)
+    if (!storage_.is_sorted && row_.outcome().rank == 0 && has_reference && outputs_.rank != nullptr)
       rank = RankOf(KeyOf(drawn), members);
     if (row_.team().IsLeader() && has_member) {
       const int64_t at = (row_.row() + 1) * work_.size - left + threadIdx.x;
@@ -136,8 +130,8 @@ class GroupSampler {
 
   // Finds the first entry up to which the sorted list measures more than the target, and its rank where that is known.
   __device__ __forceinline__ void FindInList(uint64_t target, uint64_t* entry, uint32_t* rank) const {
-    const uint64_t* running = is_sorted_ ? storage_.sorted.running : storage_.running;
-    uint32_t low = 0, high = (is_sorted_ ? row_.outcome().kept : storage_.state.count) - 1;
+    const uint64_t* running = storage_.is_sorted ? storage_.sorted.running : storage_.running;
+    uint32_t low = 0, high = (storage_.is_sorted ? row_.outcome().kept : storage_.state.count) - 1;
 #pragma unroll 1
     while (low < high) {
       const uint32_t middle = (low + high) / 2;
@@ -147,8 +141,8 @@ class GroupSampler {
         low = middle + 1;
       }
     }
-    *entry = is_sorted_ ? storage_.sorted.entry[low] : storage_.list[low];
-    if (is_sorted_) *rank = storage_.sorted.rank[low];
+    *entry = storage_.is_sorted ? storage_.sorted.entry[low] : storage_.list[low];
+    if (storage_.is_sorted) *rank = storage_.sorted.rank[low];
   }
 
   // Writes the target of this thread's member: a point is one of the run that it falls into.
@@ -183,7 +177,7 @@ class GroupSampler {
         team.Sync();  // all have read the parts; else the next member's overwrite them
       }
       if (part / warps != team.rank) continue;
-      const uint64_t entry = tokens.FindInRun(part % warps, measure, target, IsUnfiltered() && !TakesPlaces());
+      const uint64_t entry = tokens.FindInRun(part % warps, measure, target);
       if (threadIdx.x < team.blocks) ptx::Push(&storage_.member.drawn[i], threadIdx.x, entry);
     }
     team.Sync();  // every member's entry is pushed; else older ones are written
@@ -220,7 +214,6 @@ class GroupSampler {
   const SampleOutputs& outputs_;
   Storage& storage_;
   KeptRow<Logit, false, false> row_;
-  bool is_sorted_ = false;  // storage.sorted holds the kept set
 };
 
 template <typename Logit>

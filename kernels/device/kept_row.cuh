@@ -19,7 +19,6 @@
 
 namespace fire::kernels {
 
-inline constexpr float kMostSpread = 32;    // of a model's logits that matter
 inline constexpr uint32_t kFewTokens = 56;  // of top-k: with its equals they fit into half of the short list
 
 // kAlone: one block has the row.
@@ -104,9 +103,11 @@ class KeptRow {
 
   // Finds the kept set and its token, for whoever has the tokens in question: storage.outcome. The counts are filled in
   // where that costs nothing. Of few candidates the kept set also goes into storage.sorted, with kSorts: true there.
-  // Without kDraws no token of it is found.
+  // Without kDraws no token of it is found. Where `may_list`, top-k's tokens of a row may become the leader's list, all
+  // of them, but not all of their equals: the other blocks then have nothing more to do.
   template <bool kDraws = true, bool kSorts = false>
-  __device__ __forceinline__ bool Find() const {
+  __device__ __forceinline__ bool Find(bool may_list) const {
+    if (threadIdx.x == 0) storage_.may_list = may_list;  // barriers follow before it is read
     if (IsListed()) {
       const uint64_t row_mass = TopPCountsRow(settings()) ? RowMass(0, storage_) : 0;
       // Candidates should be few: comparing each with each costs the square of their number.

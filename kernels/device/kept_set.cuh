@@ -20,70 +20,90 @@ __device__ __forceinline__ WeightScale ReferenceScaleOf(const Storage& storage) 
 }
 
 // Fills storage.outcome, of a row that is not decided. The mass of the whole row must have been found where
-// TopPCountsRow or nothing is filtered.
+// TopPCountsRow or nothing is filtered. Where storage.may_list, top-k's tokens of a row become the leader's list as
+// soon as they are known, without equals beyond the last: the other blocks then have nothing more to do.
 template <typename Tokens>
 __device__ __forceinline__ void FindKept(const Tokens& tokens, Storage& storage) {
   const RowSettings& settings = storage.settings;
   const definition::Phase& phase = settings.phase;
-  const bool is_unfiltered = settings.regime == Regime::kAll;
   const uint64_t first_min = phase.order == Order::kVllm ? settings.min_weight : 0;
   // Before part_mass is needed for what else is found in id order.
-  const uint64_t row_mass = is_unfiltered || TopPCountsRow(settings) ? RowMass(0, storage) : 0;
-  if (threadIdx.x == 0)
+  const bool is_whole_drawn = settings.regime == Regime::kAll && !settings.is_enumerated;
+  const uint64_t row_mass = is_whole_drawn || TopPCountsRow(settings) ? RowMass(0, storage) : 0;
+  if (ptx::ThreadAnew() == 0)
     storage.outcome = {
         .rule = {.last = KeepAll().last, .min_weight = first_min}, .mass = row_mass, .drawn = 0, .kept = 0, .rank = 0};
+  if (ptx::ThreadAnew() == 0) storage.row_search.kept_equals = 0;
   // One loop over three stages, not three calls: sums, descents and the search by id inline, and would be there thrice:
   // 14,232 instructions of SampleRows<Float32Logits, true> on compute capability 9.0 instead of 10,400.
   enum Stage { kTopK, kTopP, kDraw, kStages };
 #pragma unroll 1
-  for (int stage = kTopK; stage < kStages; ++stage) {
-    if (stage == kTopK && !settings.top_k_on) continue;
-    if (stage == kTopP && !settings.top_p_on) continue;
+  for (uint32_t stage = kTopK; stage < kStages; stage = storage.stage + 1) {
+    __syncthreads();  // all have read which stage was the last; else some leave one out
+    if (ptx::ThreadAnew() == 0) storage.stage = stage;
     __syncthreads();  // the stage before has written the rule; else some threads measure by an older one
+    if (stage == kTopK && !settings.top_k_on) continue;
+    if (stage == kTopP && storage.may_list && settings.top_k_on && phase.top_k <= kListCapacity && !tokens.IsList() &&
+        tokens.ListUpToLast() && storage.part.rank != 0)
+      return;
+    if (stage == kTopP && !settings.top_p_on) continue;
     // A token that is taken by its place in the order is found as the k-th is.
     const bool takes_place = stage == kDraw && settings.is_enumerated;
     TokenMeasure measure = {.rule = storage.outcome.rule, .counts = stage == kTopK || takes_place, .only_key = 0};
     if (stage == kDraw) {
-      if (threadIdx.x == 0) storage.outcome.rule.min_weight = settings.min_weight;
+      if (ptx::ThreadAnew() == 0) storage.outcome.rule.min_weight = settings.min_weight;
       __syncthreads();  // min-p's weight is in the rule; else some threads draw among tokens that fail it
     }
 
-    uint64_t target = phase.top_k - 1;
+    uint64_t target = phase.top_k - 1, rest = 0;
     if (stage != kTopK) {
-      const bool is_known = !takes_place && (is_unfiltered || (stage == kTopP && TopPCountsRow(settings)));
-      const uint64_t mass = is_known ? storage.outcome.mass : tokens.Sum(measure);
+      const bool draws = stage == kDraw && !takes_place, is_whole = draws && settings.regime == Regime::kAll;
+      const bool is_known = is_whole || (stage == kTopP && TopPCountsRow(settings));
+      // A search of a row in id order asks for what each part of it measures.
+      const bool is_searched = draws && settings.top_p_on && (phase.order == Order::kVllm || settings.min_weight == 0);
+      const uint64_t mass = is_known ? storage.outcome.mass : tokens.SumByParts(measure, is_searched);
       if (takes_place) {
         const uint32_t kept = static_cast<uint32_t>(mass);
         target = definition::PlaceOf(settings.record, kept);
-        if (threadIdx.x == 0) storage.outcome.kept = kept;
+        if (ptx::ThreadAnew() == 0) storage.outcome.kept = kept;
       } else {
         target = stage == kTopP ? definition::TopPTarget(phase.top_p, mass) - 1
                                 : definition::DrawPoint(settings.draw_bits, mass);
-        if (stage == kDraw && !is_known && threadIdx.x == 0) storage.outcome.mass = mass;
+        if (stage == kTopP) rest = mass - target;
+        if (stage == kDraw && !is_known && ptx::ThreadAnew() == 0) storage.outcome.mass = mass;
       }
       if (stage == kDraw && settings.draws == Draws::kNothing) break;
     }
     if (stage != kDraw || takes_place) {
       const uint32_t top_key = definition::Key(storage.state.maximum);
-      tokens.DescendKeys(top_key, measure, target);
+      tokens.DescendKeys(top_key, measure, target, rest);
       if (storage.in.inside == 0) continue;  // everything together does not reach it
       measure.only_key = top_key - storage.in.low;
-      target -= storage.in.before;
+      target = storage.row_search.target - storage.in.before;
+      stage = storage.stage;  // not kept in a register over a search, which needs all of them
       const bool keeps_equals = stage == kTopK ? phase.ties != Ties::kExact : phase.ties == Ties::kKeep;
       const uint64_t each = stage == kTopK ? 1 : WeightOfKey(measure.only_key, ScaleOf(storage));
-      if (!takes_place && (keeps_equals || target + each >= storage.in.inside)) {
+      if (stage != kDraw && (keeps_equals || target + each >= storage.in.inside)) {
         const uint64_t last = LastOfKey(measure.only_key);
-        if (threadIdx.x == 0 && last > storage.outcome.rule.last) storage.outcome.rule.last = last;
+        if (ptx::ThreadAnew() == 0 && last > storage.outcome.rule.last) storage.outcome.rule.last = last;
+        if (ptx::ThreadAnew() == 0 && storage.row_search.narrowed != Narrowed::kToRow)
+          storage.row_search.kept_equals = kAllEquals;
         continue;
       }
     }
-    const uint64_t entry = tokens.FindInIdOrder(measure, target, stage == kDraw && is_unfiltered && !takes_place,
-                                                settings.draws == Draws::kForOwner);
-    if (threadIdx.x != 0) continue;
+    const uint64_t entry = tokens.FindInIdOrder(measure, target, measure.only_key == 0);
+    stage = storage.stage;
+    if (ptx::ThreadAnew() != 0) continue;
     if (stage == kDraw) {
       storage.outcome.drawn = entry;
-    } else if (entry > storage.outcome.rule.last) {
-      storage.outcome.rule.last = entry;
+    } else {
+      if (entry > storage.outcome.rule.last) storage.outcome.rule.last = entry;
+      if (storage.row_search.narrowed == Narrowed::kToEquals) {
+        const uint64_t each = stage == kTopK ? 1 : WeightOfKey(measure.only_key, ScaleOf(storage));
+        storage.row_search.kept_equals = target - storage.found_rest + each;
+      } else if (storage.row_search.narrowed == Narrowed::kToLists) {
+        storage.row_search.kept_equals = kAllEquals;
+      }
     }
   }
   __syncthreads();  // thread 0 has written the outcome; else others read what an earlier stage or row left

@@ -93,6 +93,13 @@ __device__ __forceinline__ uint64_t Pull(const uint64_t* shared, uint32_t rank) 
 #endif
 }
 
+// threadIdx.x, asked for anew: what is worked out from it is not kept in registers from one use to the next.
+__device__ __forceinline__ uint32_t ThreadAnew() {
+  uint32_t thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return thread;
+}
+
 // ---- programmatic dependent launch ----
 // Returns once the kernels before this one in the stream are done and their writes seen.
 __device__ __forceinline__ void WaitForPriorGrids() {

@@ -20,7 +20,7 @@ class RowWriter {
     if (row_.IsDecided()) {
       row_.Decide();
     } else {
-      row_.Find();
+      row_.Find(true);
     }
     switch (work_.task) {
       case Task::kProcessLogits:

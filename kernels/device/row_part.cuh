@@ -84,6 +84,10 @@ class RowPart {
     const uint32_t begin = min(shape_.begin + warp * shape_.run, shape_.end);
     return {begin, min(begin + shape_.run, shape_.end)};
   }
+  // The warp in whose run an id of this block is.
+  __device__ __forceinline__ uint32_t WarpOf(uint32_t id) const {
+    return ((id + shape_.before) / Logit::kPerVector - shape_.begin) / shape_.run;
+  }
   __device__ __forceinline__ Run OwnRun() const { return RunOf(threadIdx.x / 32); }
 
   // Whether vectors of the row are aligned ones of `other`, another array of a row's length, too.
@@ -171,6 +175,33 @@ class RowPart {
     }
   }
 
+  // What of a run lies wholly in the row.
+  __device__ __forceinline__ Run FullOf(Run run) const {
+    const uint32_t begin = max(run.begin, shape_.full_begin);
+    return {begin, max(begin, min(run.end, shape_.full_end))};
+  }
+
+  // Calls visit(logit, id) for a warp's run that lies wholly in the row, half a vector a lane, the next one under way:
+  // for loops whose body outweighs the load, and whose machine code and registers should be few. Lanes without one stay
+  // away.
+  template <bool kFromShared, typename Visit>
+  __device__ __forceinline__ void ForLogits(Run run, const Visit& visit) const {
+    const uint32_t end = 2 * run.end;
+    uint32_t at = 2 * run.begin + threadIdx.x % 32;
+    if (at >= end) return;
+    uint2 next = Half<kFromShared>(at);
+#pragma unroll 1
+    do {
+      const uint2 half = next;
+      uint32_t id = IdOfFirst(0) + at * (Logit::kPerVector / 2);
+      at += 32;
+      if (at < end) next = Half<kFromShared>(at);
+#pragma unroll
+      for (uint32_t i = 0; i < 2 * Logit::kPerWord; ++i)
+        visit(Logit::Value(i < Logit::kPerWord ? half.x : half.y, i % Logit::kPerWord), id++);
+    } while (at < end);
+  }
+
   // The ids of the logits of a run.
   __device__ __forceinline__ Run IdsOf(Run run) const {
     const uint32_t first = run.begin * Logit::kPerVector, last = run.end * Logit::kPerVector;
@@ -182,9 +213,27 @@ class RowPart {
   // outweighs the load, and whose machine code should stay small.
   template <bool kFromShared, typename Visit>
   __device__ __forceinline__ void ForElements(Run ids, uint32_t thread, uint32_t stride, const Visit& visit) const {
+    ForElements<kFromShared>(
+        ids, thread, stride, [](uint32_t id) { return id; }, visit);
+  }
+  template <bool kFromShared, typename IdAt, typename Visit>
+  __device__ __forceinline__ void ForElements(Run places, uint32_t thread, uint32_t stride, const IdAt& id_at,
+                                              const Visit& visit) const {
     const auto* row = Row<kFromShared>();
 #pragma unroll 1
-    for (uint32_t id = ids.begin + thread; id < ids.end; id += stride) visit(Logit::Value(row[id], 0), id);
+    for (uint32_t at = places.begin + thread; at < places.end; at += stride)
+      visit(Logit::Value(row[id_at(at)], 0), id_at(at));
+  }
+
+  // Calls visit(logit, id) for the ids of a warp's run but for those of its part `but`, every 32nd a lane.
+  template <bool kFromShared, typename Visit>
+  __device__ __forceinline__ void ForElementsBut(Run but, Run run, const Visit& visit) const {
+    const Run all = IdsOf(run), left_out = IdsOf(but);
+    const uint32_t head_end = min(left_out.begin, all.end),
+                   gap = but.begin < but.end ? left_out.end - left_out.begin : 0;
+    ForElements<kFromShared>(
+        {all.begin, all.end - gap}, threadIdx.x % 32, 32, [&](uint32_t id) { return id < head_end ? id : id + gap; },
+        visit);
   }
 
   // One of them.
@@ -209,6 +258,14 @@ class RowPart {
     using Element = typename Logit::Element;
     return kFromShared ? reinterpret_cast<const Element*>(resident_) + shape_.before - shape_.begin * Logit::kPerVector
                        : static_cast<const Element*>(shape_.base) + shape_.before;
+  }
+  // One of the two halves of each vector.
+  template <bool kFromShared>
+  __device__ __forceinline__ uint2 Half(uint32_t at) const {
+    if (kFromShared) return reinterpret_cast<const uint2*>(resident_)[at - 2 * shape_.begin];
+    const uint2* half = static_cast<const uint2*>(shape_.base) + at;
+    __builtin_assume(__isGlobal(half));
+    return *half;
   }
   __device__ __forceinline__ const Vector* Vectors() const { return static_cast<const Vector*>(shape_.base); }
 

@@ -20,6 +20,7 @@ class RowSampler {
     row_.Read(work_, row, team, geometry);
     if (row_.IsListed() && !row_.team().IsLeader()) return;
     FindToken();
+    if (row_.IsListed() && !row_.team().IsLeader()) return;
     CountKeptAndRank();
     const bool writes = IsWrittenByOwner() ? row_.outcome().drawn != 0 : row_.team().IsLeader();
     if (writes && threadIdx.x < 32) Write();
@@ -29,7 +30,7 @@ class RowSampler {
   // Fills the outcome, for whoever has the tokens in question. True where storage.sorted has the kept set, with kSorts.
   template <bool kSorts = false>
   __device__ __forceinline__ bool FindToken() const {
-    if (!row_.IsDecided()) return row_.template Find<true, kSorts>();
+    if (!row_.IsDecided()) return row_.template Find<true, kSorts>(!WantsReference());  // equals count for a rank
     row_.Decide();
     return false;
   }

@@ -48,10 +48,11 @@ __device__ __forceinline__ uint32_t CountReaching(const float4* vectors, uint32_
 // The sum over the lanes of a warp up to the caller's, for the first kLanes, a power of two.
 template <int kLanes = 32, typename Number>
 __device__ __forceinline__ Number WarpRunning(Number value) {
+  const uint32_t lane = ptx::ThreadAnew() % 32;
 #pragma unroll
   for (int distance = 1; distance < kLanes; distance *= 2) {
     const Number below = __shfl_up_sync(~0u, value, distance);
-    if (threadIdx.x % 32 >= distance) value += below;
+    if (lane >= distance) value += below;
   }
   return value;
 }
@@ -75,7 +76,7 @@ struct Passing {
 
 // Finds whose value makes the running sum over the block's threads exceed `target`, for all threads.
 __device__ __forceinline__ Passing BlockPassing(uint64_t value, uint64_t target, Storage& storage) {
-  const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const uint32_t thread = ptx::ThreadAnew(), lane = thread % 32, warp = thread / 32;
   uint64_t running = WarpRunning(value);
   __syncthreads();  // all have read what the last call left in warp_total and passing; else it is overwritten
   if (lane == 31) storage.warp_total[warp] = running;
@@ -94,33 +95,37 @@ __device__ __forceinline__ Passing BlockPassing(uint64_t value, uint64_t target,
 }
 
 // ---- histograms over distances ----
-// Values by their distance from the largest, in kBins bins of equal width down to the least. Larger values have no
-// larger bins: subtracting and multiplying round monotonically.
+inline constexpr float kMostSpread = 32;  // of a model's logits that matter
+
+// Values by their distance from the largest, in kBins bins of equal width down to the least, the first and the last of
+// half of it. Larger values have no larger bins: subtracting, multiplying and rounding are monotonic.
 class DistanceBins {
  public:
   __device__ __forceinline__ DistanceBins(float largest, float least) : largest_(largest), least_(least) {
-    width_ = (largest - least) * (1.0f / kBins);
-    to_bins_ = __frcp_rn(width_);
+    to_bins_ = __frcp_rn(largest - least);
   }
 
-  // What is below the least is in the last bin. All are in the first where they are equal, or further apart than floats
-  // go: there the product is no number.
+  // What is above the largest is in the first bin, what is below the least in the last. All are in the first where they
+  // are equal, or further apart than floats go: there the product is no number.
   __device__ __forceinline__ uint32_t Of(float x) const {
-    return min(__float2uint_rz((largest_ - x) * to_bins_), kBins - 1);
+    constexpr float kRounds = 0x1p23f;  // adding it rounds to an integer, which the lowest bits then hold
+    const float share = __saturatef((largest_ - x) * to_bins_);
+    return __float_as_uint(__fmaf_rn(share, kBins - 1, kRounds)) - __float_as_uint(kRounds);
   }
   // At most as large as what is in the bin, and as large as what is in larger ones. A hundredth of a bin is far more
   // than rounding takes.
-  __device__ __forceinline__ float LowerEdge(uint32_t bin) const { return Edge(bin, 1.01f); }
-  __device__ __forceinline__ float UpperEdgeOfNext(uint32_t bin) const { return Edge(bin, 0.99f); }
-  __device__ __forceinline__ float UpperEdge(uint32_t bin) const { return bin == 0 ? largest_ : Edge(bin - 1, 0.99f); }
+  __device__ __forceinline__ float LowerEdge(uint32_t bin) const { return Edge(bin, 0.51f); }
+  __device__ __forceinline__ float UpperEdgeOfNext(uint32_t bin) const { return Edge(bin, 0.49f); }
+  __device__ __forceinline__ float UpperEdge(uint32_t bin) const { return bin == 0 ? largest_ : Edge(bin - 1, 0.49f); }
 
  private:
   __device__ __forceinline__ float Edge(uint32_t bin, float end) const {
     if (bin == kBins - 1) return least_;
-    return fmaxf(least_, __fsub_rd(largest_, (static_cast<float>(bin) + end) * width_));
+    constexpr float kWidth = 1.0f / (kBins - 1);
+    return fmaxf(least_, __fsub_rd(largest_, (static_cast<float>(bin) + end) * ((largest_ - least_) * kWidth)));
   }
 
-  float largest_, least_, width_, to_bins_;
+  float largest_, least_, to_bins_;
 };
 
 // The first bin up to whose end there is enough, and how much that is; all, less than enough, at the last bin.
@@ -159,17 +164,20 @@ __device__ __forceinline__ EnoughBin<Number> FindEnough(const Number* bins, Numb
 // ---- histograms of 64-bit sums ----
 __device__ __forceinline__ void ClearBins(Storage& storage) {
 #pragma unroll 1
-  for (uint32_t bin = threadIdx.x; bin < kBins; bin += blockDim.x) storage.bins[bin] = 0;
+  for (uint32_t bin = ptx::ThreadAnew(); bin < kBins; bin += blockDim.x) storage.bins[bin] = 0;
 }
 
 // There is no 64-bit add in shared memory that is not a loop; two 32-bit ones with a carry between are.
-__device__ __forceinline__ void AddToBin(uint32_t bin, uint64_t value, Storage& storage) {
+__device__ __forceinline__ void AddTo(uint64_t* bin, uint64_t value) {
   if (value == 0) return;
-  uint32_t* words = reinterpret_cast<uint32_t*>(&storage.bins[bin]);
+  uint32_t* words = reinterpret_cast<uint32_t*>(bin);
   const uint32_t low = static_cast<uint32_t>(value);
   const uint32_t old = atomicAdd(&words[0], low);
   const uint32_t high = static_cast<uint32_t>(value >> 32) + (old + low < old ? 1u : 0u);
   if (high != 0) atomicAdd(&words[1], high);
+}
+__device__ __forceinline__ void AddToBin(uint32_t bin, uint64_t value, Storage& storage) {
+  AddTo(&storage.bins[bin], value);
 }
 
 // Adds up the blocks' histograms, for all of them. After it no peer reads storage.bins.
@@ -178,14 +186,14 @@ __device__ __forceinline__ const uint64_t* TeamBins(const Team& team, Storage& s
   if (team.blocks == 1) return storage.bins;
   ClusterStorage* cluster = &SharedClusterStorage();
   const uint32_t share = kBins / team.blocks;
+  // A thread asks one block for one bin: neighbours have the same bin of all blocks, and each tells one block the sum.
 #pragma unroll 1
-  for (uint32_t i = threadIdx.x; i < share; i += blockDim.x) {
-    const uint32_t bin = team.rank * share + i;
-    uint64_t sum = 0;
+  for (uint32_t i = ptx::ThreadAnew(); i < kBins; i += blockDim.x) {
+    const uint32_t bin = team.rank * share + i / team.blocks, block = i % team.blocks;
+    uint64_t sum = ptx::Pull(&storage.bins[bin], block);
 #pragma unroll 1
-    for (uint32_t block = 0; block < team.blocks; ++block) sum += ptx::Pull(&storage.bins[bin], block);
-#pragma unroll 1
-    for (uint32_t block = 0; block < team.blocks; ++block) ptx::Push(&cluster->total[bin], block, sum);
+    for (uint32_t distance = 1; distance < team.blocks; distance *= 2) sum += __shfl_xor_sync(~0u, sum, distance);
+    ptx::Push(&cluster->total[bin], block, sum);
   }
   team.Sync();  // every block has the totals, none reads a peer's bins; else some are cleared too soon
   return cluster->total;
@@ -202,7 +210,7 @@ __device__ __forceinline__ PassingBin FindPassingBin(const uint64_t* bins, uint6
   const uint32_t run = storage.settings.bins_of_thread;
   uint64_t sum = 0;
 #pragma unroll 1
-  for (uint32_t i = 0; i < run; ++i) sum += bins[threadIdx.x * run + i];
+  for (uint32_t i = 0; i < run; ++i) sum += bins[ptx::ThreadAnew() * run + i];
   const Passing passing = BlockPassing(sum, target, storage);
   if (!passing.found) return {.bin = 0, .before = 0, .inside = 0};
   uint32_t bin = passing.index * run;
@@ -221,7 +229,7 @@ __device__ __forceinline__ void RestartBins(Storage& storage) {
 // Starts a search, for all threads of a block.
 __device__ __forceinline__ void SearchIn(const Interval& in, Storage& storage) {
   __syncthreads();  // all have read where the last search came to; else they read this one's start
-  if (threadIdx.x == 0) storage.in = in;
+  if (ptx::ThreadAnew() == 0) storage.in = in;
   __syncthreads();  // the interval is written; else some threads search an older one
 }
 
@@ -244,7 +252,7 @@ __device__ __forceinline__ void SearchByHistogram(uint64_t target, const Team& t
     });
     const PassingBin at = FindPassingBin(TeamBins(team, storage), target - in.before, storage);
     // All have read the interval: they have met since.
-    if (threadIdx.x == 0) {
+    if (ptx::ThreadAnew() == 0) {
       const uint32_t low = in.low + (at.bin << shift);
       in = {.low = low,
             .high = min(in.high, low + ((1u << shift) - 1)),

@@ -208,7 +208,7 @@ class ShardAnswerer {
     const uint32_t warps = blockDim.x / 32;
     *writes = owner.index / warps == team_.rank;
     if (!*writes) return 0;
-    return tokens.FindInRun(owner.index % warps, measure, row().point - owner.before, false);
+    return tokens.FindInRun(owner.index % warps, measure, row().point - owner.before);
   }
 
   const ShardAnswerWork& work_;

@@ -28,6 +28,7 @@ class SupportSampler : private RowSampler<Logit, false> {
     // Every block needs the token. The barriers before it is drawn order this.
     if (threadIdx.x == 0) storage_.settings.draws = Draws::kForTeam;
     const bool is_sorted = this->template FindToken<true>();
+    if (IsListed() && !this->row_.team().IsLeader()) return;
     const bool is_cut = !HasOneToken() && CountKept() > Width();
     if (is_cut) Cut();
     this->CountKeptAndRank();
@@ -91,7 +92,7 @@ class SupportSampler : private RowSampler<Logit, false> {
     TokenMeasure measure = Counts();
     tokens.DescendKeys(top_key, measure, place);
     measure.only_key = top_key - storage_.in.low;
-    return tokens.FindInIdOrder(measure, place - storage_.in.before, false, false);
+    return tokens.FindInIdOrder(measure, place - storage_.in.before, false);
   }
 
   // Writes a support that one block has: of a listed row, or of one whose token is certain.

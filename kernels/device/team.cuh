@@ -59,9 +59,10 @@ __device__ __forceinline__ uint64_t ReduceWarp(uint64_t value, const Greater&) {
 template <typename Combine>
 __device__ __forceinline__ uint64_t ReduceBlock(uint64_t value, const Combine& combine, uint64_t* warp_total) {
   value = ReduceWarp(value, combine);
-  if (threadIdx.x % 32 == 0) warp_total[threadIdx.x / 32] = value;
+  const uint32_t lane = ptx::ThreadAnew() % 32;
+  if (lane == 0) warp_total[threadIdx.x / 32] = value;
   __syncthreads();  // every warp's total is written; else an older one is combined
-  return ReduceWarp(threadIdx.x % 32 < blockDim.x / 32 ? warp_total[threadIdx.x % 32] : 0, combine);
+  return ReduceWarp(lane < blockDim.x / 32 ? warp_total[lane] : 0, combine);
 }
 template <typename Combine>
 __device__ __forceinline__ uint64_t ReduceBlock(uint64_t value, const Combine& combine, Storage& storage) {

@@ -87,15 +87,35 @@ __device__ __forceinline__ uint64_t Truncated(float power) { return __float2ull_
 
 // A multiprocessor of 8.6, 8.9 and 12.0 converts 2 floats a clock to 64 bits, others 16 ("Arithmetic Instructions" in
 // the CUDA programming guide).
-__device__ __forceinline__ uint64_t FastWeight(float logit, const FastScale& scale) {
 #if __CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 890 || __CUDA_ARCH__ >= 1200
-  const PowerParts<OneFloat> parts = PartsOf<0, OneFloat>(DistanceOf(logit, scale), scale);
+inline constexpr bool kShiftsWeights = true;
+#else
+inline constexpr bool kShiftsWeights = false;
+#endif
+
+__device__ __forceinline__ uint64_t Shifted(const PowerParts<OneFloat>& parts) {
   const uint32_t mantissa = __float_as_uint(parts.power) - definition::kHalfBits;
   constexpr uint32_t kNoShift = definition::kRoundingShiftBits + 32 - (44 - 23);
   return ptx::ShiftRight(uint64_t{mantissa} << 32, kNoShift - __float_as_uint(parts.whole));
-#else
-  return Truncated(FastPower(logit, scale));
-#endif
+}
+
+__device__ __forceinline__ uint64_t FastWeight(float logit, const FastScale& scale) {
+  if constexpr (kShiftsWeights) {
+    return Shifted(PartsOf<0, OneFloat>(DistanceOf(logit, scale), scale));
+  } else {
+    return Truncated(FastPower(logit, scale));
+  }
+}
+
+// The same where FastPower reaches `least`; else 0.
+__device__ __forceinline__ uint64_t FastWeightFrom(float logit, float least, const FastScale& scale) {
+  if constexpr (kShiftsWeights) {
+    const PowerParts<OneFloat> parts = PartsOf<0, OneFloat>(DistanceOf(logit, scale), scale);
+    return PowerOf(parts.power, parts.whole) >= least * 0x1p-44f ? Shifted(parts) : 0;
+  } else {
+    const float power = FastPower(logit, scale);
+    return Truncated(power >= least ? power : 0);
+  }
 }
 
 // The weights of two logits, added up. Machine code for 10.0 and 10.3 has instructions for two floats; elsewhere each

@@ -19,13 +19,14 @@ using definition::WeightScale;
 
 constexpr unsigned kThreads = 256;
 
-// What each logit weighs, and what it does together with its opposite from the end.
-__global__ void Weigh(const float* logits, int count, WeightScale scale, uint64_t* weights, uint64_t* pairs,
-                      int* architecture) {
+// What each logit weighs, where that is at least so much, and together with its opposite from the end.
+__global__ void Weigh(const float* logits, int count, WeightScale scale, uint64_t least, uint64_t* weights,
+                      uint64_t* reaching, uint64_t* pairs, int* architecture) {
   const kernels::FastScale fast = kernels::MakeFastScale(scale);
   const auto at = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (at >= count) return;
   weights[at] = fast.is_exact ? kernels::FastWeight(logits[at], fast) : 0;
+  reaching[at] = fast.is_exact ? kernels::FastWeightFrom(logits[at], static_cast<float>(least), fast) : 0;
   pairs[at] = fast.is_exact ? kernels::FastWeights(logits[at], logits[count - 1 - at], fast) : 0;
 #ifdef __CUDA_ARCH__
   if (at == 0) *architecture = __CUDA_ARCH__ / 10;
@@ -59,18 +60,20 @@ TEST_P(FastWeights, AreTheDefinitionsWhateverFormTheArchitectureHasOfThem) {
       const std::vector<float> logits = LogitsUpTo(maximum, random);
       const WeightScale scale = definition::MakeWeightScale(maximum, temperature, 128256);
       const DeviceArray<float> row(logits);
-      const DeviceArray<uint64_t> weights(logits.size()), pairs(logits.size());
+      const DeviceArray<uint64_t> weights(logits.size()), reaching(logits.size()), pairs(logits.size());
+      const uint64_t least = uint64_t{1} << random.Below(45);
       const DeviceArray<int> architecture(1);
       const auto blocks = static_cast<unsigned>((logits.size() + kThreads - 1) / kThreads);
-      Weigh<<<blocks, kThreads>>>(row.get(), static_cast<int>(logits.size()), scale, weights.get(), pairs.get(),
-                                  architecture.get());
+      Weigh<<<blocks, kThreads>>>(row.get(), static_cast<int>(logits.size()), scale, least, weights.get(),
+                                  reaching.get(), pairs.get(), architecture.get());
       ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
       ASSERT_EQ(architecture.Read()[0], target.code);
-      const std::vector<uint64_t> each = weights.Read(), two = pairs.Read();
+      const std::vector<uint64_t> each = weights.Read(), two = pairs.Read(), from = reaching.Read();
       for (size_t i = 0; i < logits.size(); ++i) {
         const float x = logits[i], y = logits[logits.size() - 1 - i];
         const uint64_t weight = definition::Weight(x, scale);
         ASSERT_EQ(each[i], weight) << x << " below " << maximum << " at temperature " << temperature;
+        ASSERT_EQ(from[i], weight >= least ? weight : 0) << x << " below " << maximum << " for at least " << least;
         ASSERT_EQ(two[i], weight + definition::Weight(y, scale))
             << x << " and " << y << " below " << maximum << " at temperature " << temperature;
       }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from devices import Device, Launch, Shape
@@ -25,6 +26,7 @@ MOST_SLOTS = {
 # shifted instead. Where an instruction takes two floats, a weight is half of most. So many slots more:
 SLOW_CONVERSIONS = (86, 120)
 MORE_WEIGHT_SLOTS = {86: 2, 100: -4, 120: 2}
+SEARCHES = ("row_search.cuh", "row_tokens.cuh")
 MOST_INTEGER_SLOTS = 4  # of a weight: the integer unit takes half as many lanes a clock as are issued
 MOST_SLOW_PATH_SLOTS = 40
 BYTES_A_TEST = 64  # of a lane: 32 elements of 2 bytes, 16 of 4
@@ -94,6 +96,20 @@ def weight_complaints(loop: HotLoop, architecture: int) -> Iterator[str]:
     converts = any(one.name == "F2I" and "64" in one.opcode for one in loop.code)
     if converts and architecture in SLOW_CONVERSIONS:
         yield f"{loop.kernel}: {loop.name} converts to 64 bits"
+
+
+def search_complaints(kernel: Kernel) -> Iterator[str]:
+    """Of the loops that search a row by key, on such an architecture."""
+    searches = [
+        one
+        for block in kernel.blocks
+        for one in block
+        if any(Path(site.file).name in SEARCHES for site in one.sites)
+    ]
+    if not searches:
+        yield f"{kernel.name} searches no row"
+    if any(one.name == "F2I" and "64" in one.opcode for one in searches):
+        yield f"{kernel.name}: a search converts to 64 bits"
 
 
 def missing_loops(loops: Iterable[HotLoop], kernels: Iterable[str]) -> Iterator[str]:

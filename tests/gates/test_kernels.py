@@ -11,12 +11,14 @@ from devices import DEVICES, TASKS, Device, Shape, launches
 from hot_loops import HotLoop, hot_loops
 from limits import (
     MORE_WEIGHT_SLOTS,
+    SLOW_CONVERSIONS,
     block_complaints,
     instruction_complaints,
     loop_complaints,
     missing_loops,
     residency_complaints,
     resource_complaints,
+    search_complaints,
     wait_complaints,
     weight_complaints,
 )
@@ -46,6 +48,12 @@ def test_a_weight_costs_what_its_form_on_an_architecture_may(
     found = [loop for loop in hot_loops(cubins[f"rows_{dtype}", architecture]) if "MassPass" in loop.name]
     assert len({loop.kernel for loop in found}) == FILES[f"rows_{dtype}"]
     assert [told for loop in found for told in weight_complaints(loop, architecture)] == []
+
+
+@pytest.mark.parametrize(("dtype", "architecture"), list(product(DTYPES, SLOW_CONVERSIONS)))
+def test_no_search_waits_for_a_slow_conversion(cubins: Cubins, dtype: str, architecture: int) -> None:
+    kernels = read_kernels(cubins[f"rows_{dtype}", architecture].listing(with_sites=True))
+    assert [told for kernel in kernels for told in search_complaints(kernel)] == []
 
 
 def test_no_hot_loop_escapes_the_count(loops: list[HotLoop], made: dict[str, Any]) -> None:

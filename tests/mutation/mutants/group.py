@@ -8,8 +8,8 @@ MUTATIONS: list[Mutation] = [
         (
             "group-leaves-early",
             "a block of a group leaves while its peers still need it",
-            "if (row_.IsListed() && !row_.team().IsLeader()) return;",
-            "if (!row_.team().IsLeader()) return;",
+            "geometry);\n    if (row_.IsListed() && !row_.team().IsLeader()) return;",
+            "geometry);\n    if (!row_.team().IsLeader()) return;",
         ),
         (
             "members-of-the-first-turn",
@@ -50,7 +50,7 @@ MUTATIONS: list[Mutation] = [
         (
             "sorted-kept-set-as-long-as-its-list",
             "how long a sorted kept set is",
-            "(is_sorted_ ? row_.outcome().kept : storage_.state.count) - 1",
+            "(storage_.is_sorted ? row_.outcome().kept : storage_.state.count) - 1",
             "storage_.state.count - 1",
         ),
         (
@@ -58,12 +58,6 @@ MUTATIONS: list[Mutation] = [
             "sums over a list that is longer than a block",
             "uint64_t running = BlockRunning(own, storage_) - own;",
             "uint64_t running = BlockRunning(own, storage_);",
-        ),
-        (
-            "parts-of-the-whole-row",
-            "points in a filtered row that is not listed",
-            "} else if (!TakesPlaces() && !IsUnfiltered()) {",
-            "} else if (false) {",
         ),
         (
             "point-at-the-end-of-a-run",

@@ -8,13 +8,13 @@ MUTATIONS: list[Mutation] = [
         (
             "draw-before-min-p",
             "tokens that fail min-p can be drawn",
-            "      if (threadIdx.x == 0) storage.outcome.rule.min_weight = settings.min_weight;\n",
+            "      if (ptx::ThreadAnew() == 0) storage.outcome.rule.min_weight = settings.min_weight;\n",
             "",
         ),
         (
             "place-ends-at-its-key",
             "a place among equals",
-            "if (!takes_place && (keeps_equals || target",
+            "if (stage != kDraw && (keeps_equals || target",
             "if ((keeps_equals || target",
         ),
         (
@@ -26,8 +26,8 @@ MUTATIONS: list[Mutation] = [
         (
             "place-of-an-unfiltered-row-by-its-mass",
             "a place in a row without a filter",
-            "const bool is_known = !takes_place && (is_unfiltered",
-            "const bool is_known = (is_unfiltered",
+            "const bool draws = stage == kDraw && !takes_place,",
+            "const bool draws = stage == kDraw,",
         ),
         (
             "min-p-always-first",
@@ -56,14 +56,38 @@ MUTATIONS: list[Mutation] = [
         (
             "top-p-loosens-top-k",
             "the stricter of two filters",
-            "if (threadIdx.x == 0 && last > storage.outcome.rule.last)",
-            "if (threadIdx.x == 0)",
+            "if (ptx::ThreadAnew() == 0 && last > storage.outcome.rule.last)",
+            "if (ptx::ThreadAnew() == 0)",
+        ),
+        (
+            "search-by-count-taken-for-its-mass",
+            "what a row weighs that only top-k has searched",
+            "draws && settings.top_p_on && (phase.order",
+            "draws && (phase.order",
+        ),
+        (
+            "min-p-after-top-p-weighs-nothing",
+            "what min-p leaves of what top-p keeps",
+            "(phase.order == Order::kVllm || settings.min_weight == 0)",
+            "true",
+        ),
+        (
+            "kept-equals-end-before-the-last",
+            "the last of the equals that top-p keeps",
+            "target - storage.found_rest + each;",
+            "target - storage.found_rest;",
+        ),
+        (
+            "parts-of-the-whole-row",
+            "points in a filtered row that is not listed",
+            "tokens.SumByParts(measure, is_searched);",
+            "tokens.Sum(measure);",
         ),
         (
             "equals-counted-from-the-start",
             "which of the equals is the last",
-            "      target -= storage.in.before;\n",
-            "",
+            "target = storage.row_search.target - storage.in.before;",
+            "target = storage.row_search.target;",
         ),
     ),
     *without(

@@ -8,8 +8,8 @@ MUTATIONS: list[Mutation] = [
         (
             "bin-ends-too-high",
             "a bin's end is above what is in it",
-            "Edge(bin, 1.01f); }",
-            "Edge(bin, 0.5f); }",
+            "Edge(bin, 0.51f); }",
+            "Edge(bin, 0.0f); }",
         ),
         (
             "bins-of-a-lane-counted-twice",
@@ -44,8 +44,8 @@ MUTATIONS: list[Mutation] = [
         (
             "scan-misses-a-lane",
             "running sums over a warp",
-            "if (threadIdx.x % 32 >= distance) value += below;",
-            "if (threadIdx.x % 32 > distance) value += below;",
+            "if (lane >= distance) value += below;",
+            "if (lane > distance) value += below;",
         ),
         (
             "bin-carry-lost",

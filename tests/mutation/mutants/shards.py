@@ -49,8 +49,8 @@ MUTATIONS: list[Mutation] = [
         (
             "point-of-the-whole-shard",
             "the point within a warp's run",
-            "row().point - owner.before, false",
-            "row().point, false",
+            "row().point - owner.before);",
+            "row().point);",
         ),
         source=SOURCE,
     ),

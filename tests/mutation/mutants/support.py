@@ -10,8 +10,8 @@ MUTATIONS: list[Mutation] = [
         (
             "support-leaves-early",
             "a block leaves while its peers still need it",
-            "if (IsListed() && !this->row_.team().IsLeader()) return;",
-            "if (!this->row_.team().IsLeader()) return;",
+            "geometry);\n    if (IsListed() && !this->row_.team().IsLeader()) return;",
+            "geometry);\n    if (!this->row_.team().IsLeader()) return;",
         ),
         (
             "support-draws-nothing",
@@ -76,8 +76,8 @@ MUTATIONS: list[Mutation] = [
         (
             "places-before-the-key-uncounted",
             "the last place among tokens of one key",
-            "FindInIdOrder(measure, place - storage_.in.before, false, false)",
-            "FindInIdOrder(measure, place, false, false)",
+            "FindInIdOrder(measure, place - storage_.in.before, false)",
+            "FindInIdOrder(measure, place, false)",
         ),
         (
             "cut-runs-not-counted-again",

@@ -30,6 +30,12 @@ MUTATIONS: list[Mutation] = [
             "__float2ull_rn(",
         ),
         (
+            "weights-from-none",
+            "weights below min-p's in a loop over the row",
+            "return Truncated(power >= least ? power : 0);",
+            "return Truncated(power);",
+        ),
+        (
             "weight-of-one-for-both",
             "the second of two logits weighed together",
             "return FastWeight(a, scale) + FastWeight(b, scale);",

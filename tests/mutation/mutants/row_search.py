@@ -1,0 +1,113 @@
+"""Mutations of kernels/device/row_search.cuh."""
+
+from mutations import Mutation, in_file, without
+
+MUTATIONS: list[Mutation] = [
+    *in_file(
+        "kernels/device/row_search.cuh",
+        (
+            "window-begins-too-late",
+            "bins that may pass the target for what a weight lost",
+            "while (first > 0 && before > target) before -= sums[--first];",
+            "",
+        ),
+        (
+            "bin-starts-too-late",
+            "the largest keys of the window that a search ends in",
+            "definition::Key(bins.UpperEdge(first)) + 1",
+            "definition::Key(bins.LowerEdge(first))",
+        ),
+        (
+            "bin-ends-too-soon",
+            "the least keys of the window that a search ends in",
+            "definition::Key(bins.LowerEdge(last.bin))",
+            "definition::Key(bins.UpperEdge(last.bin))",
+        ),
+        (
+            "last-bin-of-one-width",
+            "the far end of the row, all in the last bin",
+            "if (last.inside != 0 && last.bin != kBins - 1) from",
+            "if (last.inside != 0) from",
+        ),
+        (
+            "tokens-above-the-window-lost",
+            "what a search of the row has measured above its window",
+            "      if (x >= above) {\n        found.above += amount;",
+            "      if (x >= above) {",
+        ),
+        (
+            "neighbours-of-the-bin",
+            "tokens just above the window are listed, too",
+            "      } else if (x >= from) {",
+            "      }\n      if (x >= from) {",
+        ),
+        (
+            "edges-of-the-row-unlisted",
+            "tokens of vectors that reach beyond the row",
+            "      } else if (key >= definition::Key(from)) {\n        list(key, id);",
+            "      } else if (key >= definition::Key(from)) {",
+        ),
+        (
+            "equals-weigh-once",
+            "equals of which there are more than a list holds",
+            "inside *= measure.OfKey(largest);",
+            ";",
+        ),
+        (
+            "window-kept-whole",
+            "what a search lists beyond its end is weighed with what is kept",
+            "measure(key, id));\n      });\n      __syncthreads();  // the sums of this",
+            "measure.OfKey(key));\n      });\n      __syncthreads();  // the sums of this",
+        ),
+        (
+            "equals-of-all-parts-kept",
+            "how many of the equals of each part are kept",
+            "(before < kept ? min(own, kept - before) : 0)",
+            "own",
+        ),
+        (
+            "runs-without-equals-left-out",
+            "tokens above the equals, in a run beyond the last of those",
+            " || storage_.part_within[own] != 0;",
+            ";",
+        ),
+        (
+            "second-window-lists-all",
+            "tokens above a second window",
+            "storage_.row_search.shift == 0 && storage_.in.low == 0 &&",
+            "storage_.row_search.shift == 0 &&",
+        ),
+        (
+            "others-entries-overwrite-the-leaders",
+            "top-k's tokens of several blocks in one list",
+            "ptx::Push(&storage_.list[before + i], 0, storage_.list[i]);",
+            "ptx::Push(&storage_.list[i], 0, storage_.list[i]);",
+        ),
+    ),
+    *without(
+        "kernels/device/row_search.cuh",
+        (
+            "bin-not-awaited",
+            "tokens are sought in a window before it is known",
+            "    __syncthreads();  // the window is written and the list empty; "
+            "else older ones are measured\n",
+        ),
+        (
+            "copies-filled-too-soon",
+            "a histogram's copies are added to before they are empty",
+            "    __syncthreads();  // the copies are empty and the search described; "
+            "else a late clear erases what was added\n",
+        ),
+        (
+            "copies-not-awaited",
+            "copies are summed before they are complete",
+            "    __syncthreads();  // the copies are complete; else the bins miss what is added later\n",
+        ),
+        (
+            "windows-not-awaited",
+            "what blocks have listed is read before it is there",
+            "      team.Sync();  // what every block found is pushed; "
+            "else blocks search different intervals\n",
+        ),
+    ),
+]
