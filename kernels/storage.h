@@ -130,6 +130,14 @@ struct RowSearch {
   uint64_t kept_equals;  // what those measure that are kept, of the last key's, once found; 0 where not known
 };
 
+// The bin of a long list in which a filter ends, or the draw.
+struct DecidingBin {
+  uint32_t stage;  // for which it was found
+  uint32_t size;
+  uint32_t count_before;
+  uint64_t mass_before;
+};
+
 // One block's part of a row, in 16-byte vectors of the row from the aligned address at or below its first logit.
 struct PartShape {
   int64_t row;            // its number in the batch
@@ -157,6 +165,7 @@ struct Storage {
   union {
     uint32_t vector[kVectorCapacity];  // of those that hold a candidate: which of the row's
     float delegate[kMostDelegates];
+    uint64_t in_bin[kListCapacity];   // of the list's entries: InBin
     uint64_t running[kListCapacity];  // what the list measures up to each of its entries
     struct {                          // the kept set of a short list, by id, or by its order where members take places
       uint64_t running[kShortList];   // what it measures up to each
@@ -194,6 +203,9 @@ struct Storage {
     struct {
       uint64_t entry, target;
     } top_k;
+    struct {
+      uint64_t top_p, draw;
+    } target;  // of a long list: what the sums must reach
   };
   uint64_t boundary_entry;            // of a short list: the k-th token, then the nucleus's last
   uint64_t found_entry;               // in id order: the drawn token, or the last of equal ones
@@ -203,10 +215,12 @@ struct Storage {
   uint32_t block_has_nan[kMostBlocks];
   uint32_t block_pivot[kMostBlocks];  // each block's own, where the row is read again
   union {
-    // Of each warp's part: the key of its maximum above, of its least delegate that is not masked below.
+    // Of each warp's part: the key of its maximum above, of its least delegate that is not masked below. Until the
+    // pivot is known.
     alignas(16) uint64_t part_extremes[kMostBlocks * kMostWarps];
     // Tokens in the window that a search has come down to; what is above it, where part_mass has what equals measure.
     uint64_t part_within[kMostBlocks * kMostWarps];
+    uint32_t counts[kBins];  // beside `bins`, of candidates
   };
   uint64_t of_block[kMostBlocks];  // what ReduceTeam combines
   PartShape part;
@@ -218,7 +232,10 @@ struct Storage {
   uint32_t may_list;     // top-k's tokens may become the list, without all their equals
   FastScale fast_scale;  // of the row's temperature, once the maximum is known
   Outcome outcome;
-  Interval in;
+  union {
+    Interval in;
+    DecidingBin deciding;
+  };
   RowSearch row_search;
   KeptRule at_least_drawn;  // every token of at least the drawn one's key
   uint32_t vector_count;

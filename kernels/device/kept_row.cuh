@@ -7,19 +7,18 @@
 //   3. ShareMasses     weighs the row, where the record asks for its whole mass and 2 has not. The blocks meet.
 //   4. CollectCounts   makes the inbox the leader's list, and tells whether it suffices: if it overflows, back to 1
 //   5. Decide          takes the first token of a row that has no choice
-//   6. Find            else finds the kept set and draws from it: FindKeptOfShortList where few candidates are left,
-//                      which ShortenList makes of more; else FindKept, in the list or in the row itself
+//   6. Find            else finds the kept set and draws from it: FindKeptOfShortList among few candidates,
+//                      FindKeptOfLongList among more; else FindKept, in the list or in the row itself
 //
 // Read() is 1 to 4. Only rows whose candidates do not suffice make the blocks meet more than twice.
 #pragma once
 
 #include "kernels/device/candidates.cuh"
+#include "kernels/device/long_list.cuh"
 #include "kernels/device/short_list.cuh"
 #include "kernels/launch.h"
 
 namespace fire::kernels {
-
-inline constexpr uint32_t kFewTokens = 56;  // of top-k: with its equals they fit into half of the short list
 
 // kAlone: one block has the row.
 template <typename Logit, bool kResident, bool kAlone>
@@ -110,17 +109,19 @@ class KeptRow {
     if (threadIdx.x == 0) storage_.may_list = may_list;  // barriers follow before it is read
     if (IsListed()) {
       const uint64_t row_mass = TopPCountsRow(settings()) ? RowMass(0, storage_) : 0;
-      // Candidates should be few: comparing each with each costs the square of their number.
-      const bool may_be_few =
-          settings().regime == Regime::kNucleus || (settings().top_k_on && settings().phase.top_k <= kFewTokens);
-      const uint32_t most = may_be_few ? kShortList / 2 : kShortList;
-      const uint32_t listed = storage_.state.count;
-      const uint32_t count = listed <= most ? listed : ShortenList(row_mass);
-      uint64_t* entries = listed <= most ? storage_.list : storage_.short_entry;
+      // Comparing each with each costs the square of their number, but leaves them sorted, if that is wanted.
+      const uint32_t most = kSorts ? kShortList : kShortList / 2, listed = storage_.state.count;
+      const uint32_t count = listed <= most ? listed : kSorts ? ShortenList(row_mass) : 0;
       if (count != 0) {
-        FindKeptOfShortList<kDraws, kSorts>(entries, count, ScaleOf(storage_), row_mass, storage_);
+        FindKeptOfShortList<kDraws, kSorts>(listed <= most ? storage_.list : storage_.short_entry, count, row_mass,
+                                            storage_);
         return kSorts;
       }
+      if (kSorts) {
+        ClearListBins(storage_);
+        __syncthreads();  // the bins are empty; else a late clear erases what was added
+      }
+      if (FindKeptOfLongList([this] { return BinsOfList(); }, row_mass, storage_)) return false;
     }
     FindKept(TokensInQuestion(), storage_);
     return false;
@@ -151,14 +152,19 @@ class KeptRow {
     }
   }
 
+  // Bins over which the list spreads.
+  __device__ __forceinline__ DistanceBins BinsOfList() const {
+    // A pivot that every finite logit reaches is no bound of theirs.
+    const bool is_bounded = storage_.pivot != Logit::kLowestFinite;
+    return {maximum(), is_bounded ? Logit::Value(storage_.pivot, 0) : maximum() - kMostSpread};
+  }
+
   // Copies the candidates that can be kept into the short list and returns their count: 0 where they do not fit.
   __device__ __forceinline__ uint32_t ShortenList(uint64_t row_mass) const {
     const bool by_count = settings().top_k_on;
     if (by_count ? settings().phase.top_k > kShortList : settings().regime != Regime::kNucleus) return 0;
     const uint32_t count = storage_.state.count;
-    // A pivot that every finite logit reaches is no bound of theirs.
-    const bool is_bounded = storage_.pivot != Logit::kLowestFinite;
-    const DistanceBins bins(maximum(), is_bounded ? Logit::Value(storage_.pivot, 0) : maximum() - kMostSpread);
+    const DistanceBins bins = BinsOfList();
     RestartBins(storage_);
 #pragma unroll 1
     for (uint32_t i = threadIdx.x; i < count; i += blockDim.x) {

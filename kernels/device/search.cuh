@@ -167,6 +167,12 @@ __device__ __forceinline__ void ClearBins(Storage& storage) {
   for (uint32_t bin = ptx::ThreadAnew(); bin < kBins; bin += blockDim.x) storage.bins[bin] = 0;
 }
 
+// The bins of a long list, with their counts.
+__device__ __forceinline__ void ClearListBins(Storage& storage) {
+#pragma unroll 1
+  for (uint32_t bin = threadIdx.x; bin < kBins; bin += blockDim.x) storage.counts[bin] = 0, storage.bins[bin] = 0;
+}
+
 // There is no 64-bit add in shared memory that is not a loop; two 32-bit ones with a carry between are.
 __device__ __forceinline__ void AddTo(uint64_t* bin, uint64_t value) {
   if (value == 0) return;

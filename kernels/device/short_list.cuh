@@ -8,6 +8,14 @@
 
 namespace fire::kernels {
 
+// A weight above, and a 1 in the lowest bits: one sum tells mass and count. Weights have 46 bits, so 128 of them leave
+// room for it.
+inline constexpr int kCountBits = 8;
+static_assert(kShortList < 1 << kCountBits);
+__device__ __forceinline__ uint32_t CountIn(uint64_t sum) {
+  return static_cast<uint32_t>(sum) & ((1u << kCountBits) - 1);
+}
+
 // A thread's candidate, and its share of those that it is compared with: pairs of them, `sharers` pairs apart.
 struct Share {
   uint32_t places;  // for candidates, a power of two; those without one count for nothing
@@ -52,22 +60,17 @@ __device__ __forceinline__ Share ShareOf(uint32_t count) {
 // row's where TopPCountsRow. With kSorts the kept set goes into storage.sorted; without kDraws nothing is drawn from
 // it.
 template <bool kDraws, bool kSorts>
-__device__ __forceinline__ void FindKeptOfShortList(uint64_t* entries, uint32_t count, const WeightScale& scale,
-                                                    uint64_t row_mass, Storage& storage) {
+__device__ __forceinline__ void FindKeptOfShortList(uint64_t* entries, uint32_t count, uint64_t row_mass,
+                                                    Storage& storage) {
   const RowSettings& settings = storage.settings;
   const definition::Phase& phase = settings.phase;
   const Share share = ShareOf(count);
   const bool is_first_sharer = share.sharer == 0 && share.candidate < count;  // writes for its candidate
   const bool has_candidate = share.candidate < count;
   const uint64_t entry = has_candidate ? entries[share.candidate] : 0;
-  const uint64_t weight = has_candidate ? WeightOfKey(KeyOf(entry), scale) : 0;
+  const uint64_t weight = has_candidate ? WeightInRow(KeyOf(entry), storage) : 0;
   const uint64_t min_weight = settings.min_weight;
   const bool passes_min_p = has_candidate && (phase.order != Order::kVllm || weight >= min_weight);
-  // A weight above, and a 1 in the lowest bits: one sum tells mass and count. Weights have 46 bits, so 128 of them
-  // leave room for it.
-  constexpr int kCountBits = 8;
-  static_assert(kShortList < 1 << kCountBits);
-  const auto count_of = [](uint64_t sum) { return static_cast<uint32_t>(sum) & ((1u << kCountBits) - 1); };
   if (share.sharer == 0 && share.candidate < share.places) {
     storage.short_weight[share.candidate] = passes_min_p ? weight << kCountBits | 1 : 0;
     if (!has_candidate) entries[share.candidate] = 0;
@@ -85,7 +88,7 @@ __device__ __forceinline__ void FindKeptOfShortList(uint64_t* entries, uint32_t 
   sum = share.Sum(sum);
   reaching = share.Sum(reaching);
   const uint64_t before = sum >> kCountBits;
-  const uint32_t rank = count_of(sum);
+  const uint32_t rank = CountIn(sum);
 
   const bool keeps_equals = settings.top_k_on && phase.ties != Ties::kExact;
   bool in_prefix = passes_min_p && rank < phase.top_k;
@@ -143,7 +146,7 @@ __device__ __forceinline__ void FindKeptOfShortList(uint64_t* entries, uint32_t 
     });
     before_in_id_order = share.Sum(before_in_id_order);
     mass = share.Sum(mass) >> kPlaceBits;
-    if (kSorts) place = count_of(before_in_id_order);
+    if (kSorts) place = CountIn(before_in_id_order);
     before_in_id_order >>= kPlaceBits;
     running = before_in_id_order + weight;
     rest = definition::DrawPoint(settings.draw_bits, mass) - before_in_id_order;  // wraps to a huge one before it

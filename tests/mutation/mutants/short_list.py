@@ -132,7 +132,7 @@ MUTATIONS: list[Mutation] = [
         (
             "sorted-places-by-order",
             "the order in which a sorted kept set is drawn from",
-            "if (kSorts) place = count_of(before_in_id_order);",
+            "if (kSorts) place = CountIn(before_in_id_order);",
             "if (kSorts) place = rank;",
         ),
         (

@@ -1,0 +1,81 @@
+// Rows with more candidates than are compared each with each, and no more than a list holds: spread over the bins as a
+// model's logits are, or crowded into a few, just as many as one may have or one more.
+#include <gtest/gtest.h>
+
+#include "tests/cuda/named_rows.h"
+#include "tests/cuda/plans.h"
+#include "tests/cuda/shrink.h"
+
+namespace fire::test {
+namespace {
+
+constexpr uint32_t kVocabulary = 8192;
+
+struct Candidates {
+  const char* name;
+  float (*logit)(Random& random, uint32_t place);  // of the place-th of the tokens that are not masked
+};
+
+constexpr Candidates kCandidates[] = {
+    {"a model's", [](Random& random, uint32_t) { return Model(random, 1000); }},
+    {"a thousand values", [](Random& random, uint32_t) { return 0.01f * static_cast<float>(random.Below(1000)); }},
+    {"nine values", [](Random& random, uint32_t) { return static_cast<float>(random.Below(9)); }},
+    {"a few, then 128 equals, then more",
+     [](Random&, uint32_t place) {
+       return place < 7 ? 9.0f + static_cast<float>(place) : place < 135 ? 5.0f : -0.01f * static_cast<float>(place);
+     }},
+    {"a few, then 129 equals, then more",
+     [](Random&, uint32_t place) {
+       return place < 7 ? 9.0f + static_cast<float>(place) : place < 136 ? 5.0f : -0.01f * static_cast<float>(place);
+     }},
+    {"all equal but the first", [](Random&, uint32_t place) { return place == 0 ? 2.0f : 0.0f; }},
+    {"far apart", [](Random& random, uint32_t) { return static_cast<float>(1e30 * random.Bell()); }},
+    {"the ends of the floats",
+     [](Random& random, uint32_t place) {
+       return place % 2 == 0 ? Model(random, 1000) : place % 4 == 1 ? -kMax : -1e4f;
+     }},
+};
+
+Record RecordOf(Random& random, uint32_t candidates) {
+  Record record = PlainRecord(random.Bits());
+  const auto n = static_cast<int32_t>(candidates);
+  record.temperature = random.Pick({0.3f, 1.0f, 30.0f, kInfinity});
+  record.top_k = random.Pick({0, 0, 0, 100, 127, 135, 136, 200, n - 1, n, n + 1, 2048});
+  record.top_p = random.Pick({0.0f, 0.5f, 0.9f, 0.99f, 1.0f, 1.0f, 1.0f});
+  record.min_p = random.Pick({0.0f, 0.0f, 1e-9f, 1e-3f, 0.05f});
+  record.flags = Flags(random.Below(3), random.Below(3));
+  return record;
+}
+
+class LongLists : public testing::TestWithParam<LogitsType> {};
+
+TEST_P(LongLists, AreTheReferencesWhereverAFilterEndsInThem) {
+  size_t turn = Seed();
+  for (const Plan& plan : PlansHere(kernels::Task::kSample, kVocabulary, GetParam())) {
+    if (plan.threads == 256) continue;
+    Random random(++turn);
+    std::vector<RowCase> cases;
+    for (const Candidates& kind : kCandidates) {
+      for (const uint32_t count : {129u, 300u, 1111u, 2048u}) {
+        if (random.Below(2) == 0) continue;
+        std::vector<float> logits(kVocabulary, -kInfinity);
+        const uint32_t apart = kVocabulary / count, first = random.Below(apart);
+        const uint32_t turned = random.Below(count);  // where the first place lies
+        for (uint32_t i = 0; i < count; ++i) logits[first + i * apart] = kind.logit(random, (i + turned) % count);
+        RowCase one = {std::move(logits), RecordOf(random, count), 1,
+                       std::to_string(count) + " candidates, " + kind.name};
+        if (random.Below(4) == 0) PutInAGroup(random, &one.record, one.step);
+        cases.push_back(std::move(one));
+      }
+    }
+    const SampleCheck check(cases, GetParam(), {});
+    const Wanted without_reference = {true, false, false, true, true, true};
+    ASSERT_TRUE(ExpectEqualsReference(check, &plan, turn % 2 == 0 ? Wanted{} : without_reference));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, LongLists, testing::Values(LogitsType::kFloat32, LogitsType::kBFloat16),
+                         [](const auto& info) { return std::string(NameOf(info.param)); });
+
+}  // namespace
+}  // namespace fire::test
