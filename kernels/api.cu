@@ -32,7 +32,8 @@ Device DescribeDevice(int device) {
       10 * Attribute(cudaDevAttrComputeCapabilityMajor, device) + Attribute(cudaDevAttrComputeCapabilityMinor, device);
   out.multiprocessors = Attribute(cudaDevAttrMultiProcessorCount, device);
   out.shared_bytes = Attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-  out.largest_cluster = out.compute_capability >= 90 && Attribute(cudaDevAttrClusterLaunch, device) != 0 ? kMostBlocks : 1;
+  out.largest_cluster =
+      out.compute_capability >= 90 && Attribute(cudaDevAttrClusterLaunch, device) != 0 ? kMostBlocks : 1;
   ThrowOnError(cudaDriverGetVersion(&out.driver), "driver");
   DescribeKernels<BFloat16Logits>(&out);
   return out;
