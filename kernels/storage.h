@@ -213,7 +213,10 @@ struct Storage {
   uint32_t block_count[kMostBlocks];  // candidates of each block
   uint64_t block_mass[kMostBlocks];   // theirs, where top-p stands alone
   uint32_t block_has_nan[kMostBlocks];
-  uint32_t block_pivot[kMostBlocks];  // each block's own, where the row is read again
+  union {
+    uint32_t block_pivot[kMostBlocks];  // each block's own, where the row is read again; until the pivot is the team's
+    RowSearch row_search;               // once the kept set is sought
+  };
   union {
     // Of each warp's part: the key of its maximum above, of its least delegate that is not masked below. Until the
     // pivot is known.
@@ -236,7 +239,6 @@ struct Storage {
     Interval in;
     DecidingBin deciding;
   };
-  RowSearch row_search;
   KeptRule at_least_drawn;  // every token of at least the drawn one's key
   uint32_t vector_count;
   uint32_t entry_count;

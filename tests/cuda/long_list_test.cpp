@@ -52,7 +52,7 @@ class LongLists : public testing::TestWithParam<LogitsType> {};
 TEST_P(LongLists, AreTheReferencesWhereverAFilterEndsInThem) {
   size_t turn = Seed();
   for (const Plan& plan : PlansHere(kernels::Task::kSample, kVocabulary, GetParam())) {
-    if (plan.threads == 256) continue;
+    if (plan.threads == 256 && plan.cluster != 16) continue;  // a third of the time
     Random random(++turn);
     std::vector<RowCase> cases;
     for (const Candidates& kind : kCandidates) {

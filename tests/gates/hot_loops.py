@@ -147,8 +147,10 @@ def _call(name: str, caller: Site, passes: Path) -> list[str] | None:
 
 
 def _variant(sites: tuple[Site, ...], passes: Path) -> tuple[str, list[str], tuple[Site, ...]] | None:
-    """The pass that an instruction belongs to, its template arguments, and where it was inlined, outwards."""
-    for depth, (site, caller) in enumerate(pairwise(sites)):
+    """The pass that an instruction belongs to, its template arguments, and where it was inlined, outwards.
+    From the outermost on: a pass's lambda lies in its lines too, and is called where it visits.
+    """
+    for depth, (site, caller) in reversed([*enumerate(pairwise(sites))]):
         if Path(site.file).name != passes.name:
             continue
         for name, lines in pass_lines(passes).items():
