@@ -99,12 +99,6 @@ void DescribeKernels(Device* device) {
   }
 }
 
-inline Geometry GeometryOf(const Plan& plan) {
-  const auto log2 = [](int power) { return static_cast<uint32_t>(__builtin_ctz(static_cast<unsigned>(power))); };
-  return {log2(plan.cluster), log2(plan.threads / 32), static_cast<uint32_t>(plan.pilot_shift),
-          static_cast<uint32_t>(StorageBytes(plan.cluster))};
-}
-
 template <auto kernel, bool kHasStorage = true, typename AnyWork>
 void LaunchKernel(const AnyWork& work, const Plan& plan, CudaStream stream) {
   const ProfilerRange range(NameOf(plan));

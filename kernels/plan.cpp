@@ -64,11 +64,16 @@ bool FitTogether(int blocks, const Plan& plan, const Device& device) {
   return blocks * static_cast<int64_t>(plan.shared_bytes + kReservedBytes) <= device.shared_bytes + kReservedBytes;
 }
 
+// Of a power of two, as every number of blocks and threads is.
+int Log2(int power) {
+  int bits = 0;
+  while (1 << bits < power) ++bits;
+  return bits;
+}
+
 // How many clusters run at once without two of their blocks on one multiprocessor.
 int64_t ClustersAtOnce(int blocks, const Device& device) {
-  size_t size = 0;
-  while (2 << size < blocks) ++size;
-  const int known = device.clusters[size];
+  const int known = device.clusters[static_cast<size_t>(Log2(blocks) - 1)];
   const int64_t most = device.multiprocessors / blocks;
   return known != 0 ? std::min<int64_t>(known, most) : most;
 }
@@ -83,9 +88,12 @@ const char* NameOf(const Plan& plan) {
       {"8 blocks a row", "8 blocks a row, resident", "8 blocks a row, streaming"},
       {"16 blocks a row", "16 blocks a row, resident", "16 blocks a row, streaming"},
   };
-  int doublings = 0;
-  while (1 << doublings < plan.cluster) ++doublings;
-  return kNames[doublings][plan.resident ? 1 : plan.pilot_shift != 0 ? 2 : 0];
+  return kNames[Log2(plan.cluster)][plan.resident ? 1 : plan.pilot_shift != 0 ? 2 : 0];
+}
+
+Geometry GeometryOf(const Plan& plan) {
+  return {static_cast<uint32_t>(Log2(plan.cluster)), static_cast<uint32_t>(Log2(plan.threads / 32)),
+          static_cast<uint32_t>(plan.pilot_shift), static_cast<uint32_t>(StorageBytes(plan.cluster))};
 }
 
 Plan PlanFor(Task task, int64_t rows, int64_t vocabulary, LogitsType type, const Device& device) {

@@ -61,6 +61,8 @@ struct Geometry {
   uint32_t resident_at;  // StorageBytes of the cluster
 };
 
+Geometry GeometryOf(const Plan& plan);
+
 // What profilers and `python -m fire_sampling plan` call it, as "8 blocks a row, resident".
 const char* NameOf(const Plan& plan);
 

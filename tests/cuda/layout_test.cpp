@@ -182,7 +182,7 @@ TEST(CudaLayout, MoreRowsThanAGridHoldsTakeSeveralLaunches) {
 TEST(CudaLayout, ABatchOfManyRowsAndOfFewGetOtherPlansAndTheSameTokens) {
   std::vector<RowCase> cases = ModelCases(9, 9000, 2);
   const std::vector<int64_t> few = TokensOf(DeviceBatch(cases, LogitsType::kBFloat16, {}));
-  const int64_t many = 2 * DeviceHere().multiprocessors + 2;
+  const int64_t many = 2 * kernels::CurrentDevice().multiprocessors + 2;
   const DeviceBatch two(cases, LogitsType::kBFloat16, {});
   const DeviceArray<int32_t> slot(std::vector<int32_t>(static_cast<size_t>(many), 1));
   const DeviceArray<int64_t> step(std::vector<int64_t>{cases[1].step});

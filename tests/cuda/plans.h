@@ -1,5 +1,4 @@
-// The plans that the current device runs, those of 16 blocks included where it has such clusters; and the shapes of
-// rows that tests try them on.
+// The plans that the current device runs, and the shapes of rows that tests try them on.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -13,15 +12,8 @@
 
 namespace fire::test {
 
-inline kernels::Device DeviceHere() {
-  kernels::Device device = kernels::CurrentDevice();
-  const bool has_large_clusters = device.compute_capability == 90 || device.compute_capability == 100;
-  if (device.largest_cluster > 1 && has_large_clusters) device.largest_cluster = 16;
-  return device;
-}
-
 inline std::vector<kernels::Plan> PlansHere(kernels::Task task, uint32_t vocabulary, LogitsType type) {
-  return kernels::AllPlans(task, vocabulary, type, DeviceHere());
+  return kernels::AllPlans(task, vocabulary, type, kernels::CurrentDevice());
 }
 
 struct Shape {

@@ -46,6 +46,21 @@ inline RowCase ModelRow(uint32_t vocabulary, uint64_t seed) {
   return row;
 }
 
+// What a row of bfloat16 costs by the launch that a batch of so many rows gets.
+inline Work WorkOfRow(const std::vector<float>& logits, int32_t top_k, float top_p, int64_t rows) {
+  RowCase row;
+  row.logits = logits;
+  row.record = PlainRecord(1);
+  row.record.top_k = top_k, row.record.top_p = top_p;
+  const DeviceBatch batch({row}, LogitsType::kBFloat16, {});
+  const DeviceOutputs out(1, {false, false, false, false, false, false});
+  const kernels::Plan plan = kernels::PlanFor(kernels::Task::kSample, rows, static_cast<int64_t>(logits.size()),
+                                              LogitsType::kBFloat16, kernels::CurrentDevice());
+  simulator::TakeWork();
+  kernels::SampleWithPlan(batch.batch(), out.outputs(), plan, nullptr);
+  return TakeWork();
+}
+
 // The device counts while a test runs.
 class CountedWork : public testing::Test {
  protected:

@@ -27,35 +27,20 @@ constexpr Kind kKinds[] = {
      [](Random& random, uint32_t id) { return static_cast<float>(random.Bell() + (id < kVocabulary / 8 ? 20 : 0)); }},
 };
 
-// By the launch that a batch of so many rows gets.
-Work Measure(const std::vector<float>& logits, int32_t top_k, int64_t rows) {
-  RowCase row;
-  row.logits = logits;
-  row.record = PlainRecord(1);
-  row.record.top_k = top_k, row.record.top_p = 0.9f;
-  const DeviceBatch batch({row}, LogitsType::kBFloat16, {});
-  const DeviceOutputs out(1, {false, false, false, false, false, false});
-  const kernels::Plan plan =
-      kernels::PlanFor(kernels::Task::kSample, rows, kVocabulary, LogitsType::kBFloat16, kernels::CurrentDevice());
-  simulator::TakeWork();
-  kernels::SampleWithPlan(batch.batch(), out.outputs(), plan, nullptr);
-  return TakeWork();
-}
-
 class FlatWork : public CountedWork {};
 
 TEST_F(FlatWork, RowsThatAreSearchedTakeAFewTimesTheWorkOfAPeakedOne) {
   const std::vector<float> peaked = ModelRow(kVocabulary, 1).logits;
   for (const int32_t top_k : {0, 50})
     for (const int64_t rows : {1, 32, 128, 512}) {
-      const Work of_peaked = Measure(peaked, top_k, rows);
+      const Work of_peaked = WorkOfRow(peaked, top_k, 0.9f, rows);
       std::printf("k = %d, p = 0.9, %lld rows: %llu peaked;", top_k, static_cast<long long>(rows),
                   static_cast<unsigned long long>(of_peaked.busiest));
       for (const Kind& kind : kKinds) {
         Random random(3);
         std::vector<float> logits;
         for (uint32_t id = 0; id < kVocabulary; ++id) logits.push_back(kind.logit(random, id));
-        const Work of_kind = Measure(logits, top_k, rows);
+        const Work of_kind = WorkOfRow(logits, top_k, 0.9f, rows);
         std::printf(" %s %llu;", kind.name, static_cast<unsigned long long>(of_kind.busiest));
         SCOPED_TRACE(std::string(kind.name) + ", k = " + std::to_string(top_k) + ", " + std::to_string(rows) + " rows");
         ExpectAtMost(top_k == 0 ? kind.most_of_nucleus : kind.most_of_top_k, of_kind, of_peaked);

@@ -28,21 +28,6 @@ std::vector<uint32_t> ShuffledIds() {
   return ids;
 }
 
-// By the launch that a batch of so many rows gets.
-Work Measure(const std::vector<float>& logits, const Filters& filters, int64_t rows) {
-  RowCase row;
-  row.logits = logits;
-  row.record = PlainRecord(1);
-  row.record.top_k = filters.top_k, row.record.top_p = filters.top_p;
-  const DeviceBatch batch({row}, LogitsType::kBFloat16, {});
-  const DeviceOutputs out(1, {false, false, false, false, false, false});
-  const kernels::Plan plan =
-      kernels::PlanFor(kernels::Task::kSample, rows, kVocabulary, LogitsType::kBFloat16, kernels::CurrentDevice());
-  simulator::TakeWork();
-  kernels::SampleWithPlan(batch.batch(), out.outputs(), plan, nullptr);
-  return TakeWork();
-}
-
 class MaskedWork : public CountedWork {};
 
 TEST_F(MaskedWork, AMaskMakesNoRowDearerThanATenthMoreHoweverManyTokensItLeaves) {
@@ -50,13 +35,13 @@ TEST_F(MaskedWork, AMaskMakesNoRowDearerThanATenthMoreHoweverManyTokensItLeaves)
   const std::vector<uint32_t> ids = ShuffledIds();
   for (const Filters& filters : kFilters)
     for (const int64_t rows : {1, 32, 64, 128, 512}) {
-      const Work of_whole = Measure(whole, filters, rows);
+      const Work of_whole = WorkOfRow(whole, filters.top_k, filters.top_p, rows);
       std::printf("%s, %lld rows: %llu whole; masked", filters.name, static_cast<long long>(rows),
                   static_cast<unsigned long long>(of_whole.busiest));
       for (const uint32_t finite : {0u, 1u, 20u, 49u, 60u, 100u, 130u, 200u, 400u, 2000u, 8000u, 64000u, 128000u}) {
         std::vector<float> masked(kVocabulary, -kInfinity);
         for (uint32_t i = 0; i < finite; ++i) masked[ids[i]] = whole[ids[i]];
-        const Work of_masked = Measure(masked, filters, rows);
+        const Work of_masked = WorkOfRow(masked, filters.top_k, filters.top_p, rows);
         std::printf(" %llu", static_cast<unsigned long long>(of_masked.busiest));
         SCOPED_TRACE(std::to_string(finite) + " tokens, " + filters.name + ", " + std::to_string(rows) + " rows");
         ExpectAtMost(kMostOfWhole, of_masked, of_whole);
