@@ -160,8 +160,8 @@ struct RowState {
 };
 
 struct Storage {
-  // Lifetimes: delegates until the pivot is known; vectors from then until they are expanded into entries; what a group
-  // needs, of a list or of a row, from then on.
+  // Lifetimes: delegates until the pivot is known; vectors from then until they are expanded into entries; what is in
+  // which bin of a long list, and what a group needs, of a list or of a row, from then on.
   union {
     uint32_t vector[kVectorCapacity];  // of those that hold a candidate: which of the row's
     float delegate[kMostDelegates];
@@ -178,7 +178,9 @@ struct Storage {
       uint32_t part[kMostThreads];    // the run, counted over all blocks
     } member;
   };
-  alignas(16) uint64_t list[kListCapacity];  // entries: the key above, the id's complement below
+  // Entries: the key above, the id's complement below. Before the first of a searched row is listed, the copies of its
+  // histogram.
+  alignas(16) uint64_t list[kListCapacity];
   union {
     alignas(16) uint64_t bins[kBins];  // of a histogram; low and high words are added to apart
     uint32_t bin_counts[kBins];        // of delegates or candidates

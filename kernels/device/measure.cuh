@@ -47,10 +47,7 @@ struct TokenMeasure {
   }
   // The same by the definition's weight alone, which is slower: for what no fast loop goes through.
   __device__ __forceinline__ uint64_t Exactly(uint32_t key, uint32_t id) const {
-    if ((only_key != 0 && key != only_key) || Entry(key, id) < rule.last) return 0;
-    if (!Weighs()) return 1;
-    const uint64_t weight = WeightOfKey(key, ScaleOf(SharedStorage()));
-    return weight < rule.min_weight ? 0 : counts ? 1 : weight;
+    return (only_key != 0 && key != only_key) || Entry(key, id) < rule.last ? 0 : OfKey(key);
   }
   // What a token of this key measures that is not beyond the rule's last.
   __device__ __forceinline__ uint64_t OfKey(uint32_t key) const {

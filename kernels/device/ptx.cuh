@@ -16,14 +16,6 @@ __device__ __forceinline__ uint32_t ClusterRank() {
 #endif
 }
 
-// threadIdx.x % 32, read anew: addresses made of it are worked out where they are needed, not before the kernel's loop
-// over attempts, to take a register all along.
-__device__ __forceinline__ uint32_t LaneHere() {
-  uint32_t lane;
-  asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
-  return lane;
-}
-
 __device__ __forceinline__ uint32_t ClusterSize() {
 #if __CUDA_ARCH__ >= 900
   uint32_t size;

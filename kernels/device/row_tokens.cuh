@@ -96,7 +96,8 @@ class RowTokens {
     Interval& left = storage_.in;
     if (ptx::ThreadAnew() == 0) left = {.low = run.begin, .high = run.end, .before = target, .inside = 0};
     __syncthreads();  // the run is written; else some threads sum what is left of an older one
-                      // A share of its vectors a warp, until their logits are one a thread.
+
+    // A share of its vectors a warp, until their logits are one a thread.
 #pragma unroll 1
     while ((left.high - left.low) * Logit::kPerVector > blockDim.x) {
       const uint64_t of_share = ReduceWarp(SumOf(ShareOf(left, ptx::ThreadAnew() / 32), measure), Add());

@@ -1,10 +1,10 @@
 // Finding where a running count or mass passes a target, without sorting.
 //
 // Among values that one warp can count at once, by bisection over keys (BisectKeys): the other warps need not wait at
-// barriers, and a warp alone issues a small part of what a block would. Among tokens, by a histogram of kBins over the
-// range in question, which tells in which bin, and the search goes on inside it (SearchByHistogram). That one routine
-// finds everything that must be found so: the k-th key, the end of the nucleus, the n-th of equal tokens and the token
-// a draw falls on differ in what is an ordinal and what is measured.
+// barriers, and a warp alone issues a small part of what a block would. Among tokens of a list, by a histogram of kBins
+// over the range in question, which tells in which bin, and the search goes on inside it (SearchByHistogram): the k-th
+// key, the end of the nucleus, the n-th of equal tokens and the token a draw falls on differ in what is an ordinal and
+// what is measured. A row is first narrowed to what lists hold (row_search.cuh), or to a run (row_tokens.cuh).
 #pragma once
 
 #include "kernels/device/team.cuh"
@@ -142,7 +142,7 @@ __device__ __forceinline__ EnoughBin<Number> FindEnough(const Number* bins, Numb
     Number of[16 / sizeof(Number)];
   };
   constexpr uint32_t kOfLane = kBins / 32, kVectors = kOfLane * sizeof(Number) / 16;
-  const uint32_t lane = ptx::LaneHere();
+  const uint32_t lane = ptx::ThreadAnew() % 32;
   const auto* vectors = reinterpret_cast<const Vector*>(bins) + lane * kVectors;
   Number sum = 0;
   // Eight lanes, which are served at once, read from different banks.

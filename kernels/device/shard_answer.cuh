@@ -145,12 +145,10 @@ class ShardAnswerer {
       const uint32_t of_first = __shfl_sync(~0u, digit, first);
       const bool adds = counts && digit == of_first;
       const uint32_t adding = __ballot_sync(~0u, adds);
-      // A weight has 46 bits.
-      const uint64_t low = __reduce_add_sync(~0u, adds ? static_cast<uint32_t>(weight) & 0xFFFFFFu : 0);
-      const uint64_t high = __reduce_add_sync(~0u, adds ? static_cast<uint32_t>(weight >> 24) : 0);
+      const uint64_t sum = ReduceWarp(adds ? weight : 0, Add());
       if (static_cast<int>(threadIdx.x % 32) == first) {
         AddToBin(2 * digit, __popc(adding), storage_);
-        AddToBin(2 * digit + 1, low + (high << 24), storage_);
+        AddToBin(2 * digit + 1, sum, storage_);
       }
       counts = counts && !adds;
       left &= ~adding;

@@ -83,10 +83,10 @@ class Tokens : public RowSearcher<Logit, kResident, kAlone> {
   }
 
   // Finds the entry at which the running measure in id order exceeds the target. `are_shared`: part_mass[0] holds what
-  // each part of the row measures; else tokens of the key that a search has found are measured. For every thread of the
-  // team; where the settings' draws are for the owner, which
-  // saves a meeting of the blocks, for those of the block that has the token, and 0 for the others. The team must have
-  // met before the next.
+  // each part of the row measures; else tokens of the key that a search has found are measured, in one run where it has
+  // counted them by parts. For every thread of the team; where the settings' draws are for the owner, which saves a
+  // meeting of the blocks, for those of the block that has the token, and 0 for the others. The team must have met
+  // before the next.
   __device__ __forceinline__ uint64_t FindInIdOrder(const TokenMeasure& measure, uint64_t target,
                                                     bool are_shared) const {
     bool is_owner = true;

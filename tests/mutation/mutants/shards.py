@@ -22,10 +22,10 @@ MUTATIONS: list[Mutation] = [
             "counts = true;",
         ),
         (
-            "halves-of-a-weight-apart",
-            "the mass of a digit that many tokens have",
-            "low + (high << 24)",
-            "low + (high << 23)",
+            "weights-of-other-digits-added",
+            "the mass of one digit of those that a warp has",
+            "ReduceWarp(adds ? weight : 0, Add())",
+            "ReduceWarp(counts ? weight : 0, Add())",
         ),
         ("first-digits-counted-twice", "tokens of the commonest digits", "counts = counts && !adds;", ""),
         (
