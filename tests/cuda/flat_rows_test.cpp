@@ -1,73 +1,60 @@
-// Rows that no list of candidates settles, because too many tokens are equal or nearly so: the team searches the row.
-// A sixteenth is longer than what a block lists.
+// Rows that no list of candidates settles, so that the team searches the row: for one token, for a group's, and for one
+// with its support.
+#include "tests/cuda/flat_rows.h"
+
 #include <gtest/gtest.h>
 
-#include "tests/cuda/named_rows.h"
+#include "tests/cuda/group_check.h"
 #include "tests/cuda/plans.h"
-#include "tests/cuda/shrink.h"
+#include "tests/cuda/support_check.h"
 
 namespace fire::test {
 namespace {
 
-constexpr uint32_t kVocabulary = 36864;
+using kernels::Task;
 
-constexpr NamedRow kFlatRows[] = {
-    {"all equal", [](Random&, uint32_t, uint32_t) { return 1.5f; }},
-    {"two values in turn", [](Random&, uint32_t id, uint32_t) { return id % 2 == 0 ? 0.0f : -1.0f; }},
-    {"three values, one of them once",
-     [](Random&, uint32_t id, uint32_t) { return id == 9000 ? 4.0f : static_cast<float>(id % 2) * 0.125f; }},
-    {"noise of deviation 3", [](Random& random, uint32_t, uint32_t) { return static_cast<float>(3 * random.Bell()); }},
-    {"noise of deviation 1", [](Random& random, uint32_t, uint32_t) { return static_cast<float>(random.Bell()); }},
-    {"noise of a thousandth",
-     [](Random& random, uint32_t, uint32_t) { return static_cast<float>(5 + 1e-3 * random.Uniform()); }},
-    {"noise around zero of both signs, and a mask",
-     [](Random& random, uint32_t id, uint32_t) {
-       return id % 5 == 0 ? -kInfinity : id % 5 == 1 ? -0.0f : static_cast<float>(1e-2 * random.Bell());
-     }},
-    {"equals below a few, with NaN",
-     [](Random& random, uint32_t id, uint32_t) {
-       return id % 999 == 5 ? kNan : id % 1001 == 7 ? 3.0f + static_cast<float>(random.Uniform()) : 1.0f;
-     }},
-    {"every large logit in the first sixteenth",
-     [](Random& random, uint32_t id, uint32_t v) {
-       return static_cast<float>(random.Bell()) + (id < v / 16 ? 9.0f : 0.0f);
-     }},
+constexpr size_t kOfAPlan = 5;  // of the rows, in turn
+
+class FlatRows : public testing::TestWithParam<LogitsType> {
+ protected:
+  // Between them the types meet every row under every record.
+  static size_t FirstTurn() { return Seed() + 42 * static_cast<size_t>(GetParam()); }
 };
 
-std::vector<NamedRecord> Records() {
-  FilterRecords records = {Seed()};
-  records.Add("k 50 and top-p", 50, 0.9f, 0);
-  records.Add("top-p", 0, 0.9f, 0);
-  records.Add("top-p and min-p", 0, 0.97f, 0.05f);
-  records.Add("top-p but for a millionth", 0, 0.999999f, 0);
-  records.Add("k 50 and top-p, joint", 50, 0.4f, 0).flags = Flags(static_cast<uint32_t>(Order::kJoint), 0);
-  records.Add("k 700 and min-p, vLLM's order", 700, 0.9f, 0.3f).flags = Flags(static_cast<uint32_t>(Order::kVllm), 0);
-  records.Add("k 2048", 2048, 1, 0);
-  records.Add("k 2049 and top-p", 2049, 0.5f, 0);
-  records.Add("k 5000 and top-p with equals", 5000, 0.9f, 0).flags = Flags(0, static_cast<uint32_t>(Ties::kKeep));
-  records.Add("k 100 with equals", 100, 0.9f, 0).flags = Flags(0, static_cast<uint32_t>(Ties::kKeepTopK));
-  records.Add("min-p", 0, 1, 1e-3f);
-  records.Add("k 3000, at infinite temperature", 3000, 0.9f, 0).temperature = kInfinity;
-  records.Add("hot", 0, 0.9f, 0).temperature = 30;
-  Record& place = records.Add("a place of k 60", 60, 1, 0);
-  place.hot_begin = 1, place.hot_steps = 1, place.hot_top_k = 60, place.hot_temperature = 2;
-  place.hot_top_p = 1, place.flags = 4u << kDesignShift, place.group = GroupWord(64, 37);
-  return records.all;
-}
-
-class FlatRows : public testing::TestWithParam<LogitsType> {};
-
 TEST_P(FlatRows, AreTheReferencesWhereTheTeamSearchesThem) {
-  const std::vector<NamedRecord> records = Records();
   size_t turn = Seed();
-  for (const Plan& plan : PlansHere(kernels::Task::kSampleWithReference, kVocabulary, GetParam())) {
+  for (const Plan& plan : PlansHere(Task::kSampleWithReference, kFlatVocabulary, GetParam())) {
     Random random(turn);
-    std::vector<RowCase> cases;
-    for (const NamedRow& row : kFlatRows)
-      cases.push_back(CaseUnder(records[turn++ % records.size()], row, random, kVocabulary));
-    const SampleCheck check(cases, GetParam(), {});
+    const SampleCheck check(FlatCases(random, &turn, std::size(kFlatRows)), GetParam(), {});
     const Wanted without_reference = {true, false, false, true, true, true};
     ASSERT_TRUE(ExpectEqualsReference(check, &plan, turn % 2 == 0 ? Wanted{} : without_reference));
+  }
+}
+
+// Half of them in a design: of the last, members take places.
+TEST_P(FlatRows, MembersOfAGroupAreSingleDrawsWhereTheTeamSearchesThem) {
+  size_t turn = FirstTurn();
+  for (const Plan& plan : PlansHere(Task::kSampleGroup, kFlatVocabulary, GetParam())) {
+    Random random(turn);
+    std::vector<RowCase> cases = FlatCases(random, &turn, kOfAPlan);
+    for (RowCase& row : cases)
+      if (random.Below(2) == 0) PutInAGroup(random, &row.record, row.step);
+    Wanted wanted;
+    if (turn % 3 == 0) wanted.ref_logprob = wanted.rank = false;
+    ASSERT_NO_FATAL_FAILURE(
+        ExpectMembersAreSingleDraws(cases, GetParam(), {}, random.Pick({1u, 2u, 5u, 9u}), plan, wanted));
+  }
+}
+
+TEST_P(FlatRows, SupportsAreTheReferencesWhereTheTeamSearchesThem) {
+  size_t turn = FirstTurn();
+  for (const Plan& plan : PlansHere(Task::kSampleWithSupport, kFlatVocabulary, GetParam())) {
+    Random random(turn);
+    const std::vector<RowCase> cases = FlatCases(random, &turn, kOfAPlan);
+    const size_t width = random.Pick({size_t{1}, size_t{49}, size_t{700}, size_t{2500}, size_t{kFlatVocabulary}});
+    Wanted wanted;
+    if (turn % 3 == 0) wanted.ref_logprob = wanted.rank = false;
+    ASSERT_NO_FATAL_FAILURE(ExpectReferencesSupports(cases, GetParam(), {}, width, &plan, wanted));
   }
 }
 

@@ -1,5 +1,6 @@
 // Groups, whose members are what single draws give their records, and carried codes: every plan against the reference.
 #include "definition/code.h"
+#include "tests/cuda/group_check.h"
 #include "tests/cuda/named_rows.h"
 #include "tests/cuda/plans.h"
 #include "tests/cuda/shrink.h"
@@ -9,67 +10,7 @@ namespace {
 
 using definition::MemberRecord;
 using definition::ReferenceRow;
-using definition::ReferenceSample;
 using kernels::Task;
-
-// What SampleGroupCuda writes, with unused places around each array.
-class GroupOutputs {
- public:
-  GroupOutputs(size_t rows, size_t size, const Wanted& wanted)
-      : members_(rows * size, wanted, 3), rows_(rows, wanted, 3) {
-    outputs_ = members_.outputs();
-    outputs_.kept = rows_.outputs().kept, outputs_.status = rows_.outputs().status;
-  }
-
-  const SampleOutputs& outputs() const { return outputs_; }
-
-  // What member `member`, counted over all rows, was given.
-  std::string Differences(size_t member, size_t row, const ReferenceSample& want, const Wanted& wanted) {
-    const RowSample got = {token_[member], logprob_[member], ref_logprob_[member],
-                           rank_[member],  kept_[row],       status_[row]};
-    return test::Differences(got, want, wanted);
-  }
-
-  bool GuardsAreWhole() const { return members_.GuardsAreWhole() && rows_.GuardsAreWhole(); }
-
-  void Read() {
-    token_ = members_.Token(), logprob_ = members_.LogProb(), ref_logprob_ = members_.RefLogProb();
-    rank_ = members_.Rank(), kept_ = rows_.Kept(), status_ = rows_.Status();
-  }
-
- private:
-  DeviceOutputs members_, rows_;
-  SampleOutputs outputs_;
-  std::vector<int64_t> token_;
-  std::vector<float> logprob_, ref_logprob_;
-  std::vector<int32_t> rank_, kept_, status_;
-};
-
-std::string Where(const DeviceBatch& rows, const Plan& plan) {
-  return std::string("\n  ") + NameOf(rows.batch().logits_type) + ", " + Describe(plan) + "\n  " + rows.layout().Text();
-}
-
-// Every member of every row, against the reference's single draw for its record.
-void ExpectMembersAreSingleDraws(const std::vector<RowCase>& cases, LogitsType type, const Layout& layout,
-                                 uint32_t size, const Plan& plan, const Wanted& wanted) {
-  const DeviceBatch rows(cases, type, layout);
-  GroupOutputs out(cases.size(), size, wanted);
-  kernels::SampleGroupWithPlan(rows.batch(), size, out.outputs(), plan, nullptr);
-  ThrowOnError(cudaDeviceSynchronize(), "the kernel of groups");
-  row_runs += static_cast<int64_t>(cases.size()) * size;
-  out.Read();
-  ASSERT_TRUE(out.GuardsAreWhole()) << Where(rows, plan);
-  for (size_t row = 0; row < cases.size(); ++row) {
-    const TypedRow& typed = rows.rows()[row];
-    for (uint32_t member = 0; member < size; ++member) {
-      const Record record = MemberRecord(cases[row].record, size, member);
-      const ReferenceRow reference(typed.values().data(), typed.size(), record, cases[row].step);
-      const std::string what = out.Differences(row * size + member, row, reference.Sample(), wanted);
-      ASSERT_EQ(what, "") << "member " << member << " of " << size << Where(rows, plan) << "\n  "
-                          << Describe(cases[row]);
-    }
-  }
-}
 
 std::vector<RowCase> SomeCases(Random& random, uint32_t vocabulary, size_t turn, int named, int random_rows) {
   std::vector<RowCase> cases;

@@ -2,12 +2,17 @@
 // model's logits are, or crowded into a few, just as many as one may have or one more.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "tests/cuda/group_check.h"
 #include "tests/cuda/named_rows.h"
 #include "tests/cuda/plans.h"
-#include "tests/cuda/shrink.h"
+#include "tests/cuda/support_check.h"
 
 namespace fire::test {
 namespace {
+
+using kernels::Task;
 
 constexpr uint32_t kVocabulary = 8192;
 
@@ -47,30 +52,61 @@ Record RecordOf(Random& random, uint32_t candidates) {
   return record;
 }
 
-class LongLists : public testing::TestWithParam<LogitsType> {};
+// Every other of the lists of each kind and length.
+std::vector<RowCase> Cases(Random& random) {
+  std::vector<RowCase> cases;
+  for (const Candidates& kind : kCandidates) {
+    for (const uint32_t count : {65u, 129u, 300u, 1111u, 2048u}) {
+      if (random.Below(2) == 0) continue;
+      std::vector<float> logits(kVocabulary, -kInfinity);
+      const uint32_t apart = kVocabulary / count, first = random.Below(apart);
+      const uint32_t turned = random.Below(count);  // where the first place lies
+      for (uint32_t i = 0; i < count; ++i) logits[first + i * apart] = kind.logit(random, (i + turned) % count);
+      RowCase one = {std::move(logits), RecordOf(random, count), 1,
+                     std::to_string(count) + " candidates, " + kind.name};
+      if (random.Below(4) == 0) PutInAGroup(random, &one.record, one.step);
+      cases.push_back(std::move(one));
+    }
+  }
+  return cases;
+}
+
+class LongLists : public testing::TestWithParam<LogitsType> {
+ protected:
+  std::vector<Plan> Plans(Task task) const {
+    std::vector<Plan> plans = PlansHere(task, kVocabulary, GetParam());
+    const auto is_left_out = [](const Plan& plan) { return plan.threads == 256 && plan.cluster != 16; };
+    plans.erase(std::remove_if(plans.begin(), plans.end(), is_left_out), plans.end());  // a third of the time
+    return plans;
+  }
+};
 
 TEST_P(LongLists, AreTheReferencesWhereverAFilterEndsInThem) {
   size_t turn = Seed();
-  for (const Plan& plan : PlansHere(kernels::Task::kSample, kVocabulary, GetParam())) {
-    if (plan.threads == 256 && plan.cluster != 16) continue;  // a third of the time
+  for (const Plan& plan : Plans(Task::kSample)) {
     Random random(++turn);
-    std::vector<RowCase> cases;
-    for (const Candidates& kind : kCandidates) {
-      for (const uint32_t count : {129u, 300u, 1111u, 2048u}) {
-        if (random.Below(2) == 0) continue;
-        std::vector<float> logits(kVocabulary, -kInfinity);
-        const uint32_t apart = kVocabulary / count, first = random.Below(apart);
-        const uint32_t turned = random.Below(count);  // where the first place lies
-        for (uint32_t i = 0; i < count; ++i) logits[first + i * apart] = kind.logit(random, (i + turned) % count);
-        RowCase one = {std::move(logits), RecordOf(random, count), 1,
-                       std::to_string(count) + " candidates, " + kind.name};
-        if (random.Below(4) == 0) PutInAGroup(random, &one.record, one.step);
-        cases.push_back(std::move(one));
-      }
-    }
-    const SampleCheck check(cases, GetParam(), {});
+    const SampleCheck check(Cases(random), GetParam(), {});
     const Wanted without_reference = {true, false, false, true, true, true};
     ASSERT_TRUE(ExpectEqualsReference(check, &plan, turn % 2 == 0 ? Wanted{} : without_reference));
+  }
+}
+
+// The kept set of such a list is sorted for a group, and for a support, only where it is found to be short.
+TEST_P(LongLists, MembersOfAGroupAreSingleDrawsWhereverAFilterEndsInThem) {
+  size_t turn = Seed() + 100;
+  for (const Plan& plan : Plans(Task::kSampleGroup)) {
+    Random random(++turn);
+    ASSERT_NO_FATAL_FAILURE(
+        ExpectMembersAreSingleDraws(Cases(random), GetParam(), {}, random.Pick({1u, 3u, 8u}), plan, {}));
+  }
+}
+
+TEST_P(LongLists, SupportsAreTheReferencesWhereverAFilterEndsInThem) {
+  size_t turn = Seed() + 200;
+  for (const Plan& plan : Plans(Task::kSampleWithSupport)) {
+    Random random(++turn);
+    const size_t width = random.Pick({size_t{1}, size_t{128}, size_t{140}, size_t{600}, size_t{kVocabulary}});
+    ASSERT_NO_FATAL_FAILURE(ExpectReferencesSupports(Cases(random), GetParam(), {}, width, &plan));
   }
 }
 
