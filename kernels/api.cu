@@ -143,6 +143,12 @@ void SampleCodedWithPlan(const Batch& batch, const uint64_t* code, int64_t code_
 using kernels::Task;
 using kernels::Work;
 
+void UseCudaDevice(int device) {
+  int current = 0;
+  kernels::ThrowOnError(cudaGetDevice(&current), "current device");
+  if (current != device) kernels::ThrowOnError(cudaSetDevice(device), "device");
+}
+
 void SampleCuda(const Batch& batch, const SampleOutputs& outputs, CudaStream stream) {
   kernels::LaunchPlanned(kernels::SampleWork(batch, outputs), stream);
 }

@@ -17,7 +17,10 @@ extern "C" AOTI_TORCH_EXPORT AOTITorchError aoti_torch_get_current_cuda_stream(i
 namespace fire::operators {
 namespace {
 
-CudaStream CurrentStream(int32_t device_index) {
+// Torch's current stream of a device, which also becomes the current one of the CUDA runtime in this object: torch's
+// guard speaks to torch's own. Every call says so anew, and the guard sets back what the two share.
+CudaStream StreamOn(int32_t device_index) {
+  UseCudaDevice(device_index);
   void* stream = nullptr;
   TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(device_index, &stream));
   return static_cast<CudaStream>(stream);
@@ -26,7 +29,7 @@ CudaStream CurrentStream(int32_t device_index) {
 class Cuda {
  public:
   Cuda(const char* name, const Tensor& tensor)
-      : range_(name), device_(tensor.get_device_index()), stream_(CurrentStream(tensor.get_device_index())) {}
+      : range_(name), device_(tensor.get_device_index()), stream_(StreamOn(tensor.get_device_index())) {}
 
   void Sample(const Batch& batch, const SampleOutputs& outputs) const { SampleCuda(batch, outputs, stream_); }
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <functional>
+#include <thread>
 
 #include "definition/code.h"
 #include "tests/cuda/captured_graph.h"
@@ -264,6 +265,28 @@ TEST(CudaApi, EveryDeviceServes) {
     ThrowOnError(cudaSetDevice(device), "cudaSetDevice");
     EXPECT_TRUE(ExpectEqualsReference(SampleCheck(Rows(3, 900), LogitsType::kFloat16, {}), nullptr));
   }
+}
+
+TEST(CudaApi, ANewThreadThatNamesADeviceSamplesOnIt) {
+  int devices = 0;
+  ThrowOnError(cudaGetDeviceCount(&devices), "cudaGetDeviceCount");
+  for (int device = devices - 1; device >= 0; --device) {
+    std::thread([device] {
+      UseCudaDevice(device);
+      int current = -1;
+      ThrowOnError(cudaGetDevice(&current), "cudaGetDevice");
+      EXPECT_EQ(current, device);
+      EXPECT_TRUE(ExpectEqualsReference(SampleCheck(Rows(3, 900), LogitsType::kFloat16, {}), nullptr));
+    }).join();
+  }
+}
+
+TEST(CudaApi, ADeviceThatIsNotThereIsARuntimeErrorAndTheCurrentOneStays) {
+  for (const int device : {-1, 1 << 20}) {
+    const std::string message = MessageOf<std::runtime_error>([&] { UseCudaDevice(device); });
+    EXPECT_NE(message.find(cudaGetErrorString(cudaErrorInvalidDevice)), std::string::npos) << message;
+  }
+  EXPECT_TRUE(ExpectEqualsReference(SampleCheck(Rows(3, 900), LogitsType::kFloat16, {}), nullptr));
 }
 
 }  // namespace

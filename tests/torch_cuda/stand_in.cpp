@@ -1,7 +1,7 @@
 // Lets the operators' CUDA glue, csrc/torch/cuda.cpp, run without a GPU: its calls of the functions of torch below come
-// here (linker option --wrap). They register its kernels for CPU tensors, give it the simulated device's default
-// stream, and let the kernels touch of the host's memory what the tensors of the call cover, no byte more, while the
-// call lasts.
+// here (linker option --wrap). They register its kernels for CPU tensors, give it a stream of the simulated device that
+// these are said to lie on, and let the kernels touch of the host's memory what the tensors of the call cover, no byte
+// more, while the call lasts.
 #include <cuda_runtime_api.h>
 #include <torch/csrc/stable/c/shim.h>
 
@@ -18,10 +18,18 @@ namespace {
 using fire::simulator::Counters;
 using fire::simulator::GetCounters;
 
-// One call of an operator, as long as its device guard lives. Tests make one call at a time.
+// One call of an operator, as long as its device guard lives. Tests make one call at a time. Torch's guard is of
+// another runtime than the kernels: which device is current in theirs it leaves alone.
 class Call {
  public:
-  Call() : before_(GetCounters()) { current = this; }
+  Call() : before_(GetCounters()) {
+    int current_device = 0;
+    cudaGetDevice(&current_device);
+    cudaSetDevice(device);
+    cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking);
+    cudaSetDevice(current_device);
+    current = this;
+  }
 
   ~Call() {
     const Counters after = GetCounters();
@@ -29,10 +37,13 @@ class Call {
     waits += after.synchronisations - before_.synchronisations;
     allocations += after.allocations - before_.allocations;
     // Where launches are deferred, whoever reads a CUDA tensor waits for it; a CPU tensor is read at once.
-    cudaDeviceSynchronize();
+    cudaStreamSynchronize(stream_);
+    cudaStreamDestroy(stream_);
     for (const Range& range : ranges_) fire::simulator::UnregisterMemory(range.begin);
     current = nullptr;
   }
+
+  cudaStream_t stream() const { return stream_; }
 
   void Lend(AtenTensorHandle tensor, const void* data) {
     Range range = Covered(tensor, static_cast<const char*>(data));
@@ -54,6 +65,8 @@ class Call {
   static uint64_t launches, waits, allocations;
   // Bytes at the end of each tensor that kernels may not touch; a test of the check asks for some.
   static uint64_t withheld;
+  // That the tensors of the next call lie on.
+  static int device;
 
  private:
   struct Range {
@@ -79,6 +92,7 @@ class Call {
   }
 
   Counters before_;
+  cudaStream_t stream_ = nullptr;
   std::vector<Range> ranges_;
 };
 
@@ -87,6 +101,7 @@ uint64_t Call::launches = 0;
 uint64_t Call::waits = 0;
 uint64_t Call::allocations = 0;
 uint64_t Call::withheld = 0;
+int Call::device = 0;
 
 }  // namespace
 
@@ -94,6 +109,9 @@ extern "C" {
 
 AOTITorchError __real_aoti_torch_library_init_impl(const char* ns, const char* key, const char* file, uint32_t line,
                                                    TorchLibraryHandle* library);
+AOTITorchError __real_aoti_torch_get_device_index(AtenTensorHandle tensor, int32_t* index);
+AOTITorchError __real_aoti_torch_empty_strided(int64_t dim, const int64_t* sizes, const int64_t* strides, int32_t dtype,
+                                               int32_t device_type, int32_t device_index, AtenTensorHandle* tensor);
 AOTITorchError __real_torch_get_const_data_ptr(AtenTensorHandle tensor, const void** data);
 AOTITorchError __real_torch_get_mutable_data_ptr(AtenTensorHandle tensor, void** data);
 
@@ -113,9 +131,21 @@ AOTITorchError __wrap_aoti_torch_delete_device_guard(DeviceGuardHandle guard) {
   return AOTI_TORCH_SUCCESS;
 }
 
-AOTITorchError __wrap_aoti_torch_get_current_cuda_stream(int32_t, void** stream) {
-  *stream = nullptr;
+AOTITorchError __wrap_aoti_torch_get_current_cuda_stream(int32_t device, void** stream) {
+  if (Call::current == nullptr || device != Call::device) return AOTI_TORCH_FAILURE;
+  *stream = Call::current->stream();
   return AOTI_TORCH_SUCCESS;
+}
+
+AOTITorchError __wrap_aoti_torch_get_device_index(AtenTensorHandle tensor, int32_t* index) {
+  const AOTITorchError error = __real_aoti_torch_get_device_index(tensor, index);
+  if (error == AOTI_TORCH_SUCCESS && Call::current != nullptr) *index = Call::device;
+  return error;
+}
+
+AOTITorchError __wrap_aoti_torch_empty_strided(int64_t dim, const int64_t* sizes, const int64_t* strides, int32_t dtype,
+                                               int32_t device_type, int32_t, AtenTensorHandle* tensor) {
+  return __real_aoti_torch_empty_strided(dim, sizes, strides, dtype, device_type, -1, tensor);
 }
 
 AOTITorchError __wrap_torch_get_const_data_ptr(AtenTensorHandle tensor, const void** data) {
@@ -141,6 +171,8 @@ __attribute__((visibility("default"))) void fire_simulated_counts(uint64_t count
 }
 
 __attribute__((visibility("default"))) void fire_simulated_withhold(uint64_t bytes) { Call::withheld = bytes; }
+
+__attribute__((visibility("default"))) void fire_simulated_place(int device) { Call::device = device; }
 
 // What the checks found since the last time, a line each; empty: nothing. Valid until the next call. A device that a
 // fault has poisoned works again afterwards.

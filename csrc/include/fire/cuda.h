@@ -1,5 +1,5 @@
 // The C++ API on a GPU: the functions of sampling.h with every pointer of the batch and of the outputs in the memory of
-// the current device, and the same bits as on a CPU; log-probabilities within 1e-6 · max(1, |value|).
+// the calling thread's current device, and the same bits as on a CPU; log-probabilities within 1e-6 · max(1, |value|).
 //
 // A call checks its arguments, launches one kernel on `stream` and returns: no synchronisation, no allocation, nothing
 // read on the host, so a captured graph replays with whatever steps, slots and records then lie in memory.
@@ -15,6 +15,11 @@ struct CUstream_st;  // cudaStream_t, for callers without the toolkit's headers
 namespace fire {
 
 using CudaStream = CUstream_st*;
+
+// Makes a device the calling thread's current one in the CUDA runtime that the library is linked with, and leaves it
+// so: for a program that chooses its devices by another runtime. Where it is current already nothing is set, and no
+// context made. Throws std::runtime_error, with CUDA's own words, where there is no such device.
+void UseCudaDevice(int device);
 
 // All below throw std::invalid_argument for a batch that names too few records, no memory or a vocabulary out of range,
 // and std::runtime_error, with CUDA's own words, where the device refuses the launch.

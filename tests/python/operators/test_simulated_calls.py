@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 from backends import Counts, simulated
 from conftest import RunPython
-from operator_inputs import DTYPES, OPERATORS, arguments_of, make_inputs, results_of
+from operator_inputs import DTYPES, OPERATORS, arguments_of, assert_same_bits, make_inputs, results_of
+from torch import Tensor
 
 pytestmark = pytest.mark.every_backend
 
@@ -46,6 +48,32 @@ def test_a_refused_call_launches_nothing() -> None:
     with pytest.raises(RuntimeError, match="cfg has S = 8"):
         torch.ops.fire.sample(logits, step, cfg[:8])
     assert simulated.counts() == Counts(launches=0, waits=0, allocations=0)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_call_runs_on_its_logits_device_though_only_torchs_runtime_was_told_of_it(name: str) -> None:
+    assert simulated is not None
+    arguments = arguments_of(name, make_inputs())
+
+    def results() -> tuple[Tensor, ...]:
+        return results_of(name, tuple(argument.clone() for argument in arguments))
+
+    expected = results()
+    for device in (1, 0, 1):
+        with simulated.placed_on(device):
+            assert_same_bits(results(), expected)
+            with ThreadPoolExecutor(1) as new_thread:
+                assert_same_bits(new_thread.submit(results).result(), expected)
+    assert_same_bits(results(), expected)
+
+
+def test_a_call_on_a_device_that_is_not_there_is_an_error_and_the_next_one_works() -> None:
+    assert simulated is not None
+    inputs = make_inputs()
+    expected = torch.ops.fire.sample(*inputs)
+    with simulated.placed_on(99), pytest.raises(RuntimeError, match="device: invalid device ordinal"):
+        torch.ops.fire.sample(*inputs)
+    assert torch.equal(torch.ops.fire.sample(*inputs), expected)
 
 
 # In a process of its own: after a fault the device answers nothing more.

@@ -6,10 +6,12 @@ that FIRE_SIMULATED_LIBRARY names and tests/torch_cuda builds. `cuda` runs them 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,6 +64,15 @@ class Simulated:
     def withhold(self, count: int) -> None:
         """From now on kernels may touch all but so many bytes at the end of each tensor."""
         self._object.fire_simulated_withhold(ctypes.c_uint64(count))
+
+    @contextlib.contextmanager
+    def placed_on(self, device: int) -> Iterator[None]:
+        """The tensors of calls are said to lie on that one of the simulated devices."""
+        self._object.fire_simulated_place(device)
+        try:
+            yield
+        finally:
+            self._object.fire_simulated_place(0)
 
     def reports(self) -> str:
         """What the device's checks found since the last time; empty where all is well."""
