@@ -1,9 +1,12 @@
-// smoke GOLDEN [--most-vocabulary N] [--most-rows N]: every plan of this device's table, forced one after another, and
-// the plans that the table chooses by the number of rows, against the golden answers. Prints one JSON object.
+// smoke GOLDEN [--device N] [--most-vocabulary N] [--most-rows N]: every plan of a device's table, forced one after
+// another, and the plans that the table chooses by the number of rows, against the golden answers. Prints one JSON
+// object.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <map>
+#include <string>
 
 #include "tests/gpu/programs/device_case.h"
 
@@ -14,6 +17,7 @@ constexpr int64_t kRows[] = {1, 8, 32, 64, 100, 128, 512, 1024};
 constexpr int64_t kMostBytes = int64_t{160} << 20;  // of a batch: R = 1,024 only where rows are short
 
 struct Limits {
+  int64_t device = 0;
   int64_t vocabulary = kMaxVocabulary;
   int64_t rows = 1024;
 };
@@ -21,6 +25,7 @@ struct Limits {
 struct Totals {
   int64_t launches = 0;
   int64_t row_runs = 0;
+  std::map<int, int64_t> forced;  // launches, by the blocks that had a row
 
   void Add(int64_t rows) {
     ++launches;
@@ -37,6 +42,7 @@ void RunForcedPlans(const GoldenCase& golden, const kernels::Device& device, con
     for (const kernels::Plan& plan : kernels::AllPlans(task, golden.vocabulary, golden.type, device)) {
       on_device.Sample(&plan, reference, mistakes);
       totals.Add(rows);
+      ++totals.forced[plan.cluster];
       if (reference) continue;
       on_device.TokenAlone(&plan, mistakes);
       totals.Add(rows);
@@ -63,8 +69,19 @@ void RunChosenPlans(const GoldenCase& golden, const Limits& limits, Totals& tota
   }
 }
 
+// As JSON.
+std::string Text(const std::map<int, int64_t>& counts) {
+  std::string text;
+  for (const auto& [blocks, count] : counts)
+    text += (text.empty() ? "\"" : ", \"") + std::to_string(blocks) + "\": " + std::to_string(count);
+  return "{" + text + "}";
+}
+
 int Run(const std::string& path, const Limits& limits) {
   const std::vector<GoldenCase> cases = ReadGolden(path);
+  int devices = 0;
+  Check(cudaGetDeviceCount(&devices), "cudaGetDeviceCount");
+  UseCudaDevice(static_cast<int>(limits.device));
   const kernels::Device device = kernels::CurrentDevice();
   Totals totals;
   Mistakes mistakes;
@@ -74,11 +91,12 @@ int Run(const std::string& path, const Limits& limits) {
     RunChosenPlans(golden, limits, totals, mistakes);
   }
   std::printf(
-      "{\"capability\": %d, \"multiprocessors\": %d, \"largest_cluster\": %d, \"clusters\": [%d, %d, %d, %d], "
-      "\"launches\": %lld, \"row_runs\": %lld, \"wrong\": %lld}\n",
-      device.compute_capability, device.multiprocessors, device.largest_cluster, device.clusters[0], device.clusters[1],
-      device.clusters[2], device.clusters[3], static_cast<long long>(totals.launches),
-      static_cast<long long>(totals.row_runs), static_cast<long long>(mistakes.count()));
+      "{\"device\": %lld, \"devices\": %d, \"capability\": %d, \"multiprocessors\": %d, \"largest_cluster\": %d, "
+      "\"clusters\": [%d, %d, %d, %d], \"forced\": %s, \"launches\": %lld, \"row_runs\": %lld, \"wrong\": %lld}\n",
+      static_cast<long long>(limits.device), devices, device.compute_capability, device.multiprocessors,
+      device.largest_cluster, device.clusters[0], device.clusters[1], device.clusters[2], device.clusters[3],
+      Text(totals.forced).c_str(), static_cast<long long>(totals.launches), static_cast<long long>(totals.row_runs),
+      static_cast<long long>(mistakes.count()));
   return mistakes.count() == 0 && totals.launches > 0 ? 0 : 1;
 }
 
@@ -88,14 +106,15 @@ int Run(const std::string& path, const Limits& limits) {
 int main(int count, char** arguments) {
   fire::gpu::Limits limits;
   for (int i = 2; i + 1 < count; i += 2) {
-    int64_t* const limit = std::strcmp(arguments[i], "--most-vocabulary") == 0 ? &limits.vocabulary
-                           : std::strcmp(arguments[i], "--most-rows") == 0     ? &limits.rows
-                                                                               : nullptr;
+    int64_t* const limit = std::strcmp(arguments[i], "--device") == 0            ? &limits.device
+                           : std::strcmp(arguments[i], "--most-vocabulary") == 0 ? &limits.vocabulary
+                           : std::strcmp(arguments[i], "--most-rows") == 0       ? &limits.rows
+                                                                                 : nullptr;
     if (limit == nullptr) count = 0;
     if (limit != nullptr) *limit = std::atoll(arguments[i + 1]);
   }
   if (count < 2 || count % 2 != 0) {
-    std::fputs("usage: smoke GOLDEN [--most-vocabulary N] [--most-rows N]\n", stderr);
+    std::fputs("usage: smoke GOLDEN [--device N] [--most-vocabulary N] [--most-rows N]\n", stderr);
     return 2;
   }
   try {

@@ -33,6 +33,8 @@ LARGE = ("--rows", "300", "--vocabulary", "37")  # in a rehearsal; else more tha
 EVERY_BACKEND = "pytest.mark.every_backend"  # in test modules that run on a GPU too
 MODULES_AT_ONCE = 4
 SANITIZER_EXIT = 99
+CLUSTERS_OF_16 = (90, 100, 103)  # compute capabilities
+WHOLE_DATA_CENTRE_GPU = 100  # multiprocessors
 
 
 def smoke_shipped(context: Context) -> None:
@@ -54,18 +56,33 @@ def smoke_native(context: Context) -> None:
 
 def _smoke(context: Context, program: Path) -> None:
     limits = ["--most-vocabulary", "31", "--most-rows", "2"] if context.dry_run else []
-    _one_object([program, context.golden, *limits])
+    found = _one_object([program, context.golden, *limits])
+    found["second_device"] = None  # there is one
+    leave(found)
+    if found["devices"] > 1:
+        few_rows = limits or ["--most-rows", "8"]
+        found["second_device"] = _one_object([program, context.golden, "--device", "1", *few_rows])
+    if wrong := unlaunched_clusters(found):
+        raise StageError(wrong, found)
+    leave(found)
+
+
+def unlaunched_clusters(found: Mapping[str, Any]) -> str | None:
+    """Says that a GPU that can give a row 16 blocks never has: the table does without where it is told so."""
+    is_whole = found["multiprocessors"] >= WHOLE_DATA_CENTRE_GPU  # a slice may have no group of 16
+    if found["capability"] not in CLUSTERS_OF_16 or not is_whole or found["forced"].get("16"):
+        return None
+    return f"no cluster of 16 was launched: clusters that the device says run at once: {found['clusters']}"
 
 
 def _one_object(command: Command) -> dict[str, Any]:
-    """Runs a program that prints one object, which becomes the stage's result."""
+    """Runs a program that prints one object."""
     try:
         found = json_lines_of(command)
     except StageError as failure:
         raise StageError(f"{failure}; the log has its first mistakes") from failure
     if len(found) != 1:
         raise StageError(f"{Path(str(command[0])).name} printed {len(found)} results, expected one")
-    leave(found[0])
     return found[0]
 
 

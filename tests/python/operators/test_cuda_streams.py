@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -55,8 +57,12 @@ def test_logits_choose_the_device_whichever_is_current(name: str) -> None:
             assert_same_bits(tuple(result.to(expected[0].device) for result in results), expected)
 
 
-def test_a_thread_that_has_touched_no_gpu_draws_and_differentiates_on_its_logits_device() -> None:
-    inputs = make_inputs(rows=9, vocabulary=5000)
+# Two rows of a large vocabulary share the largest clusters that there are.
+@pytest.mark.parametrize(("rows", "vocabulary"), [(9, 5000), (2, 50_000)])
+def test_a_thread_that_has_touched_no_gpu_draws_and_differentiates_on_its_logits_device(
+    rows: int, vocabulary: int
+) -> None:
+    inputs = make_inputs(rows=rows, vocabulary=vocabulary)
 
     def draw(index: int) -> tuple[Tensor, Tensor]:
         logits, step, records = (argument.to(f"cuda:{index}") for argument in inputs)
@@ -71,3 +77,38 @@ def test_a_thread_that_has_touched_no_gpu_draws_and_differentiates_on_its_logits
     for index in range(torch.cuda.device_count()):
         with ThreadPoolExecutor(1) as new_thread:
             assert_same_bits(new_thread.submit(draw, index).result(), expected)
+
+
+# What torch itself makes, of its own threads' devices too, is there before the first draw.
+ONE_DEVICE = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+import torch
+import fire_sampling as fire
+
+device = torch.device("cuda", int(sys.argv[1]))
+logits = torch.zeros(2, 50_000, device=device, requires_grad=True)
+step = torch.zeros(2, dtype=torch.int64, device=device)
+records = fire.pack(fire.SamplingConfig(seed=3), rows=2).to(device)
+
+def contexts():
+    return [torch._C._cuda_hasPrimaryContext(index) for index in range(torch.cuda.device_count())]
+
+def draw():
+    token = torch.ops.fire.sample(logits, step, records)
+    torch.ops.fire.log_prob(logits, token, step, records).sum().backward()
+
+logits.sum().backward()
+before = contexts()
+draw()
+with ThreadPoolExecutor(1) as new_thread:
+    new_thread.submit(draw).result()
+torch.cuda.synchronize(device)
+assert contexts() == before, (before, contexts())
+"""
+
+
+def test_a_draw_takes_no_memory_of_another_device_for_a_context() -> None:
+    last = torch.cuda.device_count() - 1
+    done = subprocess.run([sys.executable, "-c", ONE_DEVICE, str(last)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

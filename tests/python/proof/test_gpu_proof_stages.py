@@ -92,6 +92,52 @@ def test_operators_built_for_the_newest_torch_are_the_shipped_choice(make_contex
     assert dataclasses.replace(make_context, dry_run=False).operators().name == "torch-2.13.0"
 
 
+SMOKE = {
+    "devices": 1,
+    "capability": 90,
+    "multiprocessors": 132,
+    "clusters": [66, 30, 15, 7],
+    "forced": {"16": 9},
+}
+
+
+@pytest.mark.parametrize(
+    ("found", "is_missing"),
+    [
+        ({}, False),
+        ({"forced": {"8": 9}, "clusters": [66, 30, 15, 0]}, True),
+        ({"forced": {"8": 9}, "capability": 120}, False),
+        ({"forced": {"4": 9}, "multiprocessors": 14}, False),
+    ],
+)
+def test_a_gpu_that_never_ran_a_cluster_of_16_fails_unless_it_has_none(
+    make_context: Context, monkeypatch: pytest.MonkeyPatch, found: dict[str, Any], is_missing: bool
+) -> None:
+    monkeypatch.setattr(checks, "json_lines_of", lambda _: [SMOKE | found])
+    if not is_missing:
+        return checks.smoke_native(make_context)
+    with pytest.raises(StageError, match="no cluster of 16 was launched"):
+        checks.smoke_native(make_context)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 8])
+def test_a_second_gpu_is_asked_where_there_is_one(
+    make_context: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, devices: int
+) -> None:
+    asked: list[list[str]] = []
+
+    def run(command: context.Command) -> list[dict[str, Any]]:
+        asked.append([str(word) for word in command])
+        return [SMOKE | {"devices": devices}]
+
+    monkeypatch.setattr(checks, "json_lines_of", run)
+    monkeypatch.setenv(runner.RESULT_VARIABLE, str(tmp_path / "result.json"))
+    checks.smoke_native(make_context)
+    assert [command[2:4] == ["--device", "1"] for command in asked] == [False, True][: min(devices, 2)]
+    left = json.loads((tmp_path / "result.json").read_text())
+    assert (left["second_device"] is None) == (devices == 1)
+
+
 def run_modules(context: Context, tmp_path: Path, **programs: str) -> dict[str, Any]:
     """What the stage `pytest` makes of test modules with these texts; StageError.found where they fail."""
     modules = []
