@@ -67,6 +67,14 @@ FIRE_RULE float Divide(float a, float b) {
 #endif
 }
 
+FIRE_RULE uint32_t MulHigh32(uint32_t a, uint32_t b) {
+#if defined(__CUDA_ARCH__)
+  return __umulhi(a, b);
+#else
+  return static_cast<uint32_t>((static_cast<uint64_t>(a) * b) >> 32);
+#endif
+}
+
 FIRE_RULE uint64_t MulHigh64(uint64_t a, uint64_t b) {
 #if defined(__CUDA_ARCH__)
   return __umul64hi(a, b);

@@ -60,12 +60,15 @@ FIRE_RULE uint64_t DrawBits(const Record& record, int64_t step) {
   const Design design = DesignOf(record);
   if (design == Design::kNone) return DrawBits(SeedOf(record), step, record.stream);
   const Member member = MemberOf(record);
-  const uint64_t own = FirstTwoWords(StepBlock(record, step, kFirstMemberWord + member.index));
-  if (!SharesInterval(design) || !IsHot(record, step)) return own;
+  const bool shares = SharesInterval(design) && IsHot(record, step);
+  // A lattice has one offset for all of its members.
+  const bool is_lattice = shares && design == Design::kLattice;
+  const uint64_t own = is_lattice ? 0 : FirstTwoWords(StepBlock(record, step, kFirstMemberWord + member.index));
+  if (!shares) return own;
   const Philox group = StepBlock(record, step, kGroupWord);
   const uint64_t turn = (static_cast<uint64_t>(group.word[3]) << 32) | group.word[2];
   const uint32_t stratum = (member.index + static_cast<uint32_t>(MulHigh64(turn, member.size))) % member.size;
-  return DivideBySize(stratum, design == Design::kStratified ? own : FirstTwoWords(group), member.size);
+  return DivideBySize(stratum, is_lattice ? FirstTwoWords(group) : own, member.size);
 }
 
 // Whether nothing is drawn: the member's place in the order of the kept set is its token.

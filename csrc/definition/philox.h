@@ -14,10 +14,10 @@ FIRE_RULE Philox Philox4x32(Philox counter, uint32_t key_low, uint32_t key_high)
   constexpr uint32_t kMultiplierA = 0xD2511F53u, kMultiplierB = 0xCD9E8D57u;
   constexpr uint32_t kWeylA = 0x9E3779B9u, kWeylB = 0xBB67AE85u;
   for (int round = 0; round < 10; ++round) {
-    const uint64_t a = static_cast<uint64_t>(kMultiplierA) * counter.word[0];
-    const uint64_t b = static_cast<uint64_t>(kMultiplierB) * counter.word[2];
-    counter = {{static_cast<uint32_t>(b >> 32) ^ counter.word[1] ^ key_low, static_cast<uint32_t>(b),
-                static_cast<uint32_t>(a >> 32) ^ counter.word[3] ^ key_high, static_cast<uint32_t>(a)}};
+    // In 32 bits: of products in 64 a compiler for GPUs makes twice the instructions.
+    const uint32_t a = counter.word[0], b = counter.word[2];
+    counter = {{MulHigh32(kMultiplierB, b) ^ counter.word[1] ^ key_low, kMultiplierB * b,
+                MulHigh32(kMultiplierA, a) ^ counter.word[3] ^ key_high, kMultiplierA * a}};
     key_low += kWeylA;
     key_high += kWeylB;
   }

@@ -44,8 +44,8 @@ MUTATIONS: list[Mutation] = [
         (
             "designs-beyond-hot-steps",
             "that designs hold in hot steps alone",
-            " || !IsHot(record, step)) return own",
-            ") return own",
+            "const bool shares = SharesInterval(design) && IsHot(record, step);",
+            "const bool shares = SharesInterval(design);",
         ),
         (
             "turn-from-the-group's-first-words",
@@ -68,14 +68,14 @@ MUTATIONS: list[Mutation] = [
         (
             "lattice-draws-its-own",
             "the number that a lattice's members share",
-            "design == Design::kStratified ? own",
-            "design != Design::kNone ? own",
+            "is_lattice ? FirstTwoWords(group) : own",
+            "own",
         ),
         (
             "strata-share-a-number",
             "the number of a stratified member",
-            "design == Design::kStratified ? own",
-            "design == Design::kNone ? own",
+            "is_lattice ? FirstTwoWords(group) : own",
+            "FirstTwoWords(group)",
         ),
         (
             "remainder-of-a-division-lost",
