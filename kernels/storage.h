@@ -45,12 +45,6 @@ enum class Regime : uint32_t {
   kNucleus   // top-p alone: the whole mass first, then few candidates unless the row is flat
 };
 
-enum class Draws : uint32_t {
-  kNothing,
-  kForTeam,  // every thread learns the token
-  kForOwner  // unfiltered, only token and logprob asked for: the block that holds the token writes it, none waits
-};
-
 // What a row asks for beside its list, as far as the record and the outputs tell. Bits: one look answers for a row that
 // asks for none of several.
 enum Asks : uint32_t {
@@ -59,7 +53,9 @@ enum Asks : uint32_t {
   kAsksReference = 1 << 2,   // its mass at the reference temperature, or the token's rank
   kAsksListedMass = 1 << 3,  // the list's, which top-p alone compares with its target
   kAsksMinP = 1 << 4,        // that the list has all that pass min-p
-  kAsksTopK = 1 << 5         // that it has all that top-k keeps
+  kAsksTopK = 1 << 5,        // that it has all that top-k keeps
+  kAsksTopPOfRow = 1 << 6,   // top-p counts the row's mass
+  kAsksTokenAlone = 1 << 7   // of an unfiltered row no more than its token: the block that has it writes it, none waits
 };
 
 // A row's settings, worked out once, by a few threads of four warps.
@@ -70,8 +66,7 @@ struct RowSettings {
   uint64_t weight_of_maximum;
   uint64_t min_weight;  // what min-p asks of a weight; 0: nothing
   Regime regime;
-  uint32_t asks;  // Asks
-  Draws draws;
+  uint32_t asks;            // Asks
   int32_t status;           // the bits that no logit is needed for
   uint32_t pivot_count;     // so many tokens shall reach the pivot; 0: the pivot is not a count's
   uint32_t delegates;       // among which such a pivot is found
@@ -79,6 +74,7 @@ struct RowSettings {
   uint32_t bins_of_thread;  // of a histogram; here, since a thread has no register to keep it in
   bool min_p_bounds_list;   // nothing that fails min-p is needed
   bool top_k_on, top_p_on;
+  bool seeks_token;            // else its members do, or nothing does
   bool is_enumerated;          // nothing is drawn: the record names a place in the order of the kept set
   int32_t weight_bits;         // WeightScale::bits
   float slope, floor;          // WeightScale of the row's temperature, but for the maximum
@@ -109,6 +105,13 @@ struct Interval {
   uint32_t low, high;  // ordinals; the measure passes the target within
   uint64_t before;     // measured at smaller ordinals
   uint64_t inside;  // measured at low … high; 0 before it is known, and where everything does not exceed the target
+};
+
+// What is left of a run in which a token is sought.
+struct NarrowedRun {
+  uint32_t begin, end;  // vectors
+  uint64_t rest;        // what of the target lies beyond the measure of those before it
+  uint32_t is_odd;      // the round
 };
 
 // Where a search of a row goes on.
@@ -190,7 +193,11 @@ struct Storage {
       alignas(16) uint64_t short_entry[kShortList];
       uint64_t short_weight[kShortList];
     };
-    uint32_t member_rank[kMostThreads];  // of a group's members at work, once the kept set is found
+    uint32_t member_rank[kMostThreads];      // of a group's members at work, once the kept set is found
+    struct {                                 // while a token is sought in a warp's run
+      NarrowedRun narrowed_run[kMostWarps];  // each warp's own, all the same
+      uint64_t of_share[2][kMostWarps];      // what each warp's share of it measures; of rounds in turn
+    };
   };
   // [0]: the mass of each warp's run, in id order, until a search in id order writes what it measures of each. [1]: its
   // mass at the reference temperature.
@@ -233,7 +240,7 @@ struct Storage {
   uint32_t pivot;        // a word of logits: who reaches it is a candidate
   uint32_t bin;          // of the list, which ends the short list
   uint32_t stage;        // of the kept set's filters, which is at work
-  uint32_t is_sorted;    // storage.sorted holds a group's kept set
+  uint32_t is_sorted;    // storage.sorted holds a group's kept set, or a support
   uint32_t may_list;     // top-k's tokens may become the list, without all their equals
   FastScale fast_scale;  // of the row's temperature, once the maximum is known
   Outcome outcome;

@@ -28,13 +28,6 @@ __device__ __forceinline__ bool Streams(uint32_t pilot_shift, const RowSettings&
   return !kResident && pilot_shift != 0 && !ReadsAllFirst(settings);
 }
 
-// Rounds the pivot down to a word of logits.
-template <typename Logit>
-__device__ __forceinline__ uint32_t PivotWord(float pivot) {
-  const uint32_t word = pivot == -definition::kFloatMax ? Logit::kLowestFinite : Logit::RoundDown(pivot);
-  return Logit::Value(word, 0) == -INFINITY ? Logit::kLowestFinite : word;
-}
-
 // How many of the pilot's tokens, 1/2^shift of the row, must reach the pivot so that `wanted` of the whole row do.
 // wanted / 2^shift are expected; twice that plus 4 falls short in one row of thousands, which is then read again.
 __device__ __forceinline__ uint32_t CountInPilot(uint32_t wanted, uint32_t shift) {
@@ -174,53 +167,6 @@ __device__ __forceinline__ void ReadMaximum(const PartShape& shape, uint32_t pil
   team.Sync();  // maxima, delegates and resident parts are written; else the pivot comes from an older row's
 }
 
-// Finds the pivot, once the maxima and delegates are there, and fills storage.state and storage.pivot, for all threads
-// of the team.
-template <typename Logit>
-__device__ __forceinline__ void FindPivot(uint32_t wanted, bool again, const Team& team, Storage& storage) {
-  const RowSettings& settings = storage.settings;
-  const uint32_t delegates = settings.pivot_count == 0 ? 0 : again ? 4 * blockDim.x : settings.delegates;
-  const bool is_first_warp = threadIdx.x < 32;
-  Extremes extremes = {.largest = 0, .least = 0};
-  if (is_first_warp || threadIdx.x < delegates) extremes = SharedExtremes(team, storage);
-  if (delegates != 0) {
-    if (threadIdx.x < delegates) CountDelegates(delegates, extremes, storage);
-    __syncthreads();  // the delegates are counted; else fewer tokens reach the pivot than are wanted
-  }
-  if (is_first_warp) {
-    const float maximum = definition::KeyToFloat(extremes.largest);
-    float pivot = settings.regime == Regime::kDecided || maximum == INFINITY ? maximum : -definition::kFloatMax;
-    if (delegates != 0 && maximum < INFINITY && maximum > -INFINITY)
-      pivot =
-          FindCountedPivot<Logit>(again ? wanted : DelegatesWanted(wanted, delegates), delegates, extremes, storage);
-    if (settings.min_p_bounds_list && settings.regime == Regime::kList)
-      pivot = fmaxf(pivot, __fadd_rd(maximum, settings.min_p_bounds.below));
-    if (threadIdx.x == 0) {
-      storage.state.maximum = maximum, storage.state.is_listed = 0, storage.state.count = 0;
-      storage.pivot = PivotWord<Logit>(pivot);
-    }
-  } else if (threadIdx.x < 64) {
-    const bool has_nan = AnyBlockHasNan(team, storage);
-    if (threadIdx.x == 32) storage.state.has_nan = has_nan;
-  }
-  __syncthreads();  // two warps have written state and pivot; else the others filter by an older pivot
-}
-
-// Makes the largest of the blocks' own pivots that of all: as many tokens reach it.
-template <typename Logit>
-__device__ __forceinline__ void ShareOwnPivots(const Team& team, Storage& storage) {
-  if (threadIdx.x < team.blocks) ptx::Push(&storage.block_pivot[team.rank], threadIdx.x, storage.pivot);
-  team.Sync();  // every block's pivot is pushed; else blocks filter by different ones
-  uint32_t pivot = storage.block_pivot[0];
-#pragma unroll 1
-  for (uint32_t block = 1; block < team.blocks; ++block) {
-    const uint32_t other = storage.block_pivot[block];
-    if (Logit::Value(other, 0) > Logit::Value(pivot, 0)) pivot = other;
-  }
-  if (threadIdx.x == 0) storage.pivot = pivot;
-  __syncthreads();  // the pivot is the team's; else some threads filter by the block's
-}
-
 // The team, its rank asked of shared memory: a pass over a row has no register for a rank that is needed behind it.
 __device__ __forceinline__ Team TeamAnew(const Team& team, const Storage& storage) {
   return {team.blocks == 1 ? 0 : storage.part.rank, team.blocks};
@@ -307,9 +253,9 @@ __device__ __forceinline__ bool CollectCounts(const Team& team, Storage& storage
   }
   const uint32_t capacity = InboxCapacity(team.blocks);
   const bool is_all_sent = !__any_sync(~0u, lane != 0 && of_lane > capacity);
-  if (is_complete && team.blocks > 1) {
+  const bool is_leader = team.IsLeader();
+  if (is_complete && team.blocks > 1 && (is_leader || !is_all_sent)) {
     // The leader's warps each take a block's; another block sends its own.
-    const bool is_leader = team.IsLeader();
     const uint32_t warp = threadIdx.x / 32, warps = blockDim.x / 32;
 #pragma unroll 1
     for (uint32_t block = is_leader ? warp + 1 : team.rank; block < team.blocks;
@@ -328,7 +274,8 @@ __device__ __forceinline__ bool CollectCounts(const Team& team, Storage& storage
     }
     if (!is_all_sent) team.Sync();  // every candidate is in the leader's list; else those that came late are lost
   }
-  if (is_complete) ClearListBins(storage);  // else the row may be read again, and peers push to what lies there
+  if (is_complete && is_leader)
+    ClearListBins(storage);  // else the row may be read again, and peers push to what lies there
   if (threadIdx.x == 0) storage.state.is_listed = is_complete, storage.state.count = count;
   if (threadIdx.x == blockDim.x - 1) storage.fast_scale = MakeFastScale(ScaleOf(storage));
   __syncthreads();  // the list, its length and the scales are written; else candidates are lost

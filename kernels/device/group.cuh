@@ -25,15 +25,14 @@ class GroupSampler {
   __device__ __forceinline__ void Sample(int64_t row, const Team& team, const Geometry& geometry) {
     row_.Read(work_, row, team, geometry);
     if (row_.IsListed() && !row_.team().IsLeader()) return;
-    if (threadIdx.x == 0) storage_.is_sorted = 0;
+    if (threadIdx.x == 0) storage_.is_sorted = 0;  // barriers follow
     if (row_.IsDecided()) {
       row_.Decide();
     } else {
-      const bool is_sorted = row_.template Find<false, true>(!WantsReference());  // equals count for a rank
+      row_.template Find<false, true>(!WantsReference());  // equals count for a rank
       if (row_.IsListed() && !row_.team().IsLeader()) return;
-      if (threadIdx.x == 0) storage_.is_sorted = is_sorted;
-      __syncthreads();  // it is known whether the kept set is sorted; else threads search different arrays
-      if (!is_sorted && row_.IsListed()) SortList();  // of a row that is searched each part's measure is known
+      // Of a row that is searched each part's measure is known.
+      if (storage_.is_sorted == 0 && row_.IsListed()) SortList();
     }
     WriteRow();
 #pragma unroll 1
@@ -159,7 +158,6 @@ class GroupSampler {
   __device__ __forceinline__ void FindInRow(uint32_t members) const {
     const auto tokens = row_.TokensInQuestion();
     const Team team = tokens.team();
-    const uint32_t warps = blockDim.x / 32;
 #pragma unroll 1
     for (uint32_t i = 0; i < members; ++i) {
       TokenMeasure measure = Measure();
@@ -176,8 +174,9 @@ class GroupSampler {
         target -= at.before;
         team.Sync();  // all have read the parts; else the next member's overwrite them
       }
-      if (part / warps != team.rank) continue;
-      const uint64_t entry = tokens.FindInRun(part % warps, measure, target);
+      const PartOwner owner = OwnerOf(part);
+      if (owner.block != team.rank) continue;
+      const uint64_t entry = tokens.FindInRun(owner.warp, measure, target);
       if (threadIdx.x < team.blocks) ptx::Push(&storage_.member.drawn[i], threadIdx.x, entry);
     }
     team.Sync();  // every member's entry is pushed; else older ones are written

@@ -4,13 +4,16 @@
 //                      the settings meanwhile (SettingsReader). The blocks meet.
 //   2. ListCandidates  finds a pivot among the delegates (FindPivot) and lists the tokens that reach it. Back to 1,
 //                      for finer delegates of the whole row, where the pilot's pivot did not serve.
-//   3. ShareMasses     weighs the row, where the record asks for its whole mass and 2 has not. The blocks meet.
+//   3. ShareMasses     weighs the row, where the record asks for its whole mass and 2 has not. The blocks meet. Of a
+//   row
+//                      that no filter cuts WholeRow then draws the token, where nothing else is asked for.
 //   4. CollectCounts   makes the inbox the leader's list, and tells whether it suffices: if it overflows, back to 1
 //   5. Decide          takes the first token of a row that has no choice
 //   6. Find            else finds the kept set and draws from it: FindKeptOfShortList among few candidates,
 //                      FindKeptOfLongList among more; else FindKept, in the list or in the row itself
 //
-// Read() is 1 to 4. Only rows whose candidates do not suffice make the blocks meet more than twice.
+// Read() is 1 to 3 of a row that is drawn whole, of others 1 to 4. Only rows whose candidates do not suffice make the
+// blocks meet more than twice.
 #pragma once
 
 #include "kernels/device/candidates.cuh"
@@ -26,12 +29,15 @@ class KeptRow {
  public:
   __device__ __forceinline__ KeptRow() : storage_(SharedStorage()) {}
 
-  // Everything below is the same for all threads of the team from here on.
-  __device__ __forceinline__ void Read(const Work& work, int64_t row, Team whole, const Geometry& geometry) {
+  // Everything below is the same for all threads of the team from here on. True of a row whose token WholeRow draws:
+  // nothing else is asked for, and nothing more is known of it.
+  __device__ __forceinline__ bool Read(const Work& work, int64_t row, Team whole, const Geometry& geometry) {
 #pragma unroll 1
     for (bool again = false;; again = true) {
       const uint32_t shift = again ? 0 : geometry.pilot_shift;
-      const PartShape shape = ShapeOf<Logit>(work.batch, row, whole.rank, geometry);
+      PartShape shape = ShapeOf<Logit>(work.batch, row, whole.rank, geometry);
+      // Else worked out three times over on the way to the first load.
+      ptx::Keep(&shape.begin), ptx::Keep(&shape.end), ptx::Keep(&shape.run);
       ReadMaximum<kResident, Logit>(shape, shift, again, whole, storage_, SettingsReader(work, row, !again));
       if (ListCandidates<kResident, Logit>(shift, again, team(), storage_)) {
         // Once a row: a second attempt comes here first only where the first one streamed.
@@ -48,7 +54,8 @@ class KeptRow {
           }
         }
         team().Sync();  // every block's counts, candidates and masses are pushed; else the leader's list lacks some
-        if (CollectCounts<Logit>(team(), storage_) || again || IsDecided() || settings().pivot_count == 0) break;
+        if ((settings().asks & kAsksTokenAlone) != 0 && HasFiniteMaximum()) return true;
+        if (CollectCounts<Logit>(team(), storage_) || again || IsDecided() || settings().pivot_count == 0) return false;
       }
       row = storage_.part.row, whole = team();  // registers are few: nothing is kept in them over an attempt
     }
@@ -60,9 +67,9 @@ class KeptRow {
   __device__ __forceinline__ int64_t row() const { return storage_.part.row; }
   __device__ __forceinline__ const RowSettings& settings() const { return storage_.settings; }
   __device__ __forceinline__ float maximum() const { return storage_.state.maximum; }
-  __device__ __forceinline__ bool HasFiniteMaximum() const { return maximum() > -INFINITY && maximum() < INFINITY; }
+  __device__ __forceinline__ bool HasFiniteMaximum() const { return (maximum() > -INFINITY) & (maximum() < INFINITY); }
   __device__ __forceinline__ bool IsDecided() const {
-    return !HasFiniteMaximum() || settings().regime == Regime::kDecided;
+    return !HasFiniteMaximum() | (settings().regime == Regime::kDecided);
   }
   // True where one token is certain: of a decided row, and of one that takes its token by a place.
   __device__ __forceinline__ bool HasOneToken() const { return IsDecided() || settings().is_enumerated; }
@@ -101,30 +108,30 @@ class KeptRow {
   }
 
   // Finds the kept set and its token, for whoever has the tokens in question: storage.outcome. The counts are filled in
-  // where that costs nothing. Of few candidates the kept set also goes into storage.sorted, with kSorts: true there.
+  // where that costs nothing. Of few candidates the kept set also goes into storage.sorted, with kSorts.
   // Without kDraws no token of it is found. Where `may_list`, top-k's tokens of a row may become the leader's list, all
   // of them, but not all of their equals: the other blocks then have nothing more to do.
   template <bool kDraws = true, bool kSorts = false>
-  __device__ __forceinline__ bool Find(bool may_list) const {
-    if (threadIdx.x == 0) storage_.may_list = may_list;  // barriers follow before it is read
+  __device__ __forceinline__ void Find(bool may_list) const {
+    const uint32_t listed = storage_.state.count;
     if (IsListed()) {
       const uint64_t row_mass = TopPCountsRow(settings()) ? RowMass(0, storage_) : 0;
       // Comparing each with each costs the square of their number, but leaves them sorted, if that is wanted.
-      const uint32_t most = kSorts ? kShortList : kShortList / 2, listed = storage_.state.count;
+      const uint32_t most = kSorts ? kShortList : kShortList / 2;
       const uint32_t count = listed <= most ? listed : kSorts ? ShortenList(row_mass) : 0;
       if (count != 0) {
         FindKeptOfShortList<kDraws, kSorts>(listed <= most ? storage_.list : storage_.short_entry, count, row_mass,
                                             storage_);
-        return kSorts;
+        return;
       }
       if (kSorts) {
         ClearListBins(storage_);
         __syncthreads();  // the bins are empty; else a late clear erases what was added
       }
-      if (FindKeptOfLongList([this] { return BinsOfList(); }, row_mass, storage_)) return false;
+      if (FindKeptOfLongList([this] { return BinsOfList(); }, row_mass, storage_)) return;
     }
+    if (threadIdx.x == 0) storage_.may_list = may_list;  // a barrier follows before it is read
     FindKept(TokensInQuestion(), storage_);
-    return false;
   }
 
  private:

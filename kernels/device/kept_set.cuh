@@ -34,23 +34,33 @@ __device__ __forceinline__ void FindKept(const Tokens& tokens, Storage& storage)
     storage.outcome = {
         .rule = {.last = KeepAll().last, .min_weight = first_min}, .mass = row_mass, .drawn = 0, .kept = 0, .rank = 0};
   if (ptx::ThreadAnew() == 0) storage.row_search.kept_equals = 0;
-  // One loop over three stages, not three calls: sums, descents and the search by id inline, and would be there thrice:
-  // 14,232 instructions of SampleRows<Float32Logits, true> on compute capability 9.0 instead of 10,400.
+  // One loop over three stages, not three calls: sums, descents and the search by id inline, and would be there thrice.
+  // Of which stage a turn is the compiler must not know, or it makes that copy for each of them after all.
   enum Stage { kTopK, kTopP, kDraw, kStages };
+  const auto stage_from = [&](uint32_t stage) {
+    if (stage == kTopK && !settings.top_k_on) ++stage;
+    if (stage == kTopP && !settings.top_p_on) ++stage;
+    ptx::Keep(&stage);
+    return stage;
+  };
+  const auto stage_after = [&] {
+    const uint32_t stage = stage_from(storage.stage + 1);
+    // All have read which stage was the last, and it has written the outcome; else some leave one out, or read what was
+    // there before.
+    __syncthreads();
+    return stage;
+  };
 #pragma unroll 1
-  for (uint32_t stage = kTopK; stage < kStages; stage = storage.stage + 1) {
-    __syncthreads();  // all have read which stage was the last; else some leave one out
+  for (uint32_t stage = stage_from(kTopK); stage < kStages; stage = stage_after()) {
     if (ptx::ThreadAnew() == 0) storage.stage = stage;
-    __syncthreads();  // the stage before has written the rule; else some threads measure by an older one
-    if (stage == kTopK && !settings.top_k_on) continue;
-    if (stage == kTopP && storage.may_list && settings.top_k_on && phase.top_k <= kListCapacity && !tokens.IsList() &&
-        tokens.ListUpToLast() && storage.part.rank != 0)
+    __syncthreads();  // the stage is written, and the first outcome; else some threads measure by an older rule
+    if (stage == (settings.top_p_on ? kTopP : kDraw) && storage.may_list && settings.top_k_on &&
+        phase.top_k <= kListCapacity && !tokens.IsList() && tokens.ListUpToLast() && storage.part.rank != 0)
       return;
-    if (stage == kTopP && !settings.top_p_on) continue;
     // A token that is taken by its place in the order is found as the k-th is.
     const bool takes_place = stage == kDraw && settings.is_enumerated;
     TokenMeasure measure = {.rule = storage.outcome.rule, .counts = stage == kTopK || takes_place, .only_key = 0};
-    if (stage == kDraw) {
+    if (stage == kDraw && phase.order != Order::kVllm && settings.min_weight != 0) {
       if (ptx::ThreadAnew() == 0) storage.outcome.rule.min_weight = settings.min_weight;
       __syncthreads();  // min-p's weight is in the rule; else some threads draw among tokens that fail it
     }
@@ -72,7 +82,7 @@ __device__ __forceinline__ void FindKept(const Tokens& tokens, Storage& storage)
         if (stage == kTopP) rest = mass - target;
         if (stage == kDraw && !is_known && ptx::ThreadAnew() == 0) storage.outcome.mass = mass;
       }
-      if (stage == kDraw && settings.draws == Draws::kNothing) break;
+      if (stage == kDraw && !settings.seeks_token) continue;
     }
     if (stage != kDraw || takes_place) {
       const uint32_t top_key = definition::Key(storage.state.maximum);
@@ -106,7 +116,6 @@ __device__ __forceinline__ void FindKept(const Tokens& tokens, Storage& storage)
       }
     }
   }
-  __syncthreads();  // thread 0 has written the outcome; else others read what an earlier stage or row left
 }
 
 }  // namespace fire::kernels

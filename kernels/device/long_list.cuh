@@ -139,7 +139,7 @@ __device__ __forceinline__ bool FindKeptOfLongList(const BinsOfList& bins_of_lis
         }
       }
       __syncthreads();  // sums and target are written; else some threads search for an older one
-      if (stage == kDraw && settings.draws == Draws::kNothing) break;
+      if (stage == kDraw && !settings.seeks_token) break;
       if (stage == kTopK && storage.outcome.kept < phase.top_k) {
         if (threadIdx.x == 0 && settings.top_p_on)
           storage.target.top_p = MassOfTopP(settings, row_mass, storage.outcome.mass);

@@ -2,8 +2,8 @@
 // the delegates by their distance from the maximum; one warp finds the bin in which there are enough.
 #pragma once
 
+#include "kernels/device/distance_bins.cuh"
 #include "kernels/device/maxima.cuh"
-#include "kernels/device/search.cuh"
 #include "kernels/device/settings.cuh"
 
 namespace fire::kernels {
@@ -79,6 +79,60 @@ __device__ __forceinline__ float FindCountedPivot(uint32_t wanted, uint32_t dele
     pivot = Logit::NotBelow(definition::KeyToFloat(key));
   }
   return pivot;
+}
+
+// Rounds the pivot down to a word of logits.
+template <typename Logit>
+__device__ __forceinline__ uint32_t PivotWord(float pivot) {
+  const uint32_t word = pivot == -definition::kFloatMax ? Logit::kLowestFinite : Logit::RoundDown(pivot);
+  return Logit::Value(word, 0) == -INFINITY ? Logit::kLowestFinite : word;
+}
+
+// Finds the pivot, once the maxima and delegates are there, and fills storage.state and storage.pivot, for all threads
+// of the team.
+template <typename Logit>
+__device__ __forceinline__ void FindPivot(uint32_t wanted, bool again, const Team& team, Storage& storage) {
+  const RowSettings& settings = storage.settings;
+  const uint32_t delegates = settings.pivot_count == 0 ? 0 : again ? 4 * blockDim.x : settings.delegates;
+  const bool is_first_warp = threadIdx.x < 32;
+  Extremes extremes = {.largest = 0, .least = 0};
+  if (is_first_warp || threadIdx.x < delegates) extremes = SharedExtremes(team, storage);
+  if (delegates != 0) {
+    if (threadIdx.x < delegates) CountDelegates(delegates, extremes, storage);
+    __syncthreads();  // the delegates are counted; else fewer tokens reach the pivot than are wanted
+  }
+  if (is_first_warp) {
+    const float maximum = definition::KeyToFloat(extremes.largest);
+    float pivot = settings.regime == Regime::kDecided || maximum == INFINITY ? maximum : -definition::kFloatMax;
+    if (delegates != 0 && maximum < INFINITY && maximum > -INFINITY)
+      pivot =
+          FindCountedPivot<Logit>(again ? wanted : DelegatesWanted(wanted, delegates), delegates, extremes, storage);
+    if (settings.min_p_bounds_list && settings.regime == Regime::kList)
+      pivot = fmaxf(pivot, __fadd_rd(maximum, settings.min_p_bounds.below));
+    if (threadIdx.x == 0) {
+      storage.state.maximum = maximum, storage.state.is_listed = 0, storage.state.count = 0;
+      storage.pivot = PivotWord<Logit>(pivot);
+    }
+  } else if (threadIdx.x < 64) {
+    const bool has_nan = AnyBlockHasNan(team, storage);
+    if (threadIdx.x == 32) storage.state.has_nan = has_nan;
+  }
+  __syncthreads();  // two warps have written state and pivot; else the others filter by an older pivot
+}
+
+// Makes the largest of the blocks' own pivots that of all: as many tokens reach it.
+template <typename Logit>
+__device__ __forceinline__ void ShareOwnPivots(const Team& team, Storage& storage) {
+  if (threadIdx.x < team.blocks) ptx::Push(&storage.block_pivot[team.rank], threadIdx.x, storage.pivot);
+  team.Sync();  // every block's pivot is pushed; else blocks filter by different ones
+  uint32_t pivot = storage.block_pivot[0];
+#pragma unroll 1
+  for (uint32_t block = 1; block < team.blocks; ++block) {
+    const uint32_t other = storage.block_pivot[block];
+    if (Logit::Value(other, 0) > Logit::Value(pivot, 0)) pivot = other;
+  }
+  if (threadIdx.x == 0) storage.pivot = pivot;
+  __syncthreads();  // the pivot is the team's; else some threads filter by the block's
 }
 
 }  // namespace fire::kernels

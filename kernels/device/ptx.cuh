@@ -92,6 +92,10 @@ __device__ __forceinline__ uint32_t ThreadAnew() {
   return thread;
 }
 
+// Hides what a value comes from: a compiler may else work it out anew wherever it is used, or make a copy of a loop for
+// each value that it may have.
+__device__ __forceinline__ void Keep(uint32_t* value) { asm volatile("" : "+r"(*value)); }
+
 // ---- programmatic dependent launch ----
 // Returns once the kernels before this one in the stream are done and their writes seen.
 __device__ __forceinline__ void WaitForPriorGrids() {

@@ -71,6 +71,15 @@ struct Run {
   uint32_t begin, end;
 };
 
+// Whose run is a row's part `index`: the warp of the block.
+struct PartOwner {
+  uint32_t block, warp;
+};
+__device__ __forceinline__ PartOwner OwnerOf(uint32_t index) {
+  const uint32_t warps = blockDim.x / 32;
+  return {.block = index >> Log2(warps), .warp = index & (warps - 1)};
+}
+
 template <typename Logit>
 class RowPart {
  public:

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "kernels/device/measure.cuh"
+#include "kernels/device/run_search.cuh"
 
 namespace fire::kernels {
 
@@ -27,22 +28,21 @@ class RowTokens {
     team().Sync();  // every part's sum is pushed; else the point falls into the wrong part
   }
 
-  // Finds which part of a row a target falls into, once part_mass[0] is there; for all threads of a block.
+  // Finds which part of a row a target falls into, once part_mass[0] is there; each warp for itself.
   __device__ __forceinline__ Passing FindPart(uint64_t target) const {
-    const uint32_t part = ptx::ThreadAnew();
-    return BlockPassing(part < blockDim.x / 32 * team().blocks ? storage_.part_mass[0][part] : 0, target, storage_);
+    return WarpPassing<kMostBlocks * kMostWarps>(storage_.part_mass[0], blockDim.x / 32 * team().blocks,
+                                                 [&](uint64_t) { return target; });
   }
 
-  // Finds the entry in the run of one of this block's warps at which the running measure exceeds the target; for all
-  // threads of the block. 0 where it does not, as of a shard's state of any bits.
+  // Finds the entry in the run of one of this block's warps at which the running measure exceeds the target; for the
+  // first warp, which alone writes and reads it. 0 where it does not, as of a shard's state of any bits.
   __device__ __forceinline__ uint64_t FindInRun(uint32_t warp, const TokenMeasure& measure, uint64_t target) const {
-    NarrowRun(Part().RunOf(warp), measure, target, true);
-    __syncthreads();  // the entry is written for the block; else its other threads read an older one
-    return storage_.found_entry;
+    NarrowRun<true>(Part().RunOf(warp), measure, target);
+    __syncthreads();  // all have read what shares of the run measure; else the next run's overwrite that
+    return ptx::ThreadAnew() < 32 ? storage_.found_entry : 0;
   }
 
  protected:
-  __device__ __forceinline__ bool IsForOwner() const { return storage_.settings.draws == Draws::kForOwner; }
   __device__ __forceinline__ RowPart<Logit> Part() const { return RowPart<Logit>(storage_.part); }
 
   template <typename Visit>
@@ -78,61 +78,54 @@ class RowTokens {
     return sum;
   }
 
-  // Writes the entry at which the running measure exceeds the target to found_entry of all blocks, or of the block that
-  // has it alone, once part_mass[0] is there. True in that block.
-  __device__ __forceinline__ bool FindInOwnPart(const TokenMeasure& measure, uint64_t target) const {
-    const uint32_t warps = blockDim.x / 32;
-    const Passing owner = FindPart(target);
-    if (!owner.found || owner.index / warps != team().rank) return false;
-    NarrowRun(Part().RunOf(owner.index % warps), measure, target - owner.before, false);
-    return true;
+  // Writes the entry at which the running measure exceeds the target to found_entry of all blocks, once part_mass[0] is
+  // there.
+  __device__ __forceinline__ void FindInOwnPart(const TokenMeasure& measure, uint64_t target) const {
+    const Passing part = FindPart(target);
+    const PartOwner owner = OwnerOf(part.index);
+    if (part.found && owner.block == team().rank)
+      NarrowRun<false>(Part().RunOf(owner.warp), measure, target - part.before);
   }
 
-  // Does so for a run of this block in which the measure exceeds the target. `stays`: the entry is for this block
-  // alone.
-  __device__ __forceinline__ void NarrowRun(const Run& run, const TokenMeasure& measure, uint64_t target,
-                                            bool stays) const {
-    // What is left of the run lies in shared memory: the sums need the registers.
-    Interval& left = storage_.in;
-    if (ptx::ThreadAnew() == 0) left = {.low = run.begin, .high = run.end, .before = target, .inside = 0};
-    __syncthreads();  // the run is written; else some threads sum what is left of an older one
+ private:
+  // What RunSearch asks of a TokenMeasure.
+  struct MeasureInRun {
+    const RowTokens& tokens;
+    const TokenMeasure& measure;
 
-    // A share of its vectors a warp, until their logits are one a thread.
-#pragma unroll 1
-    while ((left.high - left.low) * Logit::kPerVector > blockDim.x) {
-      const uint64_t of_share = ReduceWarp(SumOf(ShareOf(left, ptx::ThreadAnew() / 32), measure), Add());
-      const Passing at = BlockPassing(ptx::ThreadAnew() % 32 == 0 ? of_share : 0, left.before, storage_);
-      if (ptx::ThreadAnew() == 0) {
-        const Run share = at.found ? ShareOf(left, at.index / 32) : Run{left.low, left.low};
-        left = {.low = share.begin, .high = share.end, .before = left.before - at.before, .inside = 0};
-      }
-      __syncthreads();  // the share is written; else some threads sum what was left before
+    __device__ __forceinline__ bool IsFast() const { return !measure.Weighs() || tokens.storage_.fast_scale.is_exact; }
+    __device__ __forceinline__ uint64_t SumOf(Run run) const { return tokens.SumOf(run, measure); }
+    __device__ __forceinline__ uint64_t Exactly(uint32_t key, uint32_t id) const { return measure.Exactly(key, id); }
+    __device__ __forceinline__ auto InFloats() const {
+      const float largest = measure.only_key != 0 ? definition::KeyToFloat(measure.only_key) : INFINITY;
+      return [fast = RowMeasure(measure), largest, weighs = measure.Weighs(), counts = measure.counts](float x,
+                                                                                                       uint32_t id) {
+        const uint64_t amount = weighs ? fast.Amount(x, counts) : 1;
+        return x <= largest && fast.Keeps(x, id) ? amount : 0;
+      };
     }
-    const Run ids = Part().IdsOf({left.low, left.high});
-    uint64_t own = 0, entry = 0;
-    ForIds(ids, ptx::ThreadAnew(), blockDim.x, [&](uint32_t key, uint32_t id) {
-      own = measure(key, id);
-      entry = Entry(key, id);
-    });
-    const Passing at = BlockPassing(own, left.before, storage_);
-    if (ptx::ThreadAnew() != (at.found ? at.index : 0)) return;
-    if (!at.found) entry = 0;
-    const bool for_owner = stays || IsForOwner();
-    const uint32_t first = for_owner ? team().rank : 0, last = for_owner ? team().rank : team().blocks - 1;
+  };
+
+  // Tells all blocks, or with kStays this one alone, the entry of a run of this block's at which the running measure
+  // exceeds the target: found_entry, 0 where it does not, and found_rest. A barrier must follow.
+  template <bool kStays>
+  __device__ __forceinline__ void NarrowRun(const Run& run, const TokenMeasure& measure, uint64_t target) const {
+    const MeasureInRun in_run = {*this, measure};
+    const FoundInRun found = RunSearch<Logit, kResident, MeasureInRun>(in_run).Find(run, target);
+    if (ptx::ThreadAnew() >= 32) return;
+    const bool is_nowhere = !__any_sync(~0u, found.is_here);
+    if (is_nowhere ? ptx::ThreadAnew() != 0 : !found.is_here) return;
+    const uint64_t entry =
+        is_nowhere ? 0 : Entry(definition::Key(Part().template LogitAt<kResident>(found.id)), found.id);
+    const uint32_t first = kStays ? team().rank : 0, last = kStays ? first : team().blocks - 1;
 #pragma unroll 1
     for (uint32_t block = first; block <= last; ++block) {
       ptx::Push(&storage_.found_entry, block, entry);
-      ptx::Push(&storage_.found_rest, block, left.before - at.before);
+      ptx::Push(&storage_.found_rest, block, found.rest);
     }
   }
 
-  // The vectors of what is left of a run that a warp sums.
-  static __device__ __forceinline__ Run ShareOf(const Interval& left, uint32_t warp) {
-    const uint32_t warps = blockDim.x / 32, share = (left.high - left.low + warps - 1) / warps;
-    const uint32_t begin = min(left.low + warp * share, left.high);
-    return {begin, min(begin + share, left.high)};
-  }
-
+ protected:
   Storage& storage_;
 };
 

@@ -8,6 +8,7 @@
 
 #include "definition/code.h"
 #include "kernels/device/kept_row.cuh"
+#include "kernels/device/whole_row.cuh"
 
 namespace fire::kernels {
 
@@ -17,26 +18,33 @@ class RowSampler {
   __device__ __forceinline__ explicit RowSampler(const Work& work) : work_(work), outputs_(work.outputs) {}
 
   __device__ __forceinline__ void Sample(int64_t row, const Team& team, const Geometry& geometry) {
-    row_.Read(work_, row, team, geometry);
-    if (row_.IsListed() && !row_.team().IsLeader()) return;
-    FindToken();
-    if (row_.IsListed() && !row_.team().IsLeader()) return;
+    if (row_.Read(work_, row, team, geometry)) {
+      if (WholeRow<Logit, kResident>().Draw()) Write();
+      return;
+    }
+    // Here and without branches: what is asked of shared memory is then under way at once.
+    const bool is_decided = row_.IsDecided();
+    if (row_.IsListed() & !row_.team().IsLeader()) return;
+    FindToken(is_decided);
+    if (row_.IsListed() & !row_.team().IsLeader()) return;
     CountKeptAndRank();
-    const bool writes = IsWrittenByOwner() ? row_.outcome().drawn != 0 : row_.team().IsLeader();
-    if (writes && threadIdx.x < 32) Write();
+    if (row_.team().IsLeader() && threadIdx.x < 32) Write();
   }
 
  protected:
-  // Fills the outcome, for whoever has the tokens in question. True where storage.sorted has the kept set, with kSorts.
+  // Fills the outcome, for whoever has the tokens in question. With kSorts storage.sorted may have the kept set then.
   template <bool kSorts = false>
-  __device__ __forceinline__ bool FindToken() const {
-    if (!row_.IsDecided()) return row_.template Find<true, kSorts>(!WantsReference());  // equals count for a rank
-    row_.Decide();
-    return false;
+  __device__ __forceinline__ void FindToken(bool is_decided) const {
+    if (is_decided) {
+      row_.Decide();
+    } else {
+      row_.template Find<true, kSorts>(!WantsReference());  // equals count for a rank
+    }
   }
 
   // Counts kept and rank where Find() left them at 0: one more reading each. Thread 0 of the leader has the result.
   __device__ __forceinline__ void CountKeptAndRank() const {
+    if (outputs_.kept == nullptr && !WantsReference()) return;
     Outcome& found = SharedStorage().outcome;
     // One loop over both counts, not two calls: a reading of the row or the list inlines, and would be there twice.
 #pragma unroll 1
@@ -77,11 +85,6 @@ class RowSampler {
 
  private:
   __device__ __forceinline__ bool WantsReference() const { return definition::WantsReference(outputs_); }
-
-  // True where the block that has the token writes it, and no block waits for another.
-  __device__ __forceinline__ bool IsWrittenByOwner() const {
-    return row_.settings().draws == Draws::kForOwner && !row_.IsDecided();
-  }
 
   __device__ __forceinline__ uint64_t NextCode(const Outcome& found) const {
     const uint64_t code = row_.settings().draw_bits;

@@ -7,6 +7,7 @@
 // what is measured. A row is first narrowed to what lists hold (row_search.cuh), or to a run (row_tokens.cuh).
 #pragma once
 
+#include "kernels/device/row_part.cuh"
 #include "kernels/device/team.cuh"
 
 namespace fire::kernels {
@@ -74,6 +75,36 @@ struct Passing {
   bool found;       // false where all together do not exceed the target
 };
 
+// Finds which of `count` values, a power of two up to kMost, makes their running sum exceed target_of(their sum); each
+// warp for itself. The first must be there whatever the count.
+template <uint32_t kMost, typename TargetOf>
+__device__ __forceinline__ Passing WarpPassing(const uint64_t* values, uint32_t count, const TargetOf& target_of) {
+  // A lane has consecutive ones.
+  constexpr uint32_t kLanes = kMost < 32 ? kMost : 32, kOfLane = kMost / kLanes;
+  const uint32_t lane = ptx::ThreadAnew() % 32, of_lane = max(count / 32, 1), first = lane * of_lane;
+  uint64_t sum = 0;
+  // All loads under way at once: none depends on whether there is a value.
+#pragma unroll
+  for (uint32_t i = 0; i < kOfLane; ++i) {
+    const bool is_there = i < of_lane && first + i < count;
+    const uint64_t value = values[is_there ? first + i : 0];
+    sum += is_there ? value : 0;
+  }
+  const uint64_t running = WarpRunning<kLanes>(sum);
+  const uint64_t target = target_of(__shfl_sync(~0u, running, kLanes - 1));
+  // Running sums never fall, so those that do not exceed it are the first.
+  const uint32_t owner = __popc(__ballot_sync(~0u, lane < kLanes && running <= target));
+  Passing at = {.index = owner * of_lane, .before = __shfl_sync(~0u, running - sum, owner), .found = owner < kLanes};
+  if (kOfLane == 1 || of_lane == 1 || !at.found) return at;
+  // The same among the owner's.
+  const uint64_t one = values[at.index + (lane < of_lane ? lane : 0)];
+  const uint64_t up_to = at.before + WarpRunning<kOfLane>(lane < of_lane ? one : 0);
+  const uint32_t passed = __popc(__ballot_sync(~0u, lane < of_lane && up_to <= target));
+  if (passed != 0) at.before = __shfl_sync(~0u, up_to, passed - 1);
+  at.index += passed;
+  return at;
+}
+
 // Finds whose value makes the running sum over the block's threads exceed `target`, for all threads.
 __device__ __forceinline__ Passing BlockPassing(uint64_t value, uint64_t target, Storage& storage) {
   const uint32_t thread = ptx::ThreadAnew(), lane = thread % 32, warp = thread / 32;
@@ -92,73 +123,6 @@ __device__ __forceinline__ Passing BlockPassing(uint64_t value, uint64_t target,
   return {.index = static_cast<uint32_t>(storage.passing.index),
           .before = storage.passing.before,
           .found = storage.passing.index != ~uint64_t{0}};
-}
-
-// ---- histograms over distances ----
-inline constexpr float kMostSpread = 32;  // of a model's logits that matter
-
-// Values by their distance from the largest, in kBins bins of equal width down to the least, the first and the last of
-// half of it. Larger values have no larger bins: subtracting, multiplying and rounding are monotonic.
-class DistanceBins {
- public:
-  __device__ __forceinline__ DistanceBins(float largest, float least) : largest_(largest), least_(least) {
-    to_bins_ = __frcp_rn(largest - least);
-  }
-
-  // What is above the largest is in the first bin, what is below the least in the last. All are in the first where they
-  // are equal, or further apart than floats go: there the product is no number.
-  __device__ __forceinline__ uint32_t Of(float x) const {
-    constexpr float kRounds = 0x1p23f;  // adding it rounds to an integer, which the lowest bits then hold
-    const float share = __saturatef((largest_ - x) * to_bins_);
-    return __float_as_uint(__fmaf_rn(share, kBins - 1, kRounds)) - __float_as_uint(kRounds);
-  }
-  // At most as large as what is in the bin, and as large as what is in larger ones. A hundredth of a bin is far more
-  // than rounding takes.
-  __device__ __forceinline__ float LowerEdge(uint32_t bin) const { return Edge(bin, 0.51f); }
-  __device__ __forceinline__ float UpperEdgeOfNext(uint32_t bin) const { return Edge(bin, 0.49f); }
-  __device__ __forceinline__ float UpperEdge(uint32_t bin) const { return bin == 0 ? largest_ : Edge(bin - 1, 0.49f); }
-
- private:
-  __device__ __forceinline__ float Edge(uint32_t bin, float end) const {
-    if (bin == kBins - 1) return least_;
-    constexpr float kWidth = 1.0f / (kBins - 1);
-    return fmaxf(least_, __fsub_rd(largest_, (static_cast<float>(bin) + end) * ((largest_ - least_) * kWidth)));
-  }
-
-  float largest_, least_, to_bins_;
-};
-
-// The first bin up to whose end there is enough, and how much that is; all, less than enough, at the last bin.
-template <typename Number>
-struct EnoughBin {
-  uint32_t bin;
-  Number up_to;
-};
-
-// By one warp.
-template <typename Number>
-__device__ __forceinline__ EnoughBin<Number> FindEnough(const Number* bins, Number wanted) {
-  struct alignas(16) Vector {
-    Number of[16 / sizeof(Number)];
-  };
-  constexpr uint32_t kOfLane = kBins / 32, kVectors = kOfLane * sizeof(Number) / 16;
-  const uint32_t lane = ptx::ThreadAnew() % 32;
-  const auto* vectors = reinterpret_cast<const Vector*>(bins) + lane * kVectors;
-  Number sum = 0;
-  // Eight lanes, which are served at once, read from different banks.
-#pragma unroll
-  for (uint32_t i = 0; i < kVectors; ++i) {
-    const Vector v = vectors[(i + lane / (8 / kVectors)) % kVectors];
-#pragma unroll
-    for (const Number one : v.of) sum += one;
-  }
-  const Number running = WarpRunning(sum);
-  // Running sums never fall, so those that have too little are the first.
-  const uint32_t owner = min(static_cast<uint32_t>(__popc(__ballot_sync(~0u, running < wanted))), 31u);
-  const Number before = __shfl_sync(~0u, running - sum, owner);
-  const Number up_to = before + WarpRunning<kOfLane>(lane < kOfLane ? bins[owner * kOfLane + lane] : Number{0});
-  const uint32_t at = min(static_cast<uint32_t>(__popc(__ballot_sync(~0u, up_to < wanted))), kOfLane - 1);
-  return {.bin = owner * kOfLane + at, .up_to = __shfl_sync(~0u, up_to, at)};
 }
 
 // ---- histograms of 64-bit sums ----

@@ -52,81 +52,86 @@ __device__ __forceinline__ definition::Phase PhaseFor(Task task, const Record& r
   return phase;
 }
 
-__device__ __forceinline__ void WriteFilters(const definition::Phase& phase, uint32_t vocabulary,
+// What a row's phase comes to, for a vocabulary.
+struct RowFilters {
+  uint64_t weight_of_maximum, min_weight;
+  bool top_k_on, top_p_on, min_p_bounds_list;
+  Regime regime;
+  uint32_t pivot_count;
+};
+
+// One after the other, not branch by branch: all blocks wait for the threads that work this out.
+__device__ __forceinline__ RowFilters FiltersOf(const definition::Phase& phase, uint32_t vocabulary) {
+  RowFilters filters;
+  filters.weight_of_maximum = definition::WeightOfMaximum(vocabulary);
+  filters.min_weight = definition::MinPThreshold(phase.min_p, filters.weight_of_maximum);
+  const bool has_min_p = filters.min_weight != 0;
+  const bool is_decided = (phase.heat == definition::Heat::kGreedy) | (filters.min_weight > filters.weight_of_maximum);
+  filters.top_k_on = phase.top_k < vocabulary;
+  filters.top_p_on = definition::TopPIsOn(phase.top_p);
+  // Where top-p counts tokens that fail min-p, the list must hold them.
+  filters.min_p_bounds_list = has_min_p & ((phase.order == Order::kVllm) | !filters.top_p_on);
+  const Regime filtered = filters.top_k_on | filters.min_p_bounds_list ? Regime::kList : Regime::kNucleus;
+  filters.regime = is_decided                                        ? Regime::kDecided
+                   : filters.top_k_on | filters.top_p_on | has_min_p ? filtered
+                                                                     : Regime::kAll;
+  const uint32_t of_nucleus = filters.regime == Regime::kNucleus ? min(kNucleusGuess, vocabulary) : 0;
+  filters.pivot_count = (filters.regime == Regime::kList) & filters.top_k_on ? phase.top_k : of_nucleus;
+  return filters;
+}
+
+__device__ __forceinline__ void WriteFilters(const definition::Phase& phase, const RowFilters& filters,
                                              RowSettings* settings) {
   // Field by field: in a copy of all the bytes behind the last one take a register from the kernel's first instruction
   // on.
   settings->phase.temperature = phase.temperature, settings->phase.heat = phase.heat;
   settings->phase.top_k = phase.top_k, settings->phase.top_p = phase.top_p, settings->phase.min_p = phase.min_p;
   settings->phase.order = phase.order, settings->phase.ties = phase.ties, settings->phase.hot = phase.hot;
-  const uint64_t weight_of_maximum = definition::WeightOfMaximum(vocabulary);
-  const uint64_t min_weight = definition::MinPThreshold(phase.min_p, weight_of_maximum);
-  settings->weight_of_maximum = weight_of_maximum;
-  settings->min_weight = min_weight;
-  const bool top_k_on = phase.top_k < vocabulary, top_p_on = definition::TopPIsOn(phase.top_p);
-  settings->top_k_on = top_k_on;
-  settings->top_p_on = top_p_on;
-  // Where top-p counts tokens that fail min-p, the list must hold them.
-  settings->min_p_bounds_list = min_weight != 0 && (phase.order == Order::kVllm || !top_p_on);
-  settings->pivot_count = 0;
-  if (phase.heat == definition::Heat::kGreedy || min_weight > weight_of_maximum) {
-    settings->regime = Regime::kDecided;
-  } else if (!top_k_on && !top_p_on && min_weight == 0) {
-    settings->regime = Regime::kAll;
-  } else if (top_k_on || settings->min_p_bounds_list) {
-    settings->regime = Regime::kList;
-    if (top_k_on) settings->pivot_count = phase.top_k;
-  } else {
-    settings->regime = Regime::kNucleus;
-    settings->pivot_count = min(kNucleusGuess, vocabulary);
-  }
+  settings->weight_of_maximum = filters.weight_of_maximum;
+  settings->min_weight = filters.min_weight;
+  settings->top_k_on = filters.top_k_on;
+  settings->top_p_on = filters.top_p_on;
+  settings->min_p_bounds_list = filters.min_p_bounds_list;
+  settings->regime = filters.regime;
+  settings->pivot_count = filters.pivot_count;
 }
 
 // True where top-p counts the mass of the whole row, whatever the list holds.
 __device__ __forceinline__ bool TopPCountsRow(const RowSettings& settings) {
-  return settings.top_p_on && (settings.regime == Regime::kNucleus || settings.phase.order == Order::kJoint);
-}
-
-__device__ __forceinline__ definition::MinPBounds MinPBoundsFor(const definition::Phase& phase, uint32_t vocabulary) {
-  const uint64_t whole = definition::WeightOfMaximum(vocabulary);
-  return definition::MinPBoundsOf(phase, definition::MinPThreshold(phase.min_p, whole), whole);
+  return (settings.asks & kAsksTopPOfRow) != 0;
 }
 
 // Delegates of a row that `lanes` read, so many that `wanted` is a small part of them: one for up to 32 lanes, or for
 // each word of a lane. Somewhat fewer than wanted will do: then fewer of them must reach the pivot (DelegatesWanted).
 // 0 where there are far too few.
 __device__ __forceinline__ uint32_t DelegateCount(uint32_t wanted, uint32_t lanes) {
-  if (wanted == 0) return 0;
   const uint32_t enough = wanted * 5 / 2;
   const uint32_t least = max(min(256u, lanes), lanes / 32), most = min(lanes, kMostDelegates);
   uint32_t count = enough > most ? most : enough > least ? 1u << (32 - __clz(enough - 1)) : least;
   if (count < enough && lanes * 4 <= kMostDelegates) count = lanes * 4;
-  return wanted <= count + count / 2 ? count : 0;
+  return (wanted != 0) & (wanted <= count + count / 2) ? count : 0;
 }
 
-__device__ __forceinline__ Draws DrawsOf(const Work& work, Regime regime, bool is_enumerated) {
-  if (work.task == Task::kSampleGroup) return Draws::kNothing;  // its members draw
-  if (is_enumerated) return Draws::kForTeam;                    // the token is all that is kept
-  switch (work.task) {
-    case Task::kSample:
-      return regime == Regime::kAll && work.outputs.kept == nullptr ? Draws::kForOwner : Draws::kForTeam;
-    case Task::kSampleWithReference:
-    case Task::kHeatLogits:
-      return Draws::kForTeam;
-    default:
-      return Draws::kNothing;
-  }
+// A token is sought for the tasks that draw one; and where the record names its place, since it is all that is kept.
+__device__ __forceinline__ bool SeeksToken(Task task, bool is_enumerated) {
+  const bool draws = (task == Task::kSample) | (task == Task::kSampleWithReference) |
+                     (task == Task::kSampleWithSupport) | (task == Task::kHeatLogits);
+  return draws | (is_enumerated & (task != Task::kSampleGroup));
 }
 
-__device__ __forceinline__ uint32_t AsksOf(const RowSettings& settings, bool wants_reference) {
-  const bool is_decided = settings.regime == Regime::kDecided, is_unfiltered = settings.regime == Regime::kAll;
-  const bool is_vllm = settings.phase.order == Order::kVllm;
-  uint32_t asks = is_unfiltered ? kAsksNoList | kAsksRowMass : 0;
-  if (TopPCountsRow(settings)) asks |= kAsksRowMass;
-  if (wants_reference) asks |= kAsksReference;
-  if (settings.regime == Regime::kNucleus) asks |= kAsksListedMass;
-  if (!is_decided && is_vllm && settings.min_weight != 0) asks |= kAsksMinP;
-  if (settings.regime == Regime::kList && settings.top_k_on) asks |= kAsksTopK;
+__device__ __forceinline__ uint32_t AsksOf(const RowFilters& filters, Order order, bool is_enumerated,
+                                           const Work& work) {
+  const Regime regime = filters.regime;
+  const bool wants_token_alone = (work.task == Task::kSample) & (work.outputs.kept == nullptr) & !is_enumerated;
+  const bool counts_row = filters.top_p_on & ((regime == Regime::kNucleus) | (order == Order::kJoint));
+  const bool tests_min_p = (regime != Regime::kDecided) & (order == Order::kVllm) & (filters.min_weight != 0);
+  uint32_t asks = regime == Regime::kAll ? kAsksNoList | kAsksRowMass : 0;
+  asks |= counts_row ? kAsksTopPOfRow | kAsksRowMass : 0;
+  asks |= definition::WantsReference(work.outputs) ? kAsksReference : 0;
+  asks |= regime == Regime::kNucleus ? kAsksListedMass : 0;
+  asks |= tests_min_p ? kAsksMinP : 0;
+  asks |= (regime == Regime::kList) & filters.top_k_on ? kAsksTopK : 0;
+  asks |= (regime == Regime::kAll) & wants_token_alone ? kAsksTokenAlone : 0;
   return asks;
 }
 
@@ -143,8 +148,8 @@ class SettingsReader {
       const definition::Slot slot = definition::SlotOf(work_.batch, row_);
       input.step = definition::StepOf(work_.batch, row_);
       input.word = RecordWords(work_.batch, slot.index)[threadIdx.x % kRecordWords];
-      // At once: registers are few while the row is read.
-      if (threadIdx.x == 0) settings->status = slot.out_of_range ? kStatusSlotOutOfRange : 0;
+      // At once: registers are few while the row is read. By the thread that adds to it.
+      if (threadIdx.x == 3 * 32) settings->status = slot.out_of_range ? kStatusSlotOutOfRange : 0;
     }
     return input;
   }
@@ -156,17 +161,22 @@ class SettingsReader {
     const uint32_t vocabulary = static_cast<uint32_t>(work_.batch.vocabulary);
     const Record record = RecordOf(input);
     const definition::Phase phase = PhaseFor(work_.task, record, input.step, vocabulary);
-    if (warp == 0 && lane == 0) {
-      WriteFilters(phase, vocabulary, settings);
-      settings->record = record;
-      settings->status |= definition::StatusOfPhase(phase);
-      const uint32_t delegates = DelegateCount(settings->pivot_count, lanes);
-      settings->delegates = delegates;
-      settings->lane_bits = delegates == 0 || delegates > lanes ? 0 : __clz(delegates) - __clz(lanes);
-      settings->bins_of_thread = kBins / blockDim.x;
-      settings->is_enumerated = definition::IsEnumerated(record, input.step);
-      settings->asks = AsksOf(*settings, definition::WantsReference(work_.outputs));
-      settings->draws = DrawsOf(work_, settings->regime, settings->is_enumerated);
+    if ((warp == 0 || warp == 3) && lane == 0) {
+      const RowFilters filters = FiltersOf(phase, vocabulary);
+      if (warp == 0) {
+        WriteFilters(phase, filters, settings);
+        const uint32_t delegates = DelegateCount(filters.pivot_count, lanes);
+        settings->delegates = delegates;
+        settings->lane_bits = (delegates == 0) | (delegates > lanes) ? 0 : __clz(delegates) - __clz(lanes);
+      } else {
+        const bool is_enumerated = definition::IsEnumerated(record, input.step);
+        settings->is_enumerated = is_enumerated;
+        settings->seeks_token = SeeksToken(work_.task, is_enumerated);
+        settings->asks = AsksOf(filters, phase.order, is_enumerated, work_);
+        settings->min_p_bounds = definition::MinPBoundsOf(phase, filters.min_weight, filters.weight_of_maximum);
+        settings->status |= definition::StatusOfPhase(phase);
+        settings->bins_of_thread = kBins >> (31 - __clz(blockDim.x));
+      }
     }
     if (warp == 1) {
       const float temperature = lane == 0 ? phase.temperature : definition::ReferenceTemperature(record);
@@ -176,11 +186,12 @@ class SettingsReader {
       if (lane == 1)
         settings->ref_slope = scale.slope, settings->ref_floor = scale.floor, settings->ref_temperature = temperature;
     }
-    if (warp == 2 && lane == 0) {
-      settings->draw_bits =
-          work_.code != nullptr ? work_.code[row_ * work_.code_stride] : definition::DrawBits(record, input.step);
+    if (warp == 2) {
+      if (lane < kRecordWords) reinterpret_cast<uint32_t*>(&settings->record)[lane] = input.word;
+      if (lane == 0)
+        settings->draw_bits =
+            work_.code != nullptr ? work_.code[row_ * work_.code_stride] : definition::DrawBits(record, input.step);
     }
-    if (warp == 3 && lane == 0) settings->min_p_bounds = MinPBoundsFor(phase, vocabulary);
   }
 
  private:

@@ -201,12 +201,12 @@ class ShardAnswerer {
     const TokenMeasure measure = {.rule = storage_.outcome.rule, .counts = false, .only_key = 0};
     PushPartMass(ReduceWarp(MeasureKept().mass, Add()), 0, tokens.team(), SharedStorage());
     team_.Sync();  // every run's mass is pushed; else the point falls into the wrong one
-    const Passing owner = tokens.FindPart(row().point);
-    if (!owner.found) return 0;
-    const uint32_t warps = blockDim.x / 32;
-    *writes = owner.index / warps == team_.rank;
+    const Passing part = tokens.FindPart(row().point);
+    if (!part.found) return 0;
+    const PartOwner owner = OwnerOf(part.index);
+    *writes = owner.block == team_.rank;
     if (!*writes) return 0;
-    return tokens.FindInRun(owner.index % warps, measure, row().point - owner.before);
+    return tokens.FindInRun(owner.warp, measure, row().point - part.before);
   }
 
   const ShardAnswerWork& work_;

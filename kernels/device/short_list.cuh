@@ -80,13 +80,20 @@ __device__ __forceinline__ void FindKeptOfShortList(uint64_t* entries, uint32_t 
   const uint32_t passing = __syncthreads_count(passes_min_p && share.sharer == 0);
 
   uint64_t sum = 0;
-  uint32_t reaching = 0;  // its key
-  share.ForOthers(entries, storage.short_weight, [&](uint64_t other, uint64_t value) {
+  uint32_t reaching = 0;  // its key, where the rank is asked for
+  const auto add_before = [&](uint64_t other, uint64_t value) {
     if (other > entry) sum += value;
-    reaching += KeyOf(other) >= KeyOf(entry);
-  });
+  };
+  if ((settings.asks & kAsksReference) != 0) {
+    share.ForOthers(entries, storage.short_weight, [&](uint64_t other, uint64_t value) {
+      add_before(other, value);
+      reaching += KeyOf(other) >= KeyOf(entry);
+    });
+    reaching = share.Sum(reaching);
+  } else {
+    share.ForOthers(entries, storage.short_weight, add_before);
+  }
   sum = share.Sum(sum);
-  reaching = share.Sum(reaching);
   const uint64_t before = sum >> kCountBits;
   const uint32_t rank = CountIn(sum);
 
@@ -165,6 +172,7 @@ __device__ __forceinline__ void FindKeptOfShortList(uint64_t* entries, uint32_t 
     storage.outcome.mass = mass;
     storage.outcome.kept = kept;
     if (!kDraws) storage.outcome.drawn = 0, storage.outcome.rank = 0;
+    if (kSorts) storage.is_sorted = 1;
   }
   __syncthreads();  // outcome and sorted kept set are written; else others read what an earlier stage or row left
 }

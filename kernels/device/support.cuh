@@ -25,16 +25,15 @@ class SupportSampler : private RowSampler<Logit, false> {
   __device__ __forceinline__ void Sample(int64_t row, const Team& team, const Geometry& geometry) {
     this->row_.Read(this->work_, row, team, geometry);
     if (IsListed() && !this->row_.team().IsLeader()) return;
-    // Every block needs the token. The barriers before it is drawn order this.
-    if (threadIdx.x == 0) storage_.settings.draws = Draws::kForTeam;
-    const bool is_sorted = this->template FindToken<true>();
+    if (threadIdx.x == 0) storage_.is_sorted = 0;  // barriers follow
+    this->template FindToken<true>(this->row_.IsDecided());
     if (IsListed() && !this->row_.team().IsLeader()) return;
     const bool is_cut = !HasOneToken() && CountKept() > Width();
     if (is_cut) Cut();
     this->CountKeptAndRank();
     if (this->row_.team().IsLeader() && threadIdx.x < 32) this->Write(is_cut ? kStatusSupportCut : 0);
     if (HasOneToken() || IsListed()) {
-      if (this->row_.team().IsLeader()) WriteListed(is_sorted && !is_cut);
+      if (this->row_.team().IsLeader()) WriteListed(storage_.is_sorted != 0 && !is_cut);
     } else {
       WriteRuns();
     }

@@ -2,18 +2,17 @@
 // What is asked of either is the same, so one piece of code serves both.
 #pragma once
 
-#include "kernels/device/row_search.cuh"
+#include "kernels/device/searched_row.cuh"
 
 namespace fire::kernels {
 
 // The leader's list where storage.state says that it has the tokens in question, else the row.
 template <typename Logit, bool kResident, bool kAlone>
-class Tokens : public RowSearcher<Logit, kResident, kAlone> {
-  using Base = RowSearcher<Logit, kResident, kAlone>;
+class Tokens : public SearchedRow<Logit, kResident, kAlone> {
+  using Base = SearchedRow<Logit, kResident, kAlone>;
   using Base::FindInOwnPart;
   using Base::ForIds;
   using Base::ForList;
-  using Base::IsForOwner;
   using Base::Part;
   using Base::storage_;
 
@@ -84,12 +83,9 @@ class Tokens : public RowSearcher<Logit, kResident, kAlone> {
 
   // Finds the entry at which the running measure in id order exceeds the target. `are_shared`: part_mass[0] holds what
   // each part of the row measures; else tokens of the key that a search has found are measured, in one run where it has
-  // counted them by parts. For every thread of the team; where the settings' draws are for the owner, which saves a
-  // meeting of the blocks, for those of the block that has the token, and 0 for the others. The team must have met
-  // before the next.
+  // counted them by parts. For every thread of the team, which must have met before the next.
   __device__ __forceinline__ uint64_t FindInIdOrder(const TokenMeasure& measure, uint64_t target,
                                                     bool are_shared) const {
-    bool is_owner = true;
     if (IsList() || (!are_shared && storage_.row_search.narrowed != Narrowed::kToEquals)) {
       SearchIn({.low = 0, .high = storage_.part.vocabulary - 1, .before = 0, .inside = 0}, storage_);
       SearchByHistogram(target, team(), storage_, [&](const auto& visit) {
@@ -103,14 +99,10 @@ class Tokens : public RowSearcher<Logit, kResident, kAlone> {
         for (uint32_t block = 0; block < blocks; ++block) ptx::Push(&storage_.found_entry, block, Entry(key, id));
       });
     } else {
-      is_owner = FindInOwnPart(measure, target);
+      FindInOwnPart(measure, target);
     }
-    if (IsForOwner()) {
-      __syncthreads();  // the entry is written for the block; else its other threads read an older one
-    } else {
-      team().Sync();  // the entry is pushed to all blocks; else they read an older one
-    }
-    return IsForOwner() && !is_owner ? 0 : storage_.found_entry;
+    team().Sync();  // the entry is pushed to all blocks; else they read an older one
+    return storage_.found_entry;
   }
 
  private:

@@ -26,7 +26,7 @@ MOST_SLOTS = {
 # shifted instead. Where an instruction takes two floats, a weight is half of most. So many slots more:
 SLOW_CONVERSIONS = (86, 120)
 MORE_WEIGHT_SLOTS = {86: 2, 100: -4, 120: 2}
-SEARCHES = ("row_search.cuh", "row_tokens.cuh")
+SEARCHES = ("row_search.cuh", "row_tokens.cuh", "run_search.cuh", "whole_row.cuh")
 MOST_INTEGER_SLOTS = 4  # of a weight: the integer unit takes half as many lanes a clock as are issued
 MOST_SLOW_PATH_SLOTS = 40
 BYTES_A_TEST = 64  # of a lane: 32 elements of 2 bytes, 16 of 4

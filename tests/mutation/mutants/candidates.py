@@ -41,22 +41,10 @@ MUTATIONS: list[Mutation] = [
             "storage.part = shape;",
         ),
         (
-            "own-pivots-of-two-blocks",
-            "the largest of the blocks' own pivots is the third's",
-            "for (uint32_t block = 1; block < team.blocks; ++block) {\n    const uint32_t other",
-            "for (uint32_t block = 1; block < min(team.blocks, 2u); ++block) {\n    const uint32_t other",
-        ),
-        (
             "pivot-excludes-its-equals",
             "tokens equal to the pivot are lost",
             "if (!(x >= least)) return;",
             "if (!(x > least)) return;",
-        ),
-        (
-            "min-p-pivot-rounded-up",
-            "the direction in which min-p's bound is rounded",
-            "fmaxf(pivot, __fadd_rd(maximum, settings.min_p_bounds.below))",
-            "fmaxf(pivot, __fadd_ru(maximum, settings.min_p_bounds.below))",
         ),
         (
             "list-always-trusted",
@@ -186,23 +174,6 @@ MUTATIONS: list[Mutation] = [
             "the list is read before what the inbox had no room for is there",
             "    if (!is_all_sent) team.Sync();  // every candidate is in the leader's list; "
             "else those that came late are lost\n",
-        ),
-        (
-            "delegates-not-counted",
-            "the pivot is found while delegates are still counted",
-            "    __syncthreads();  // the delegates are counted; "
-            "else fewer tokens reach the pivot than are wanted\n",
-        ),
-        (
-            "own-pivots-not-awaited",
-            "a peer's pivot is read before it is there",
-            "  team.Sync();  // every block's pivot is pushed; else blocks filter by different ones\n",
-        ),
-        (
-            "pivot-not-awaited",
-            "the pivot is read before it is there",
-            "  __syncthreads();  // two warps have written state and pivot; "
-            "else the others filter by an older pivot\n",
         ),
         (
             "state-not-awaited",

@@ -12,6 +12,12 @@ MUTATIONS: list[Mutation] = [
             "",
         ),
         (
+            "top-p-stage-left-out",
+            "a nucleus where top-k is off",
+            "if (stage == kTopK && !settings.top_k_on) ++stage;",
+            "if (stage == kTopK && !settings.top_k_on) stage = kDraw;",
+        ),
+        (
             "place-ends-at-its-key",
             "a place among equals",
             "if (stage != kDraw && (keeps_equals || target",
@@ -93,10 +99,16 @@ MUTATIONS: list[Mutation] = [
     *without(
         "kernels/device/kept_set.cuh",
         (
+            "stage-not-awaited",
+            "a stage starts before it is known which",
+            "    __syncthreads();  // the stage is written, and the first outcome; "
+            "else some threads measure by an older rule\n",
+        ),
+        (
             "stage-before-not-awaited",
             "a stage starts before the one before has written its rule",
-            "    __syncthreads();  // the stage before has written the rule; "
-            "else some threads measure by an older one\n",
+            "    // All have read which stage was the last, and it has written the outcome; "
+            "else some leave one out, or read what was\n    // there before.\n    __syncthreads();\n",
         ),
         (
             "rule-not-awaited",

@@ -1,6 +1,6 @@
 """Mutations of kernels/device/pivot.cuh."""
 
-from mutations import Mutation, in_file
+from mutations import Mutation, in_file, without
 
 MUTATIONS: list[Mutation] = [
     *in_file(
@@ -34,6 +34,41 @@ MUTATIONS: list[Mutation] = [
             "fewer finite delegates than are wanted",
             "if (at.up_to < wanted) return -definition::kFloatMax;",
             "",
+        ),
+    ),
+    *in_file(
+        "kernels/device/pivot.cuh",
+        (
+            "own-pivots-of-two-blocks",
+            "the largest of the blocks' own pivots is the third's",
+            "for (uint32_t block = 1; block < team.blocks; ++block) {\n    const uint32_t other",
+            "for (uint32_t block = 1; block < min(team.blocks, 2u); ++block) {\n    const uint32_t other",
+        ),
+        (
+            "min-p-pivot-rounded-up",
+            "the direction in which min-p's bound is rounded",
+            "fmaxf(pivot, __fadd_rd(maximum, settings.min_p_bounds.below))",
+            "fmaxf(pivot, __fadd_ru(maximum, settings.min_p_bounds.below))",
+        ),
+    ),
+    *without(
+        "kernels/device/pivot.cuh",
+        (
+            "delegates-not-counted",
+            "the pivot is found while delegates are still counted",
+            "    __syncthreads();  // the delegates are counted; "
+            "else fewer tokens reach the pivot than are wanted\n",
+        ),
+        (
+            "own-pivots-not-awaited",
+            "a peer's pivot is read before it is there",
+            "  team.Sync();  // every block's pivot is pushed; else blocks filter by different ones\n",
+        ),
+        (
+            "pivot-not-awaited",
+            "the pivot is read before it is there",
+            "  __syncthreads();  // two warps have written state and pivot; "
+            "else the others filter by an older pivot\n",
         ),
     ),
 ]

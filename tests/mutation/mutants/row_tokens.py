@@ -8,20 +8,26 @@ MUTATIONS: list[Mutation] = [
         (
             "owner-in-the-wrong-block",
             "which block holds the part that a draw falls on",
-            "owner.index / warps != team().rank",
-            "owner.index % team().blocks != team().rank",
+            "if (part.found && owner.block == team().rank)",
+            "if (part.found && owner.warp % team().blocks == team().rank)",
         ),
         (
-            "shares-rounded-down",
-            "the last vectors of a run belong to no warp's share",
-            "(left.high - left.low + warps - 1) / warps",
-            "(left.high - left.low) / warps",
+            "entry-told-to-the-leader-alone",
+            "a searched row's token, or the last of equals, that all blocks need",
+            "last = kStays ? first : team().blocks - 1;",
+            "last = first;",
         ),
         (
-            "share-counts-from-the-runs-start",
-            "what was measured before a warp's share",
-            ".before = left.before - at.before, .inside = 0};",
-            ".before = left.before, .inside = 0};",
+            "entry-of-a-run-told-to-all",
+            "a block's member overwrites what another block has found",
+            "NarrowRun<true>(",
+            "NarrowRun<false>(",
+        ),
+        (
+            "larger-ones-among-the-last-equals",
+            "equals are sought among what is larger",
+            "return x <= largest && fast.Keeps(x, id) ? amount : 0;",
+            "return fast.Keeps(x, id) ? amount : 0;",
         ),
         (
             "larger-ones-among-equals",
@@ -32,17 +38,6 @@ MUTATIONS: list[Mutation] = [
     ),
     *without(
         "kernels/device/row_tokens.cuh",
-        (
-            "run-not-awaited",
-            "a run is summed before it is known",
-            "    __syncthreads();  // the run is written; "
-            "else some threads sum what is left of an older one\n",
-        ),
-        (
-            "share-not-awaited",
-            "a share of a run is summed before it is known",
-            "      __syncthreads();  // the share is written; else some threads sum what was left before\n",
-        ),
         (
             "part-sums-not-awaited",
             "parts' sums are searched before they are there",

@@ -8,8 +8,8 @@ MUTATIONS: list[Mutation] = [
         (
             "blocks-leave-early",
             "a block leaves while its peers still need it",
-            "geometry);\n    if (row_.IsListed() && !row_.team().IsLeader()) return;",
-            "geometry);\n    if (!row_.team().IsLeader()) return;",
+            "IsDecided();\n    if (row_.IsListed() & !row_.team().IsLeader()) return;",
+            "IsDecided();\n    if (!row_.team().IsLeader()) return;",
         ),
         (
             "rank-counts-to-the-token",

@@ -6,24 +6,6 @@ MUTATIONS: list[Mutation] = [
     *in_file(
         "kernels/device/search.cuh",
         (
-            "bin-ends-too-high",
-            "a bin's end is above what is in it",
-            "Edge(bin, 0.51f); }",
-            "Edge(bin, 0.0f); }",
-        ),
-        (
-            "bins-of-a-lane-counted-twice",
-            "which of its bins a lane has added already",
-            "(i + lane / (8 / kVectors)) % kVectors",
-            "min(i + lane / (8 / kVectors), kVectors - 1)",
-        ),
-        (
-            "enough-one-bin-early",
-            "the bin before the one with enough",
-            "{.bin = owner * kOfLane + at,",
-            "{.bin = owner * kOfLane + (at > 0 ? at - 1 : 0),",
-        ),
-        (
             "wrong-half-of-the-keys",
             "on which side of a key the search goes on",
             "      high = middle;\n",
@@ -34,6 +16,24 @@ MUTATIONS: list[Mutation] = [
             "which end of the last interval is the answer",
             "  return low;\n",
             "  return high;\n",
+        ),
+        (
+            "part-ends-on-the-target",
+            "which of a lane's parts a point falls on",
+            "lane < of_lane && up_to <= target",
+            "lane < of_lane && up_to < target",
+        ),
+        (
+            "parts-counted-by-lane-alone",
+            "which part a point falls on, where a lane has several",
+            "  at.index += passed;\n",
+            "",
+        ),
+        (
+            "parts-before-not-summed",
+            "what the lane's parts before it weigh",
+            "  if (passed != 0) at.before = __shfl_sync(~0u, up_to, passed - 1);\n",
+            "",
         ),
         (
             "passing-reaches-its-target",

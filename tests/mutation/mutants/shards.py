@@ -43,13 +43,13 @@ MUTATIONS: list[Mutation] = [
         (
             "token-of-the-leaders-part",
             "tokens that lie in another block",
-            "*writes = owner.index / warps == team_.rank;",
+            "*writes = owner.block == team_.rank;",
             "*writes = team_.IsLeader();",
         ),
         (
             "point-of-the-whole-shard",
             "the point within a warp's run",
-            "row().point - owner.before);",
+            "row().point - part.before);",
             "row().point);",
         ),
         source=SOURCE,

@@ -14,18 +14,6 @@ MUTATIONS: list[Mutation] = [
             "geometry);\n    if (!this->row_.team().IsLeader()) return;",
         ),
         (
-            "support-draws-nothing",
-            "the token of a row that is not listed",
-            "storage_.settings.draws = Draws::kForTeam;",
-            "storage_.settings.draws = Draws::kNothing;",
-        ),
-        (
-            "support-of-one-owner",
-            "the token that every block needs",
-            "storage_.settings.draws = Draws::kForTeam;",
-            "storage_.settings.draws = Draws::kForOwner;",
-        ),
-        (
             "cut-at-the-width",
             "a kept set of as many tokens as places",
             "CountKept() > Width();",
@@ -100,8 +88,8 @@ MUTATIONS: list[Mutation] = [
         (
             "cut-list-taken-as-sorted",
             "a short list that is cut",
-            "WriteListed(is_sorted && !is_cut);",
-            "WriteListed(is_sorted);",
+            "WriteListed(storage_.is_sorted != 0 && !is_cut);",
+            "WriteListed(storage_.is_sorted != 0);",
         ),
         (
             "runs-all-begin-at-first-place",

@@ -17,18 +17,7 @@ MUTATIONS: list[Mutation] = [
         (
             "entry-not-awaited",
             "the found token is read before it is there",
-            "      team().Sync();  // the entry is pushed to all blocks; else they read an older one\n",
+            "    team().Sync();  // the entry is pushed to all blocks; else they read an older one\n",
         ),
-    ),
-    *without(
-        "kernels/device/tokens.cuh",
-        (
-            "entry-not-awaited-by-its-block",
-            "the drawn token is read before it is there",
-            "      __syncthreads();  // the entry is written for the block; "
-            "else its other threads read an older one\n",
-        ),
-        logits="bfloat16",
-        tests="CudaOutputs.*",
     ),
 ]

@@ -1,0 +1,27 @@
+"""Mutations of kernels/device/distance_bins.cuh."""
+
+from mutations import Mutation, in_file
+
+MUTATIONS: list[Mutation] = [
+    *in_file(
+        "kernels/device/distance_bins.cuh",
+        (
+            "bin-ends-too-high",
+            "a bin's end is above what is in it",
+            "Edge(bin, 0.51f); }",
+            "Edge(bin, 0.0f); }",
+        ),
+        (
+            "bins-of-a-lane-counted-twice",
+            "which of its bins a lane has added already",
+            "(i + lane / (8 / kVectors)) % kVectors",
+            "min(i + lane / (8 / kVectors), kVectors - 1)",
+        ),
+        (
+            "enough-one-bin-early",
+            "the bin before the one with enough",
+            "{.bin = owner * kOfLane + at,",
+            "{.bin = owner * kOfLane + (at > 0 ? at - 1 : 0),",
+        ),
+    ),
+]
