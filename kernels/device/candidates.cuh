@@ -274,8 +274,8 @@ __device__ __forceinline__ bool CollectCounts(const Team& team, Storage& storage
     }
     if (!is_all_sent) team.Sync();  // every candidate is in the leader's list; else those that came late are lost
   }
-  if (is_complete && is_leader)
-    ClearListBins(storage);  // else the row may be read again, and peers push to what lies there
+  // The leader's alone. Of an incomplete list the row may be read again, and peers push to what lies there.
+  if (is_complete && is_leader) ClearListBins(storage);
   if (threadIdx.x == 0) storage.state.is_listed = is_complete, storage.state.count = count;
   if (threadIdx.x == blockDim.x - 1) storage.fast_scale = MakeFastScale(ScaleOf(storage));
   __syncthreads();  // the list, its length and the scales are written; else candidates are lost

@@ -4,9 +4,8 @@
 //                      the settings meanwhile (SettingsReader). The blocks meet.
 //   2. ListCandidates  finds a pivot among the delegates (FindPivot) and lists the tokens that reach it. Back to 1,
 //                      for finer delegates of the whole row, where the pilot's pivot did not serve.
-//   3. ShareMasses     weighs the row, where the record asks for its whole mass and 2 has not. The blocks meet. Of a
-//   row
-//                      that no filter cuts WholeRow then draws the token, where nothing else is asked for.
+//   3. ShareMasses     weighs the row, where the record asks for its whole mass and 2 has not. The blocks meet.
+//                      WholeRow then draws the token of a row that no filter cuts, where nothing else is asked for.
 //   4. CollectCounts   makes the inbox the leader's list, and tells whether it suffices: if it overflows, back to 1
 //   5. Decide          takes the first token of a row that has no choice
 //   6. Find            else finds the kept set and draws from it: FindKeptOfShortList among few candidates,
