@@ -74,7 +74,13 @@ constexpr Cost kCosts[] = {
     {"ld.local", Kind::kLoad, Unit::kShared, 1, 40},
     {"ld.", Kind::kGlobalLoad, Unit::kShared, 1, 30},  // generic ones too, which may find shared memory
     {"atom.shared", Kind::kLoad, Unit::kShared, 1, 64},
+    {"st.async", Kind::kSend, Unit::kShared, 1, 0},
     {"st.", Kind::kStore, Unit::kShared, 1, 0},
+    {"mbarrier.init", Kind::kStore, Unit::kShared, 1, 0},
+    {"mbarrier.arrive", Kind::kArrive, Unit::kShared, 1, 0},
+    {"mbarrier.expect_tx", Kind::kArrive, Unit::kShared, 1, 0},
+    {"mbarrier.try_wait", Kind::kAwait, Unit::kNone, 1, 24},
+    {"fence.mbarrier_init", Kind::kPlain, Unit::kNone, 1, 0},
     {"prefetch", Kind::kPrefetch, Unit::kShared, 1, 0},
     {"griddepcontrol", Kind::kPlain, Unit::kNone, 1, 0},
     {"bar.warp", Kind::kPlain, Unit::kNone, 1, 0},
@@ -204,10 +210,9 @@ Instruction CostsOfOne(std::string text, Registers& registers) {
   if (cost.unit == Unit::kShared) one.latency = cost.latency + one.busy - 1;
   if (cost.kind == Kind::kGlobalLoad) one.bytes = BytesOf(opcode);
   if (cost.kind == Kind::kPrefetch) one.bytes = 128;
-  one.orders =
-      cost.kind == Kind::kStore || cost.kind == Kind::kLoad || (cost.kind == Kind::kGlobalLoad && !Has(opcode, ".nc"));
+  one.orders = one.IsStore() || cost.kind == Kind::kLoad || (cost.kind == Kind::kGlobalLoad && !Has(opcode, ".nc"));
   one.is_relaxed = Has(opcode, "relaxed");
-  const bool writes = cost.kind <= Kind::kGlobalLoad || Begins(opcode, "bar.red");
+  const bool writes = cost.kind <= Kind::kGlobalLoad || cost.kind == Kind::kAwait || Begins(opcode, "bar.red");
   const size_t first = writes ? std::min(EndOfFirst(text), text.size()) : 0;
   if (writes) registers.Find(text.substr(0, first), one.writes);
   if (cost.kind != Kind::kBranch) registers.Find(text.substr(first), one.reads);

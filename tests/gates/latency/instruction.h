@@ -20,10 +20,13 @@ enum class Kind : uint8_t {
   kGlobalLoad,
   kPrefetch,
   kStore,
+  kSend,    // st.async
+  kArrive,  // at an mbarrier
   kBranch,  // from here on, the end of a basic block
   kBarrier,
   kClusterArrive,
   kClusterWait,
+  kAwait,  // for an mbarrier
   kEnd,
 };
 
@@ -38,6 +41,7 @@ struct Instruction {
   bool is_relaxed = false;
   std::vector<int> reads, writes;  // registers, by number
 
+  bool IsStore() const { return kind >= Kind::kStore && kind <= Kind::kArrive; }
   bool IsLast() const { return kind >= Kind::kBranch; }
 };
 

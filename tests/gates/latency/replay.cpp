@@ -7,6 +7,7 @@
 #include <map>
 #include <queue>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "tests/gates/latency/memory.h"
@@ -49,12 +50,20 @@ struct Block {
   Cycle end = 0;
 };
 
+// Of an mbarrier.
+struct Arrivals {
+  size_t missing = 0;
+  Cycle last = 0;
+  std::vector<Waiting> waiting;
+};
+
 struct Row {
   std::vector<Block> blocks;
   size_t alive = 0;                       // warps
   size_t missing = 0;                     // of them, at the cluster barrier
   std::vector<Waiting> arrived, waiting;  // at the cluster barrier
   std::vector<Cycle> released;            // by phase
+  std::vector<Arrivals> arrivals;         // by mbarrier's phase
 };
 
 class Replayer {
@@ -69,6 +78,7 @@ class Replayer {
         warps[step.warp].push_back(&step);
       }
     }
+    NumberPhases();
     std::map<std::pair<std::string, int>, int32_t> known;
     for (const auto& one : trace.code) {
       places_.push_back(known.try_emplace({one.file, one.line}, static_cast<int32_t>(places_.size())).first->second);
@@ -99,11 +109,30 @@ class Replayer {
             std::min(machine_.intake_bytes_a_clock, machine_.l2_bytes_a_clock / (device * blocks)), device};
   }
 
+  // Which mbarriers' phases there are, and what each waits for.
+  void NumberPhases() {
+    std::map<std::tuple<uint32_t, uint32_t, int32_t>, size_t> known;
+    for (size_t block = 0; block < trace_.phases.size(); ++block) {
+      auto& numbers = phases_.emplace_back();
+      for (const auto& phase : trace_.phases[block]) {
+        numbers.push_back(known.try_emplace({phase.block, phase.offset, phase.number}, known.size()).first->second);
+      }
+    }
+    arrivals_.resize(known.size());
+    for (size_t block = 0; block < trace_.blocks.size(); ++block) {
+      for (const Step& step : trace_.blocks[block]) {
+        if (!code_.instructions[static_cast<size_t>(step.pc)].IsStore()) continue;
+        for (uint32_t i = 0; i < step.phases; ++i) ++arrivals_[phases_[block][step.first_phase + i]].missing;
+      }
+    }
+  }
+
   void Start(Cycle now) {
     if (static_cast<int64_t>(rows_.size()) == batch_.rows) return;
     const size_t number = rows_.size();
     Row& row = rows_.emplace_back();
     row.blocks.resize(steps_.size());
+    row.arrivals = arrivals_;
     for (size_t b = 0; b < steps_.size(); ++b) {
       for (size_t w = 0; w < steps_[b].size(); ++w) {
         Warp& warp = warps_.emplace_back(code_.registers, steps_[b][w]);
@@ -149,6 +178,9 @@ class Replayer {
       if (warp.block == 0 && static_cast<int>(warp.index) == batch_.watched) issues_.push_back({begin, step.pc});
     }
     warp.window.Issue(pick.node, begin + LatencyOf(warp, one, step, begin));
+    if (one.IsStore() && step.phases != 0) {
+      Arrive(warp, step, begin + (one.kind == Kind::kSend ? machine_.sent : one.latency));
+    }
     const bool is_over = warp.window.empty();
     if (is_over) warp.window.Close();
     if (!is_over || !one.IsLast()) return events_.push({warp.next, number});
@@ -160,6 +192,8 @@ class Replayer {
         return ArriveAtCluster(number, one);
       case Kind::kClusterWait:
         return WaitForCluster(number);
+      case Kind::kAwait:
+        return WaitForPhase(number, step);
       case Kind::kBranch:
         if (warp.at < warp.steps->size() && (*warp.steps)[warp.at]->pc != step.pc + 1) warp.next = begin + kTakenBranch;
         break;
@@ -264,6 +298,29 @@ class Replayer {
     }
   }
 
+  void Arrive(const Warp& warp, const Step& step, Cycle at) {
+    for (uint32_t i = 0; i < step.phases; ++i) {
+      Arrivals& arrivals = rows_[warp.row].arrivals[phases_[warp.block][step.first_phase + i]];
+      arrivals.last = std::max(arrivals.last, at);
+      if (--arrivals.missing > 0 || arrivals.waiting.empty()) continue;
+      const std::vector<Waiting> waiting = std::exchange(arrivals.waiting, {});
+      const size_t block = warps_[waiting[0].warp].block;
+      const int32_t pc = PcBehind(waiting[0].warp);
+      const Cycle end = arrivals.last + code_.instructions[static_cast<size_t>(pc)].latency;
+      const bool together = waiting.size() == rows_[warp.row].blocks[block].alive;
+      if (together) Tell(warp.row, block, waiting, end, pc);
+      GoOn(waiting, end, together);
+    }
+  }
+
+  void WaitForPhase(size_t number, const Step& step) {
+    Warp& warp = warps_[number];
+    Arrivals& arrivals = rows_[warp.row].arrivals[phases_[warp.block][step.first_phase]];
+    if (arrivals.missing > 0) return arrivals.waiting.push_back({warp.next, number});
+    warp.next = std::max(warp.next, arrivals.last + code_.instructions[static_cast<size_t>(step.pc)].latency);
+    events_.push({warp.next, number});
+  }
+
   void End(size_t number) {
     const Warp& warp = warps_[number];
     Row& row = rows_[warp.row];
@@ -284,6 +341,8 @@ class Replayer {
   const Batch batch_;
   Memory memory_;
   std::vector<std::vector<std::vector<const Step*>>> steps_;  // by block and warp
+  std::vector<std::vector<size_t>> phases_;                   // of the trace's, by block: their numbers
+  std::vector<Arrivals> arrivals_;                            // by number, before any
   std::vector<int32_t> places_;                               // by pc: the first pc of its source line
   std::vector<Multiprocessor> multiprocessors_;
   std::deque<Warp> warps_;

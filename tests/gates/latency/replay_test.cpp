@@ -14,7 +14,7 @@ using simulator::LaunchTrace;
 
 constexpr uint32_t kAll = ~0u;
 // Round figures: 1 byte a nanosecond is 1 a clock.
-constexpr Machine kRound = {1, 0, 64, 132 * 64, 32, 1e6, 500, 200, 100, 50, 31, 15, 4096};
+constexpr Machine kRound = {1, 0, 64, 132 * 64, 32, 1e6, 500, 200, 100, 50, 80, 31, 15, 4096};
 
 // Warps of one block that all run the code from its first to its last instruction.
 LaunchTrace Straight(const std::vector<std::string>& code, uint32_t warps, size_t blocks = 1) {
@@ -190,6 +190,26 @@ TEST(LatencyReplay, AClusterMeetsWhenItsLastBlockHasToldOfItsStores) {
     if (one.text.find("arrive") != std::string::npos) one.text = "barrier.cluster.arrive.relaxed.aligned;";
   }
   EXPECT_EQ(CyclesOf(trace), 2 + 50);
+}
+
+TEST(LatencyReplay, WhoWaitsAtAnMbarrierGoesOnWhenTheLastStoreHasArrived) {
+  LaunchTrace trace = Straight({"fma.rn.f32 %f1, %f0, %f0, %f0;", "add.f32 %f2, %f1, %f1;",
+                                "st.async.shared::cluster.mbarrier::complete_tx::bytes.f32 [%r1], %f2, [%r2];",
+                                "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r3], %r4;",
+                                "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 %p1, [%r3], %r5;"},
+                               1, 2);
+  trace.phases.resize(2);
+  for (uint32_t block = 0; block < 2; ++block) {
+    auto& steps = trace.blocks[block];
+    if (block == 1) steps.erase(steps.begin());  // its operand is there from the start
+    for (LaunchTrace::Step& step : steps) {
+      if (step.pc < 2) continue;
+      step.first_phase = static_cast<uint32_t>(step.pc) - 2, step.phases = 1;
+    }
+    trace.phases[block] = {{1 - block, 64, 0}, {block, 64, 0}, {block, 64, 0}};
+  }
+  // Block 0 sends at 10, which arrives at 90; block 1 goes on 24 later.
+  EXPECT_EQ(CyclesOf(trace), 10 + 80 + 24);
 }
 
 TEST(LatencyReplay, AWarpThatArrivesAndEndsDoesNotStandForOneThatHasNotArrived) {

@@ -52,7 +52,7 @@ Window::Pick Window::Next(Cycle now, const Free& free) {
     if (node.done != kNotYet) continue;
     const Instruction& one = *node.instruction;
     if (one.IsLast() && left_ > 1) break;
-    const bool is_store = one.kind == Kind::kStore;
+    const bool is_store = one.IsStore();
     const bool must_wait = one.orders && (is_store ? memory_waits : store_waits);
     if (one.orders) memory_waits = true, store_waits |= is_store;
     if (must_wait) continue;

@@ -73,6 +73,7 @@ void OrderAfter(Warp& w, const Op& op, const Access& access) {
 void Fence(Warp& w, const Op& op, uint32_t lanes) {
   if (!w.observed) return;
   if (w.cluster->stores) w.cluster->stores->Flush(w, lanes);
+  if (w.cluster->races && op.extra) return w.cluster->races->FenceInit(w, lanes);
   if (w.cluster->races) w.cluster->races->Fence(w, lanes, op.flags & kCtaScope);
 }
 

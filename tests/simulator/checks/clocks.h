@@ -49,7 +49,7 @@ struct WarpClock {
   std::vector<Partial> partials;
   std::vector<Extra> extras;
   std::vector<Extra> pending;  // seen by strong reads, acquired at the next fence
-  std::vector<Fence> fences;
+  std::vector<Fence> fences, inits;
 
   // Do the accesses of another warp's lanes happen before what `lane` does next?
   bool Knows(int lane, uint64_t of_cluster, uint32_t warp, uint32_t lanes, uint32_t at) const;

@@ -3,23 +3,29 @@
 #include <algorithm>
 
 namespace fire::simulator {
+namespace {
+
+constexpr size_t kSenders = 4;  // mbarriers of a block that asynchronous stores may complete on
+
+}  // namespace
 
 RaceChecker::RaceChecker(Cluster& cluster, uint64_t index)
     : cluster_(cluster),
       launch_(*cluster.launch),
       index_(index),
+      warps_(cluster.blocks.size() * cluster.blocks[0].warps.size()),
       races_(launch_.settings.check_races),
       uninitialised_(launch_.settings.check_uninitialised) {
-  const size_t warps = cluster.blocks.size() * cluster.blocks[0].warps.size();
-  clocks_.resize(warps);
-  for (size_t i = 0; i < warps; ++i) {
+  const size_t all = warps_ + (cluster.program->sends ? kSenders * cluster.blocks.size() : 0);
+  clocks_.resize(all);
+  for (size_t i = 0; i < all; ++i) {
     clocks_[i].index = static_cast<uint32_t>(i);
     clocks_[i].cluster = index;
-    clocks_[i].known.assign(warps, 0);
+    clocks_[i].known.assign(all, 0);
   }
   shared_.resize(cluster.blocks.size());
   for (Shadow& shadow : shared_) shadow.Reset((launch_.shared_bytes + 3) / 4);
-  remote_.assign(cluster.blocks.size(), std::vector<RemoteTouch>(warps));
+  remote_.assign(cluster.blocks.size(), std::vector<RemoteTouch>(all));
 }
 
 // ---- accesses
@@ -45,19 +51,25 @@ void RaceChecker::Check(Warp& w, const Op& op, const Access& access, Touch touch
 
 void RaceChecker::CheckShared(Warp& w, const Op& op, const Access& access, int lane, const Entry& kind) {
   Block& block = *access.block[lane];
-  const WarpClock& clock = clocks_[w.cluster_index];
-  Shadow& shadow = shared_[block.rank];
-  const uint32_t offset = static_cast<uint32_t>(access.host[lane] - block.shared.data());
   if (&block != w.block && races_) {
     RemoteTouch& touch = remote_[block.rank][w.cluster_index];
     if (!(touch.begun >> lane & 1)) CheckBegun(w, op, lane, block);
-    touch = {1u << lane, clock.tick, &op, touch.begun | 1u << lane};
+    touch = {1u << lane, kind.tick, &op, touch.begun | 1u << lane};
   }
+  Entry entry = kind;
+  entry.lanes = 1u << lane;
+  TouchShared(w, op, access, lane, entry);
+}
+
+void RaceChecker::TouchShared(Warp& w, const Op& op, const Access& access, int lane, const Entry& kind) {
+  const WarpClock& clock = clocks_[w.cluster_index];
+  const Block& block = *access.block[lane];
+  Shadow& shadow = shared_[block.rank];
+  const uint32_t offset = static_cast<uint32_t>(access.host[lane] - block.shared.data());
   const bool reads = !kind.write || (kind.strong && op.d != kNone);
   for (uint32_t at = offset; at < offset + access.bytes;) {
     const uint32_t in = at & 3, count = std::min(4 - in, offset + access.bytes - at);
     Entry entry = kind;
-    entry.lanes = 1u << lane;
     entry.bytes = static_cast<uint8_t>(((access.used >> (at - offset)) & ((1u << count) - 1)) << in);
     Cell& cell = shadow.cells[at / 4];
     if (uninitialised_ && reads && (entry.bytes & ~cell.written)) {
@@ -121,6 +133,7 @@ void RaceChecker::CheckGlobal(Warp& w, const Op& op, const Access& access, uint3
 
 std::string RaceChecker::ThreadName(const Entry& entry) const {
   if (entry.cluster != index_) return "a thread of cluster " + std::to_string(entry.cluster);
+  if (entry.warp >= warps_) return "an asynchronous store";
   const uint32_t warps = static_cast<uint32_t>(cluster_.blocks[0].warps.size());
   return "thread " +
          std::to_string(entry.warp % warps * kLanes + static_cast<uint32_t>(std::countr_zero(entry.lanes))) +
@@ -158,6 +171,12 @@ void RaceChecker::BarrierDone(Block& block, uint32_t id) { barriers_.erase({&blo
 void RaceChecker::ClusterArrive(Warp& w, uint32_t lanes, bool release) {
   WarpClock& clock = clocks_[w.cluster_index];
   if (release) return cluster_arrived_.Join(clock.Publish(lanes, lanes == w.alive));
+  for (const WarpClock::Fence& fence : clock.inits) {
+    if (!(fence.lanes & lanes)) continue;
+    Snapshot before = *fence.before;
+    before.singles.push_back({clock.index, fence.lanes, fence.tick});
+    cluster_arrived_.Join(before);
+  }
   Snapshot begun;  // orders no memory, but whoever waits knows that this warp is there
   begun.cluster = index_;
   begun.known.assign(clocks_.size(), 0);
@@ -184,6 +203,11 @@ void RaceChecker::Fence(Warp& w, uint32_t lanes, bool cta) {
   for (WarpClock::Fence& fence : clock.fences) fence.lanes &= ~lanes;
   std::erase_if(clock.fences, [](const WarpClock::Fence& fence) { return fence.lanes == 0; });
   clock.fences.push_back({lanes, clock.tick++, cta, std::make_shared<Snapshot>(clock.Collect(lanes))});
+}
+
+void RaceChecker::FenceInit(Warp& w, uint32_t lanes) {
+  WarpClock& clock = clocks_[w.cluster_index];
+  clock.inits.push_back({lanes, clock.tick++, false, std::make_shared<Snapshot>(clock.Collect(lanes))});
 }
 
 void RaceChecker::PublishTo(SyncObject& object, Warp& w, const Op& op, int lane) {
@@ -228,6 +252,7 @@ void RaceChecker::Acquire(Warp& w, const Op& op, const Access& access) {
   WarpClock& clock = clocks_[w.cluster_index];
   for (uint32_t left = access.lanes; left; left &= left - 1) {
     const int lane = std::countr_zero(left);
+    uint32_t lanes = 1u << lane;
     Snapshot what;
     if (access.space[lane] == Space::kShared) {
       const auto it = sync_.find(access.host[lane]);
@@ -243,13 +268,60 @@ void RaceChecker::Acquire(Warp& w, const Op& op, const Access& access) {
     } else {
       continue;
     }
+    // All at one place, as at an mbarrier, learn the same.
+    for (uint32_t others = left & (left - 1); others; others &= others - 1) {
+      const int other = std::countr_zero(others);
+      if (access.host[other] == access.host[lane]) lanes |= 1u << other;
+    }
+    left = (left & ~lanes) | 1u << lane;
+    if (op.flags & kAcquire && lanes == w.alive) {
+      clock.Absorb(lanes, true, what);
+      continue;
+    }
     auto& list = op.flags & kAcquire ? clock.extras : clock.pending;
-    list.push_back({1u << lane, std::make_shared<Snapshot>(std::move(what))});
+    list.push_back({lanes, std::make_shared<Snapshot>(std::move(what))});
   }
 }
 
 void RaceChecker::PublishCopy(Warp& w, int lane, const uint8_t* barrier) {
   sync_[barrier].wide[index_].Join(clocks_[w.cluster_index].Publish(1u << lane, false));
+}
+
+uint32_t RaceChecker::SenderTo(const uint8_t* barrier) {
+  const auto at = std::find(senders_.begin(), senders_.end(), barrier);
+  if (at == senders_.end()) senders_.push_back(barrier);
+  const auto number = static_cast<size_t>(std::find(senders_.begin(), senders_.end(), barrier) - senders_.begin());
+  if (warps_ + number >= clocks_.size()) {
+    throw Fault{Finding::kInvalid, 0, "stores complete on more mbarriers than the check of races has room for"};
+  }
+  return static_cast<uint32_t>(warps_ + number);
+}
+
+void RaceChecker::Sent(Warp& w, const Op& op, const Access& to, const Access& barrier) {
+  for (uint32_t left = to.lanes; left; left &= left - 1) {
+    const int lane = std::countr_zero(left);
+    Block& block = *to.block[lane];
+    const uint32_t sender = SenderTo(barrier.host[lane]);
+    Entry entry;
+    entry.tick = ++clocks_[sender].tick;
+    entry.warp = static_cast<uint16_t>(sender);
+    entry.cluster = static_cast<uint32_t>(index_);
+    entry.lanes = kAllLanes;
+    entry.write = true;
+    if (&block != w.block && races_) {
+      if (!(remote_[block.rank][w.cluster_index].begun >> lane & 1)) CheckBegun(w, op, lane, block);
+      remote_[block.rank][w.cluster_index].begun |= 1u << lane;
+      remote_[block.rank][sender] = {kAllLanes, entry.tick, &op, kAllLanes};
+    }
+    TouchShared(w, op, to, lane, entry);
+    entry.strong = true;
+    TouchShared(w, op, barrier, lane, entry);
+    Snapshot what;
+    what.cluster = index_;
+    what.known.assign(clocks_.size(), 0);
+    what.known[sender] = entry.tick;
+    sync_[barrier.host[lane]].wide[index_].Join(what);
+  }
 }
 
 // A block leaves its cluster with its last thread. Every touch by a peer must be ordered before some exit of the block.
@@ -268,7 +340,7 @@ void RaceChecker::Exit(Warp& w) {
     });
     if (ordered) continue;
     const size_t warps = w.block->warps.size();
-    const Warp& toucher = cluster_.blocks[peer / warps].warps[peer % warps];
+    const Warp& toucher = peer < warps_ ? cluster_.blocks[peer / warps].warps[peer % warps] : w;
     if (!reported_.insert({touch.op, 2}).second) continue;
     launch_.Add(launch_.MakeReport(toucher, *touch.op, std::countr_zero(touch.lanes), Finding::kExitedBlock,
                                    "block " + std::to_string(rank) +

@@ -47,8 +47,8 @@ inline Entry Shadow::Touch(size_t word, const Entry& entry, const WarpClock& clo
   const auto quiet = [&](const Entry& old) {  // certainly ordered before
     if (old.tick == 0) return true;
     if (old.cluster != entry.cluster) return false;
-    return old.warp == entry.warp ? old.tick <= clock.full || old.lanes == 1u << lane
-                                  : old.tick <= clock.known[old.warp];
+    return old.warp == clock.index ? old.tick <= clock.full || old.lanes == 1u << lane
+                                   : old.tick <= clock.known[old.warp];
   };
   if (cell.more == 0 && quiet(cell.write)) {
     if (!entry.write) {

@@ -15,7 +15,8 @@ uint64_t Sum(const std::vector<uint64_t>& counts) { return std::accumulate(count
 }  // namespace
 
 LaunchTrace::Step StepOf(Warp& w, const Op& op, int32_t pc, uint32_t lanes) {
-  LaunchTrace::Step step{w.index, pc, lanes};
+  LaunchTrace::Step step;
+  step.warp = w.index, step.pc = pc, step.lanes = lanes;
   const bool may_be_global = op.space == Space::kGlobal || op.space == Space::kGeneric;
   const bool is_prefetch = op.execute == Nothing && op.a != kNone;
   if (lanes != 0 && may_be_global && (op.execute == Load || op.execute == Store || is_prefetch)) {
@@ -29,6 +30,7 @@ WorkCounter::WorkCounter(const Program& program, const LaunchShape& shape, bool 
     : program_(program), shape_(shape), all_(program.code.size()) {
   if (!trace) return;
   trace_.blocks.resize(shape.grid.Count());
+  trace_.phases.resize(shape.grid.Count());
   for (size_t pc = 0; pc < program.code.size(); ++pc) {
     const uint32_t number = program.code[pc].source;
     const SourceLine& source = program.sources[number];
@@ -42,7 +44,9 @@ void WorkCounter::Add(Block& block) {
   Tally& tally = block.tally;
   if (!trace_.blocks.empty()) {
     const Dim3 &id = block.id, &grid = shape_.grid;
-    trace_.blocks[(uint64_t{id.z} * grid.y + id.y) * grid.x + id.x] = std::move(tally.steps);
+    const uint64_t at = (uint64_t{id.z} * grid.y + id.y) * grid.x + id.x;
+    trace_.blocks[at] = std::move(tally.steps);
+    trace_.phases[at] = std::move(tally.phases);
   }
   for (size_t pc = 0; pc < all_.size(); ++pc) all_[pc] += tally.issued[pc];
   const uint64_t count = Sum(tally.issued);

@@ -19,6 +19,7 @@ struct Tally {
   std::vector<uint64_t> issued;  // by pc; empty where nothing is counted
   uint64_t block_barriers = 0, cluster_barriers = 0;
   std::vector<LaunchTrace::Step> steps;  // empty where nothing is traced
+  std::vector<LaunchTrace::Phase> phases;
 
   void PassCluster(uint32_t phase) {  // a warp has waited for it
     cluster_barriers += phase > last_phase;

@@ -49,17 +49,17 @@ void Decoder::DecodeMbarrier(Opcode& opcode, const std::vector<std::string>& ope
   op.bytes = 8;
   const std::string what =
       opcode.TakeAny({"init", "inval", "arrive", "arrive_drop", "expect_tx", "test_wait", "try_wait"});
-  const bool waits = what == "test_wait" || what == "try_wait";
+  const bool suspends = what == "try_wait", waits = suspends || what == "test_wait";
   const bool expects = opcode.Take("expect_tx");
   const bool parity = opcode.Take("parity");
   const bool relaxed = opcode.Take("relaxed");
   if (opcode.Take("noComplete")) op.extra |= kNoComplete;
   opcode.TakeAny({"release", "acquire"});
-  if (opcode.TakeAny({"cta", "cluster"}) == "cta") op.flags |= kCtaScope;
+  if (opcode.TakeAny({"cta", "cluster"}) != "cluster") op.flags |= kCtaScope;
   opcode.TakeAny({"shared", "shared::cta", "shared::cluster"});
   opcode.Take("b64");
   if (!relaxed) op.flags |= waits ? kAcquire : kRelease;
-  op.flags |= kStrong;
+  if (what != "init" && what != "inval") op.flags |= kStrong;
   if (what == "init") {
     Address(operands.at(0), op);
     op.b = Operand(operands.at(1), 'w');
@@ -85,7 +85,7 @@ void Decoder::DecodeMbarrier(Opcode& opcode, const std::vector<std::string>& ope
     Address(operands.at(1), op);
     op.b = Operand(operands.at(2), parity ? 'w' : 'l');
     op.extra = parity;
-    Emit(Step::kYield, BarrierTest, op);
+    Emit(suspends ? Step::kAwait : Step::kYield, BarrierTest, op);
   } else {
     Refuse("unknown instruction");
   }

@@ -101,7 +101,7 @@ bool Decoder::DecodeMemory(Opcode& opcode, const std::vector<std::string>& opera
   } else if (root == "fence" || root == "membar") {
     Op op;
     opcode.TakeAny({"sc", "acq_rel", "acquire", "release"});
-    opcode.TakeAny({"mbarrier_init", "proxy"});
+    if (opcode.TakeAny({"mbarrier_init", "proxy"}) == "mbarrier_init") op.extra = 1;
     opcode.TakeAny({"async", "alias", "async::generic", "async.global"});
     opcode.TakeAny({"global", "shared::cta"});
     if (opcode.TakeAny({"cta", "cluster", "gpu", "sys", "gl"}) == "cta") op.flags |= kCtaScope;
@@ -150,9 +150,13 @@ void Decoder::DecodeLoad(Opcode& opcode, const std::vector<std::string>& operand
 }
 
 void Decoder::DecodeStore(Opcode& opcode, const std::vector<std::string>& operands) {
+  const bool is_async = opcode.Take("async");
   Op op;
   TakeOrder(opcode, op);
   op.space = opcode.TakeAny({"param", "param::func"}).empty() ? TakeSpace(opcode) : Space::kLocal;
+  if (is_async && (op.flags != 0 || op.space != Space::kShared || !opcode.Take("mbarrier::complete_tx::bytes"))) {
+    Refuse("unknown instruction");
+  }
   TakeCacheHints(opcode);
   const std::string vector = opcode.TakeAny({"v2", "v4", "v8"});
   op.count = vector.empty() ? 1 : static_cast<uint8_t>(vector[1] - '0');
@@ -161,7 +165,12 @@ void Decoder::DecodeStore(Opcode& opcode, const std::vector<std::string>& operan
   if (op.bytes == 0 || op.bytes > 8 || type == "pred" || op.bytes * op.count > 32) Refuse("unknown instruction");
   Address(operands.at(0), op);
   Elements(operands.at(1), op, false);
-  Emit(Step::kNext, Store, op);
+  if (is_async && (op.bytes < 4 || op.bytes * op.count > 16)) Refuse("an asynchronous store of this size");
+  if (is_async) {
+    op.c = WideAddress(operands.at(2));
+    program_->sends = true;
+  }
+  Emit(Step::kNext, is_async ? StoreAsync : Store, op);
 }
 
 void Decoder::DecodeAtomic(Opcode& opcode, const std::vector<std::string>& operands) {

@@ -29,6 +29,7 @@ enum class Step : uint8_t {
   kClusterArrive,
   kClusterWait,
   kYield,  // execute, then let another warp run
+  kAwait,  // wait for the phase of an mbarrier
   kTrap,
 };
 
@@ -135,6 +136,7 @@ class Program {
   uint32_t predicates = 0;
   uint32_t parameter_bytes = 0;
   uint32_t dynamic_shared_at = 0;  // offset of dynamic shared memory
+  bool sends = false;              // it has asynchronous stores
 };
 
 // The name of the file, empty where the program has none for the line.

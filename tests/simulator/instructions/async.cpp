@@ -1,6 +1,7 @@
 // Asynchronous copies, and mbarriers in shared memory.
 //
-// A copy takes effect as late as it may: cp.async when its group is waited for, a bulk copy after a seeded delay.
+// A copy takes effect as late as it may: cp.async when its group is waited for, a bulk copy and st.async after a seeded
+// delay.
 #include <algorithm>
 
 #include "tests/simulator/checks/races.h"
@@ -24,19 +25,46 @@ Mbarrier Get(const uint8_t* at) {
   return barrier;
 }
 
-void Put(uint8_t* at, Mbarrier barrier) {
-  if (barrier.pending == 0 && barrier.bytes == 0) {
+void Put(Cluster& cluster, uint8_t* at, Mbarrier barrier) {
+  const bool is_complete = barrier.pending == 0 && barrier.bytes == 0;
+  if (is_complete) {
     barrier.phase ^= 1;
     barrier.pending = barrier.expected;
   }
   std::memcpy(at, &barrier, sizeof barrier);
+  if (!is_complete) return;
+  ++cluster.phases[at];
+  for (Block& block : cluster.blocks) {
+    for (Warp& w : block.warps) {
+      for (Group& group : w.groups) {
+        if (group.state == Group::kAtPhase) group.state = Group::kReady;  // it waits again, and may pass
+      }
+    }
+  }
 }
 
-// One lane of an access, for operations that go lane by lane.
-Access One(const Access& all, int lane) {
-  Access one = all;
-  one.lanes = 1u << lane;
-  return one;
+// Notes for a trace which phases of mbarriers the instruction has a part in.
+void TellPhase(Warp& w, const Access& barrier, int lane, int ago) {
+  LaunchTrace::Step& step = w.block->tally.steps.back();
+  std::vector<LaunchTrace::Phase>& phases = w.block->tally.phases;
+  if (step.phases == 0) step.first_phase = static_cast<uint32_t>(phases.size());
+  ++step.phases;
+  const Block& block = *barrier.block[lane];
+  const uint32_t now = w.cluster->phases[barrier.host[lane]];
+  phases.push_back(
+      {block.rank, static_cast<uint32_t>(barrier.host[lane] - block.shared.data()), static_cast<int32_t>(now) - ago});
+}
+
+SentCopy& Send(Warp& w, const Op& op, int lane, const Access& to, const Access& barrier, uint32_t bytes) {
+  SentCopy copy;
+  copy.due = w.cluster->clock + w.cluster->Random() % 2048;
+  copy.to = to.host[lane];
+  copy.bytes = bytes;
+  copy.barrier = barrier.host[lane];
+  copy.block = to.block[lane];
+  copy.by = &w, copy.op = &op, copy.lane = lane;
+  w.cluster->sent.push_back(copy);
+  return w.cluster->sent.back();
 }
 
 // Whoever waits for the mbarrier sees the copy, which counts as the issuing thread's access.
@@ -121,6 +149,7 @@ void BarrierInit(Warp& w, const Op& op, uint32_t lanes) {
     }
     Mbarrier barrier{count[lane], count[lane], 0, 0};
     std::memcpy(access.host[lane], &barrier, sizeof barrier);
+    w.cluster->phases[access.host[lane]] = 0;
   }
 }
 
@@ -152,7 +181,8 @@ void BarrierArrive(Warp& w, const Op& op, uint32_t lanes) {
       barrier.pending -= arrivals;
       if (op.extra & kDrop) barrier.expected -= arrivals;
     }
-    Put(access.host[lane], barrier);
+    if (w.cluster->launch->settings.trace) TellPhase(w, access, lane, 0);
+    Put(*w.cluster, access.host[lane], barrier);
     if (op.d != kNone) w.R<uint64_t>(op.d).Set(lane, state);
   }
 }
@@ -172,11 +202,10 @@ void BarrierTest(Warp& w, const Op& op, uint32_t lanes) {
     if (phase != waited) done |= 1u << lane;
   }
   w.predicates[op.d] = (w.predicates[op.d] & ~lanes) | done;
-  if (w.observed && done) {
-    for (uint32_t left = done; left; left &= left - 1) {
-      OrderAfter(w, op, One(access, std::countr_zero(left)));
-    }
-  }
+  if (done == 0) return;
+  access.lanes = done;
+  if (w.cluster->launch->settings.trace && done == lanes) TellPhase(w, access, std::countr_zero(done), 1);
+  if (w.observed) OrderAfter(w, op, access);
 }
 
 void CopyBulk(Warp& w, const Op& op, uint32_t lanes) {
@@ -190,25 +219,37 @@ void CopyBulk(Warp& w, const Op& op, uint32_t lanes) {
     ResolveOne(w, source, lane, w.R<uint64_t>(op.vector[0])[lane], bytes, 16, from);
     ResolveOne(w, Space::kShared, lane, w.R<uint64_t>(op.vector[1])[lane], 8, 8, barrier);
     if (w.observed) ObserveCopy(w, op, lane, from, to, barrier, bytes);
-    w.cluster->bulk.push_back(
-        {w.cluster->clock + w.cluster->Random() % 2048, to.host[lane], from.host[lane], bytes, barrier.host[lane]});
+    Send(w, op, lane, to, barrier, bytes).from = from.host[lane];
   }
 }
 
-void FinishBulkCopies(Cluster& cluster) {
-  std::vector<BulkCopy>& copies = cluster.bulk;
-  for (size_t i = 0; i < copies.size();) {
-    if (copies[i].due > cluster.clock) {
-      ++i;
-      continue;
+void StoreAsync(Warp& w, const Op& op, uint32_t lanes) {
+  const uint32_t bytes = op.bytes * op.count;
+  Access to, barrier;
+  Resolve(w, op, lanes, bytes, to);
+  barrier.lanes = lanes;
+  barrier.bytes = sizeof(Mbarrier);
+  for (uint32_t left = lanes; left; left &= left - 1) {
+    const int lane = std::countr_zero(left);
+    ResolveOne(w, Space::kShared, lane, w.R<uint64_t>(op.c)[lane], sizeof(Mbarrier), sizeof(Mbarrier), barrier);
+    if (barrier.block[lane] != to.block[lane]) {
+      throw Fault{Finding::kInvalid, lane, "st.async to another block than its mbarrier's"};
     }
-    const BulkCopy copy = copies[i];
-    copies.erase(copies.begin() + static_cast<ptrdiff_t>(i));
-    std::memcpy(copy.to, copy.from, copy.bytes);
-    Mbarrier barrier = Get(copy.barrier);
-    barrier.bytes -= copy.bytes;
-    Put(copy.barrier, barrier);
+    SentCopy& copy = Send(w, op, lane, to, barrier, bytes);
+    for (uint32_t i = 0; i < op.count; ++i) {
+      const uint64_t value = op.flags & kWide ? w.R<uint64_t>(op.vector[i])[lane] : w.R<uint32_t>(op.vector[i])[lane];
+      std::memcpy(copy.carried + i * op.bytes, &value, op.bytes);
+    }
+    if (w.cluster->launch->settings.trace) TellPhase(w, barrier, lane, 0);
   }
+  if (w.observed && w.cluster->races) w.cluster->races->Sent(w, op, to, barrier);
+}
+
+void Land(Cluster& cluster, const SentCopy& copy) {
+  std::memcpy(copy.to, copy.from ? copy.from : copy.carried, copy.bytes);
+  Mbarrier barrier = Get(copy.barrier);
+  barrier.bytes -= copy.bytes;
+  Put(cluster, copy.barrier, barrier);
 }
 
 }  // namespace fire::simulator

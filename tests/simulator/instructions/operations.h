@@ -40,6 +40,7 @@ void CopyAsync(Warp& w, const Op& op, uint32_t lanes);  // cp.async
 void CommitCopies(Warp& w, const Op& op, uint32_t lanes);
 void WaitCopies(Warp& w, const Op& op, uint32_t lanes);  // all but the last `offset` groups
 void CopyBulk(Warp& w, const Op& op, uint32_t lanes);    // cp.async.bulk to shared memory, completing an mbarrier
+void StoreAsync(Warp& w, const Op& op, uint32_t lanes);  // st.async: the same with what registers hold
 void BarrierInit(Warp& w, const Op& op, uint32_t lanes);
 void BarrierInvalidate(Warp& w, const Op& op, uint32_t lanes);
 void BarrierArrive(Warp& w, const Op& op, uint32_t lanes);  // extra: BarrierArrival bits

@@ -195,7 +195,8 @@ void RunCluster(Cluster& cluster, LaunchState& launch, uint64_t index) {
   cluster.phase = 1;
   cluster.clock = cluster.instructions = 0;
   cluster.random = launch.settings.seed * 0x100000001b3u + index;
-  cluster.bulk.clear();
+  cluster.sent.clear();
+  cluster.phases.clear();
   for (uint32_t rank = 0; rank < cluster.blocks.size(); ++rank) {
     Block& block = cluster.blocks[rank];
     const Dim3 in = At(rank, shape.cluster);

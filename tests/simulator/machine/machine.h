@@ -140,13 +140,19 @@ struct LaunchTrace {
     int line = 0;
   };
   struct Step {
-    uint32_t warp = 0;     // of the block
-    int32_t pc = 0;        // an index of `code`
-    uint32_t lanes = 0;    // that a guard let through
-    uint64_t address = 0;  // in global memory, that the first of them loads, stores or prefetches
+    uint32_t warp = 0;                     // of the block
+    int32_t pc = 0;                        // an index of `code`
+    uint32_t lanes = 0;                    // that a guard let through
+    uint64_t address = 0;                  // in global memory, that the first of them loads, stores or prefetches
+    uint32_t first_phase = 0, phases = 0;  // of the block's: that it has a part in, or waits for
+  };
+  struct Phase {  // of an mbarrier, whose place in a block's shared memory names it
+    uint32_t block, offset;
+    int32_t number;  // from 0; -1: the one before, for which nobody waits
   };
   std::vector<Instruction> code;
-  std::vector<std::vector<Step>> blocks;  // by their place in the grid
+  std::vector<std::vector<Step>> blocks;   // by their place in the grid
+  std::vector<std::vector<Phase>> phases;  // likewise
 };
 
 // What a launch issued, in instructions of warps, whether or not a guard let any lane execute them; and the barriers of

@@ -26,14 +26,16 @@ void Scheduler::Run() {
     }
     if (launch_.Failed()) return;
     if (cluster_.stores) cluster_.stores->Expire();
-    if (!ran && !cluster_.bulk.empty()) {
+    if (!ran && !cluster_.sent.empty()) {
       cluster_.clock += kCopyWait;  // nobody but a copy can make progress
       ran = true;
     }
-    if (!cluster_.bulk.empty()) FinishBulkCopies(cluster_);
+    FinishCopies();
     if (!ran) ReportDeadlock();
     std::erase_if(order, [](const Warp* w) { return w->alive == 0; });
   }
+  cluster_.clock += kCopyWait;
+  FinishCopies();
   if (cluster_.stores) cluster_.stores->FlushAll();
   for (const Block& block : cluster_.blocks) {
     for (const Warp& w : block.warps) cluster_.instructions += w.steps;
@@ -107,6 +109,38 @@ void Scheduler::Exit(Warp& w, const Group& group, uint32_t lanes) {
   CompleteMasks(w);
   CompleteAllBarriers(*w.block);
   CompleteCluster();
+}
+
+// An mbarrier's waiters are woken when it completes a phase: a wait that fails counts for nothing.
+bool Scheduler::AwaitPhase(Warp& w, Group& group, const Op& op, uint32_t lanes) {
+  op.execute(w, op, lanes);
+  if ((w.predicates[op.d] & lanes) == lanes) {
+    ++group.pc;
+    return true;
+  }
+  --w.steps;
+  if (launch_.work) --w.block->tally.issued[group.pc];
+  if (launch_.settings.trace) w.block->tally.steps.pop_back();
+  group.state = Group::kAtPhase;
+  w.groups.push_back(group);
+  return false;
+}
+
+void Scheduler::FinishCopies() {
+  for (size_t i = 0; i < cluster_.sent.size();) {
+    if (cluster_.sent[i].due > cluster_.clock) {
+      ++i;
+      continue;
+    }
+    const SentCopy copy = cluster_.sent[i];
+    cluster_.sent.erase(cluster_.sent.begin() + static_cast<ptrdiff_t>(i));
+    if (copy.block->alive == 0) {
+      throw SimulationError({launch_.MakeReport(
+          *copy.by, *copy.op, copy.lane, Finding::kExitedBlock,
+          "it arrives at block " + std::to_string(copy.block->rank) + " of the cluster, which has exited")});
+    }
+    Land(cluster_, copy);
+  }
 }
 
 void Scheduler::RunGroup(Warp& w, Group group) {
@@ -209,8 +243,11 @@ void Scheduler::RunGroup(Warp& w, Group group) {
       case Step::kYield:
         op.execute(w, op, lanes);
         ++group.pc;
-        if (!cluster_.bulk.empty()) FinishBulkCopies(cluster_);
+        FinishCopies();
         fuel = 1;
+        continue;
+      case Step::kAwait:
+        if (!AwaitPhase(w, group, op, lanes)) return;
         continue;
       case Step::kTrap:
         throw Fault{Finding::kTrap, std::countr_zero(lanes), "the kernel stopped itself"};

@@ -48,11 +48,14 @@ class Scheduler {
   bool WaitForCluster(Warp& w, Group& group, const Op& op, uint32_t lanes);
   void CompleteCluster();
 
+  bool AwaitPhase(Warp& w, Group& group, const Op& op, uint32_t lanes);  // of an mbarrier. True: the group goes on
+  void FinishCopies();                                                   // those whose delay has passed
+
   Cluster& cluster_;
   LaunchState& launch_;
   const std::vector<Op>& code_;
 };
 
-void FinishBulkCopies(Cluster& cluster);  // those whose delay has passed
+void Land(Cluster& cluster, const SentCopy& copy);  // in memory, and at its mbarrier
 
 }  // namespace fire::simulator

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <type_traits>
+#include <unordered_map>
 #include <vector>
 
 #include "tests/simulator/checks/work.h"
@@ -67,7 +68,7 @@ inline __attribute__((always_inline)) void ForLanes(uint32_t lanes, F f) {
 
 // Lanes that run side by side. A divergent branch splits a group; the parts meet again at the join's pc.
 struct Group {
-  enum State : uint8_t { kReady, kAtJoin, kAtMask, kAtAligned, kAtBarrier, kAtCluster } state = kReady;
+  enum State : uint8_t { kReady, kAtJoin, kAtMask, kAtAligned, kAtBarrier, kAtCluster, kAtPhase } state = kReady;
   int32_t pc = 0;
   int32_t join = -1;
   uint32_t lanes = 0;
@@ -144,12 +145,17 @@ struct Block {
   Tally tally;
 };
 
-struct BulkCopy {  // cp.async.bulk on its way
+struct SentCopy {  // cp.async.bulk or st.async on its way
   uint64_t due = 0;
   uint8_t* to = nullptr;
-  const uint8_t* from = nullptr;
+  const uint8_t* from = nullptr;  // null: what it carries
   uint32_t bytes = 0;
   uint8_t* barrier = nullptr;  // the mbarrier it completes on
+  Block* block = nullptr;      // where both lie
+  const Warp* by = nullptr;    // who sent it
+  const Op* op = nullptr;
+  int lane = 0;
+  uint8_t carried[16] = {};
 };
 
 struct Cluster {
@@ -164,7 +170,8 @@ struct Cluster {
   uint64_t random = 0;
   std::unique_ptr<RaceChecker> races;
   std::unique_ptr<StoreBuffer> stores;
-  std::vector<BulkCopy> bulk;
+  std::vector<SentCopy> sent;
+  std::unordered_map<const uint8_t*, uint32_t> phases;  // that each mbarrier has completed
 
   uint64_t Random() {  // splitmix64
     uint64_t z = (random += 0x9e3779b97f4a7c15u);

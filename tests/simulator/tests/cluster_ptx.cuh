@@ -39,7 +39,43 @@ __device__ inline void StoreTo(uint32_t address, int value) {
 __device__ inline void AddTo(uint32_t address, int value) {
   asm volatile("red.relaxed.cluster.shared::cluster.add.u32 [%0], %1;" ::"r"(address), "r"(value) : "memory");
 }
+// Mbarriers of the own block, and stores to the one whose own shared variables these are that complete on its.
+__device__ inline void InitArrivals(uint64_t* barrier) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(barrier)))
+               : "memory");
+}
+__device__ inline void FenceInit() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+__device__ inline void ExpectBytes(uint64_t* barrier, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(
+                   static_cast<uint32_t>(__cvta_generic_to_shared(barrier))),
+               "r"(bytes)
+               : "memory");
+}
+__device__ inline void AwaitArrivals(uint64_t* barrier, int parity) {
+  asm volatile(
+      "{.reg .pred p; again: mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%0], %1; @!p bra again;}" ::
+          "r"(static_cast<uint32_t>(__cvta_generic_to_shared(barrier))),
+      "r"(parity)
+      : "memory");
+}
+__device__ inline void SendTo(int* shared, uint32_t rank, int value, uint64_t* barrier) {
+  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 [%0], %1, [%2];" ::"r"(InBlock(shared, rank)),
+               "r"(value), "r"(InBlock(barrier, rank))
+               : "memory");
+}
+__device__ inline void SendTo(long long* shared, uint32_t rank, long long low, long long high, uint64_t* barrier) {
+  asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.b64 [%0], {%1, %2}, [%3];" ::"r"(
+                   InBlock(shared, rank)),
+               "l"(low), "l"(high), "r"(InBlock(barrier, rank))
+               : "memory");
+}
 #else
+__device__ inline void InitArrivals(uint64_t*) {}
+__device__ inline void FenceInit() {}
+__device__ inline void ExpectBytes(uint64_t*, int) {}
+__device__ inline void AwaitArrivals(uint64_t*, int) {}
+__device__ inline void SendTo(int*, uint32_t, int, uint64_t*) {}
+__device__ inline void SendTo(long long*, uint32_t, long long, long long, uint64_t*) {}
 __device__ inline uint32_t ClusterRank() { return 0; }
 __device__ inline uint32_t ClusterSize() { return 1; }
 __device__ inline void ClusterArrive() {}

@@ -68,6 +68,46 @@ __global__ void PushToAll(int* out) {
   out[blockIdx.x * kThreads + i] = sum;
 }
 
+// Each block sends to all, twice: 4 bytes a thread, then 16 of every other thread, before or after they are expected.
+__global__ void SendToAll(int* out) {
+  __shared__ int box[8 * kThreads];
+  __shared__ alignas(16) long long wide[8 * kThreads];
+  __shared__ uint64_t arrivals;
+  const int rank = static_cast<int>(ClusterRank()), size = static_cast<int>(ClusterSize()), i = threadIdx.x;
+  if (i == 0) {
+    InitArrivals(&arrivals);
+    FenceInit();
+  }
+  ClusterArriveRelaxed();
+  ClusterWait();
+  if (i == 0 && rank % 2 == 0) ExpectBytes(&arrivals, 4 * kThreads * size);
+  for (int to = 0; to < size; ++to) SendTo(&box[rank * kThreads + i], to, 1000 * rank + i, &arrivals);
+  if (i == 0 && rank % 2 == 1) ExpectBytes(&arrivals, 4 * kThreads * size);
+  AwaitArrivals(&arrivals, 0);
+  int sum = 0;
+  for (int from = 0; from < size; ++from) sum += box[from * kThreads + (kThreads - 1 - i)];
+  // Nobody sends for the second phase before all have seen the first: what is sent completes the phase of its arrival.
+  ClusterArrive();
+  ClusterWait();
+  if (i == 0) ExpectBytes(&arrivals, 8 * kThreads * size);
+  for (int to = 0; to < size && i % 2 == 0; ++to) SendTo(&wide[rank * kThreads + i], to, i, 2 * i, &arrivals);
+  AwaitArrivals(&arrivals, 1);
+  for (int from = 0; from < size; ++from) sum += static_cast<int>(wide[from * kThreads + (kThreads - 1 - i)]);
+  out[blockIdx.x * kThreads + i] = sum;
+}
+
+TEST_P(SimulatedClusters, SendToEachOtherAndWaitAtMbarriers) {
+  for (const int size : {1, 2, 4, 8}) {
+    ASSERT_EQ(LaunchClusters(SendToAll, 16, kThreads, size, out_), cudaSuccess);
+    const std::vector<int> result = Result(16 * kThreads);
+    for (int at = 0; at < 16 * kThreads; ++at) {
+      const int mirrored = kThreads - 1 - at % kThreads;
+      const int of_wide = mirrored % 2 == 0 ? mirrored : 2 * (mirrored - 1);
+      ASSERT_EQ(result[at], 1000 * size * (size - 1) / 2 + size * (mirrored + of_wide)) << size;
+    }
+  }
+}
+
 TEST_P(SimulatedClusters, PushToEachOthersSharedMemory) {
   for (const int size : {1, 2, 4, 8}) {
     ASSERT_EQ(LaunchClusters(PushToAll, 16, kThreads, size, out_), cudaSuccess);
