@@ -31,6 +31,19 @@ TEST_P(FlatRows, AreTheReferencesWhereTheTeamSearchesThem) {
   }
 }
 
+// As many equals before the last as are in the first runs of warps, of every plan that gives a lane several runs' sums
+// to look through: 640, 384 or 256 are in a run, or 768, 512 or 256 of two bytes.
+TEST_P(FlatRows, MayBeCutBehindTheLastOfARun) {
+  FilterRecords records = {Seed()};
+  for (const int32_t k : {513, 641, 769}) records.Add("k that ends a run", k, 1, 0);
+  Random random(Seed());
+  std::vector<RowCase> cases;
+  for (const NamedRecord& named : records.all) cases.push_back(CaseUnder(named, kFlatRows[0], random, kFlatVocabulary));
+  const SampleCheck check(cases, GetParam(), {});
+  for (const Plan& plan : PlansHere(Task::kSampleWithReference, kFlatVocabulary, GetParam()))
+    if (plan.pilot_shift == 0) ASSERT_TRUE(ExpectEqualsReference(check, &plan, {true, false, false, true, true, true}));
+}
+
 // Half of them in a design: of the last, members take places.
 TEST_P(FlatRows, MembersOfAGroupAreSingleDrawsWhereTheTeamSearchesThem) {
   size_t turn = FirstTurn();

@@ -18,12 +18,6 @@ MUTATIONS: list[Mutation] = [
             "  return high;\n",
         ),
         (
-            "part-ends-on-the-target",
-            "which of a lane's parts a point falls on",
-            "lane < of_lane && up_to <= target",
-            "lane < of_lane && up_to < target",
-        ),
-        (
             "parts-counted-by-lane-alone",
             "which part a point falls on, where a lane has several",
             "  at.index += passed;\n",
@@ -83,6 +77,16 @@ MUTATIONS: list[Mutation] = [
             "low + ((1u << shift) - 1))",
             "low + (1u << shift))",
         ),
+    ),
+    *in_file(
+        "kernels/device/search.cuh",
+        (
+            "part-ends-on-the-target",
+            "which of a lane's parts a point falls on",
+            "lane < of_lane && up_to <= target",
+            "lane < of_lane && up_to < target",
+        ),
+        tests="*FlatRows.MayBeCut*/float32",
     ),
     *without(
         "kernels/device/search.cuh",
