@@ -19,7 +19,8 @@ std::vector<Plan> APlanOfEachCluster(const Wanted& wanted) {
   return plans;
 }
 
-// No filter, a list, a nucleus, a decided row; a log-probability over the whole row costs each another way.
+// No filter, a list, a nucleus, a decided row, a place of an unfiltered one; a log-probability over the whole row costs
+// each another way.
 std::vector<RowCase> OneOfEachWay() {
   Random random(Seed());
   std::vector<RowCase> cases;
@@ -32,13 +33,20 @@ std::vector<RowCase> OneOfEachWay() {
     row.record = named.record, row.step = named.step, row.name = named.name;
     cases.push_back(std::move(row));
   }
+  RowCase place = cases.front();
+  Record& record = place.record;
+  record.hot_begin = static_cast<int32_t>(place.step), record.hot_steps = 1, record.hot_temperature = 1.5f;
+  record.hot_top_k = 0, record.hot_top_p = 1, record.hot_min_p = 0;
+  record.flags |= 4u << kDesignShift, record.group = GroupWord(64, 37);
+  place.name = "a place, no filter";
+  cases.push_back(std::move(place));
   return cases;
 }
 
 TEST(CudaOutputs, EveryCombinationIsRightAndNothingAroundItIsWritten) {
   const std::vector<RowCase> cases = OneOfEachWay();
   const SampleCheck check(cases, LogitsType::kBFloat16, {});
-  ASSERT_EQ(cases.size(), 6u);
+  ASSERT_EQ(cases.size(), 7u);
   for (uint32_t set = 0; set < 64; ++set) {
     const Wanted wanted = {(set & 1) != 0, (set & 2) != 0,  (set & 4) != 0,
                            (set & 8) != 0, (set & 16) != 0, (set & 32) != 0};

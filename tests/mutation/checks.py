@@ -51,6 +51,7 @@ CHECKS = [
         "*/Supports.*/{logits}Times33:*/Supports.*/{logits}Times700:CudaSupport.*:*/Supports.*/{logits}Times5000",
     ),
     Check("given supports", f"seed=1,{CHECKED}", 1, "*GivenSupport*"),
+    Check("flat rows", f"seed=1,{CHECKED}", 1, "*FlatRows*/{logits}"),
 ]
 HOST_CHECK = Check("on the host", "", 1, "*")
 # The check that runs what is built anew where a mutation names its source: no other does.
@@ -69,6 +70,9 @@ FIRST = {
     "csrc/definition/heat.h": 2,
     "kernels/device/group.cuh": 13,
     "kernels/device/row_outputs.cuh": 2,
+    "kernels/device/row_search.cuh": 17,
+    "kernels/device/row_tokens.cuh": 17,
+    "kernels/device/searched_row.cuh": 17,
     "kernels/device/settings.cuh": 4,
     "kernels/device/sort.cuh": 13,
     "kernels/device/weights.cuh": 5,

@@ -3,8 +3,6 @@
 SURVIVORS: dict[str, str] = {
     "one-id-too-many": "does no harm. What follows a row in its last vector reads as −inf, which reaches "
     "no pivot.",
-    "resident-copy-beyond-the-run": "does no harm. Runs are multiples of 32 vectors but for a part's last, "
-    "and a part has room for a multiple of 32.",
     "min-p-pivot-rounded-up": "does no harm. The bound rounded up is the least float that reaches the exact "
     "bound: so does every logit that passes.",
     "parts-of-places-not-kept-back": "does no harm. The next member's descent makes the blocks meet before "

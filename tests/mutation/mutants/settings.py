@@ -48,12 +48,6 @@ MUTATIONS: list[Mutation] = [
             "Regime::kDecided ? kAsksListedMass : 0;",
         ),
         (
-            "places-for-the-owner-alone",
-            "an unfiltered row whose token is taken by its place",
-            "(work.outputs.kept == nullptr) & !is_enumerated;",
-            "(work.outputs.kept == nullptr);",
-        ),
-        (
             "kept-of-a-token-alone",
             "how many an unfiltered row keeps, where that is asked for",
             "(work.outputs.kept == nullptr) & !is_enumerated;",
@@ -123,5 +117,16 @@ MUTATIONS: list[Mutation] = [
             "work_.code[row_]",
         ),
         tests="*Codes*/float32*",
+    ),
+    *in_file(
+        "kernels/device/settings.cuh",
+        (
+            "places-for-the-owner-alone",
+            "an unfiltered row whose token is taken by its place",
+            "(work.outputs.kept == nullptr) & !is_enumerated;",
+            "(work.outputs.kept == nullptr);",
+        ),
+        logits="bfloat16",
+        tests="CudaOutputs.Every*",
     ),
 ]
