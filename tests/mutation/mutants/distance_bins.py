@@ -12,16 +12,20 @@ MUTATIONS: list[Mutation] = [
             "Edge(bin, 0.0f); }",
         ),
         (
-            "bins-of-a-lane-counted-twice",
-            "which of its bins a lane has added already",
-            "(i + lane / (8 / kVectors)) % kVectors",
-            "min(i + lane / (8 / kVectors), kVectors - 1)",
-        ),
-        (
             "enough-one-bin-early",
             "the bin before the one with enough",
             "{.bin = owner * kOfLane + at,",
             "{.bin = owner * kOfLane + (at > 0 ? at - 1 : 0),",
         ),
+    ),
+    *in_file(
+        "kernels/device/distance_bins.cuh",
+        (
+            "bins-of-a-lane-counted-twice",
+            "which of its bins a lane has added already",
+            "(i + lane / (8 / kVectors)) % kVectors",
+            "min(i + lane / (8 / kVectors), kVectors - 1)",
+        ),
+        tests="*/Supports.*/float32Times700:*/Supports.*/float32Times5000",
     ),
 ]

@@ -60,12 +60,6 @@ MUTATIONS: list[Mutation] = [
             "return draws;",
         ),
         (
-            "supports-draw-nothing",
-            "the token of a row that is not listed",
-            "                     (task == Task::kSampleWithSupport) | (task == Task::kHeatLogits);",
-            "                     (task == Task::kHeatLogits);",
-        ),
-        (
             "pivot-of-a-nucleus-for-min-p",
             "a list that min-p alone bounds",
             "(filters.regime == Regime::kList) & filters.top_k_on ? phase.top_k : of_nucleus;",
@@ -128,5 +122,15 @@ MUTATIONS: list[Mutation] = [
         ),
         logits="bfloat16",
         tests="CudaOutputs.Every*",
+    ),
+    *in_file(
+        "kernels/device/settings.cuh",
+        (
+            "supports-draw-nothing",
+            "the token of a row that is not listed",
+            "                     (task == Task::kSampleWithSupport) | (task == Task::kHeatLogits);",
+            "                     (task == Task::kHeatLogits);",
+        ),
+        tests="*/Supports.*/float32Times33",
     ),
 ]
