@@ -29,18 +29,27 @@ MUTATIONS: list[Mutation] = [
             "sum += Exactly(definition::Key(x), id);",
             "sum += 0;",
         ),
+    ),
+    *in_file(
+        "kernels/device/whole_row.cuh",
         (
             "fast-weights-of-any-row",
             "a scale for which fast weights are not exact",
             "return scale_.is_exact;",
             "return true;",
         ),
+        logits="bfloat16",
+        tests="CudaOutputs.Every*",
+    ),
+    *in_file(
+        "kernels/device/whole_row.cuh",
         (
             "code-without-its-rest",
             "where in its token's share a code lay",
             "      storage_.found_rest = found.rest;\n",
             "",
         ),
+        tests="*Codes*/float32*:CudaCodes.*",
     ),
     *without(
         "kernels/device/whole_row.cuh",
@@ -50,5 +59,7 @@ MUTATIONS: list[Mutation] = [
             "    __syncwarp();  // the lane that found it has written the outcome; "
             "else another reads an older one\n",
         ),
+        logits="bfloat16",
+        tests="CudaOutputs.Every*",
     ),
 ]
