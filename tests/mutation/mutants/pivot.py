@@ -15,7 +15,7 @@ MUTATIONS: list[Mutation] = [
             "delegates-in-old-bins",
             "a histogram that nobody emptied",
             "four[i] = {0, 0, 0, 0};",
-            "",
+            ";",
         ),
         (
             "pivot-without-the-far-delegates",
