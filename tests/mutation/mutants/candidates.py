@@ -47,12 +47,6 @@ MUTATIONS: list[Mutation] = [
             "if (!(x > least)) return;",
         ),
         (
-            "list-always-trusted",
-            "tokens below the pivot that min-p may yet let into top-k",
-            "(settings.asks & kAsksMinP) == 0 || least >= __fadd_ru(maximum, settings.min_p_bounds.above) ||",
-            "true ||",
-        ),
-        (
             "inbox-one-too-long",
             "one candidate too many lands in another block's inbox",
             "if (at < capacity) {",
@@ -181,5 +175,15 @@ MUTATIONS: list[Mutation] = [
             "    __syncthreads();  // the maximum is the whole row's; "
             "else the list is judged by the pilot's\n",
         ),
+    ),
+    *in_file(
+        "kernels/device/candidates.cuh",
+        (
+            "list-always-trusted",
+            "tokens below the pivot that min-p may yet let into top-k",
+            "(settings.asks & kAsksMinP) == 0 || least >= __fadd_ru(maximum, settings.min_p_bounds.above) ||",
+            "true ||",
+        ),
+        tests="DippingWeights.*",
     ),
 ]

@@ -54,12 +54,6 @@ MUTATIONS: list[Mutation] = [
             "place += other > entry;",
         ),
         (
-            "rest-of-the-whole-point",
-            "the next code of a row with few candidates",
-            "storage.found_rest = rest;",
-            "storage.found_rest = definition::DrawPoint(settings.draw_bits, mass);",
-        ),
-        (
             "draw-counts-itself",
             "the mass before a token in id order",
             "IdOf(other) < IdOf(entry)) before",
@@ -189,5 +183,15 @@ MUTATIONS: list[Mutation] = [
             "else others read what an earlier stage or row left\n",
         ),
         tests="CudaGroups.*:*Groups*/float32Times*700",
+    ),
+    *in_file(
+        "kernels/device/short_list.cuh",
+        (
+            "rest-of-the-whole-point",
+            "the next code of a row with few candidates",
+            "storage.found_rest = rest;",
+            "storage.found_rest = definition::DrawPoint(settings.draw_bits, mass);",
+        ),
+        tests="*Codes*/float32*:CudaCodes.*",
     ),
 ]
