@@ -2,6 +2,9 @@
 
 from mutations import Mutation, in_file, without
 
+# Rows whose list is shortened, to be sorted.
+SUPPORTS = "*/Supports.*/float32Times700:*/Supports.*/float32Times5000"
+
 MUTATIONS: list[Mutation] = [
     *in_file(
         "kernels/device/kept_row.cuh",
@@ -24,12 +27,6 @@ MUTATIONS: list[Mutation] = [
             "return ReduceBlock(first, Greater(), storage_);",
         ),
         (
-            "short-list-without-its-last",
-            "candidates in the last bin",
-            "KeyOf(entry))) > last) continue;",
-            "KeyOf(entry))) >= last) continue;",
-        ),
-        (
             "rank-of-a-masked-row",
             "every token reaches −inf",
             "maximum() == -INFINITY ? storage_.part.vocabulary : 0;",
@@ -46,6 +43,30 @@ MUTATIONS: list[Mutation] = [
             "more equals than the short list has room for",
             "return storage_.entry_count <= kShortList ? storage_.entry_count : 0;",
             "return storage_.entry_count;",
+        ),
+    ),
+    *without(
+        "kernels/device/kept_row.cuh",
+        (
+            "candidates-not-awaited",
+            "the inbox is read before it is there",
+            "    team().Sync();  // every block's counts, candidates and masses are pushed; "
+            "else the leader's list lacks some\n",
+        ),
+        (
+            "short-list-not-awaited",
+            "the short list is read before it is there",
+            "    __syncthreads();  // every entry is in the short list; "
+            "else threads see different lengths of it\n",
+        ),
+    ),
+    *in_file(
+        "kernels/device/kept_row.cuh",
+        (
+            "short-list-without-its-last",
+            "candidates in the last bin",
+            "KeyOf(entry))) > last) continue;",
+            "KeyOf(entry))) >= last) continue;",
         ),
         (
             "short-list-one-token-short",
@@ -65,15 +86,10 @@ MUTATIONS: list[Mutation] = [
             "!HoldsAllThatPass(bins.LowerEdge(last), bins.UpperEdgeOfNext(last), maximum(), settings()))",
             "false)",
         ),
+        tests=SUPPORTS,
     ),
     *without(
         "kernels/device/kept_row.cuh",
-        (
-            "candidates-not-awaited",
-            "the inbox is read before it is there",
-            "    team().Sync();  // every block's counts, candidates and masses are pushed; "
-            "else the leader's list lacks some\n",
-        ),
         (
             "short-list-counted-too-soon",
             "entries are appended before the last bin is known and the counter cleared",
@@ -84,11 +100,6 @@ MUTATIONS: list[Mutation] = [
             "the last bin is sought while candidates are still put into bins",
             "    __syncthreads();  // every candidate is in its bin; else the list is cut short\n",
         ),
-        (
-            "short-list-not-awaited",
-            "the short list is read before it is there",
-            "    __syncthreads();  // every entry is in the short list; "
-            "else threads see different lengths of it\n",
-        ),
+        tests=SUPPORTS,
     ),
 ]
