@@ -314,12 +314,14 @@ void RaceChecker::Sent(Warp& w, const Op& op, const Access& to, const Access& ba
       remote_[block.rank][sender] = {kAllLanes, entry.tick, &op, kAllLanes};
     }
     TouchShared(w, op, to, lane, entry);
+    // At the mbarrier all of them are one access: kept apart, each would be compared with each.
     entry.strong = true;
+    entry.tick = kBegun;
     TouchShared(w, op, barrier, lane, entry);
     Snapshot what;
     what.cluster = index_;
     what.known.assign(clocks_.size(), 0);
-    what.known[sender] = entry.tick;
+    what.known[sender] = clocks_[sender].tick;
     sync_[barrier.host[lane]].wide[index_].Join(what);
   }
 }

@@ -127,13 +127,12 @@ bool Scheduler::AwaitPhase(Warp& w, Group& group, const Op& op, uint32_t lanes) 
 }
 
 void Scheduler::FinishCopies() {
-  for (size_t i = 0; i < cluster_.sent.size();) {
-    if (cluster_.sent[i].due > cluster_.clock) {
-      ++i;
-      continue;
-    }
-    const SentCopy copy = cluster_.sent[i];
-    cluster_.sent.erase(cluster_.sent.begin() + static_cast<ptrdiff_t>(i));
+  std::vector<SentCopy> landing;
+  std::erase_if(cluster_.sent, [&](const SentCopy& copy) {
+    if (copy.due <= cluster_.clock) landing.push_back(copy);
+    return copy.due <= cluster_.clock;
+  });
+  for (const SentCopy& copy : landing) {
     if (copy.block->alive == 0) {
       throw SimulationError({launch_.MakeReport(
           *copy.by, *copy.op, copy.lane, Finding::kExitedBlock,
