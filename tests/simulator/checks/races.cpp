@@ -288,9 +288,8 @@ void RaceChecker::PublishCopy(Warp& w, int lane, const uint8_t* barrier) {
 }
 
 uint32_t RaceChecker::SenderTo(const uint8_t* barrier) {
-  const auto at = std::find(senders_.begin(), senders_.end(), barrier);
-  if (at == senders_.end()) senders_.push_back(barrier);
   const auto number = static_cast<size_t>(std::find(senders_.begin(), senders_.end(), barrier) - senders_.begin());
+  if (number == senders_.size()) senders_.push_back(barrier);
   if (warps_ + number >= clocks_.size()) {
     throw Fault{Finding::kInvalid, 0, "stores complete on more mbarriers than the check of races has room for"};
   }

@@ -34,13 +34,7 @@ void Put(Cluster& cluster, uint8_t* at, Mbarrier barrier) {
   std::memcpy(at, &barrier, sizeof barrier);
   if (!is_complete) return;
   ++cluster.phases[at];
-  for (Block& block : cluster.blocks) {
-    for (Warp& w : block.warps) {
-      for (Group& group : w.groups) {
-        if (group.state == Group::kAtPhase) group.state = Group::kReady;  // it waits again, and may pass
-      }
-    }
-  }
+  cluster.Wake(Group::kAtPhase);
 }
 
 // Notes for a trace which phases of mbarriers the instruction has a part in.

@@ -35,9 +35,7 @@ bool Scheduler::WaitForCluster(Warp& w, Group& group, const Op& op, uint32_t lan
   if (Ballot(lanes, [&](int lane) { return w.cluster_phase[lane] < cluster_.phase; }) != lanes) {
     group.state = Group::kAtCluster;
     w.groups.push_back(group);
-    --w.steps;  // it will execute the same instruction again, which is issued once
-    if (launch_.work) --w.block->tally.issued[group.pc];
-    if (launch_.settings.trace) w.block->tally.steps.pop_back();
+    TakeBack(w, group.pc);
     return false;
   }
   w.cluster_arrived &= ~lanes;
@@ -52,13 +50,7 @@ void Scheduler::CompleteCluster() {
   cluster_.arrived = 0;
   ++cluster_.phase;
   if (cluster_.races) cluster_.races->ClusterDone();
-  for (Block& block : cluster_.blocks) {
-    for (Warp& w : block.warps) {
-      for (Group& group : w.groups) {
-        if (group.state == Group::kAtCluster) group.state = Group::kReady;  // it waits again, and passes
-      }
-    }
-  }
+  cluster_.Wake(Group::kAtCluster);
 }
 
 }  // namespace fire::simulator

@@ -111,6 +111,12 @@ void Scheduler::Exit(Warp& w, const Group& group, uint32_t lanes) {
   CompleteCluster();
 }
 
+void Scheduler::TakeBack(Warp& w, int32_t pc) {
+  --w.steps;
+  if (launch_.work) --w.block->tally.issued[pc];
+  if (launch_.settings.trace) w.block->tally.steps.pop_back();
+}
+
 // An mbarrier's waiters are woken when it completes a phase: a wait that fails counts for nothing.
 bool Scheduler::AwaitPhase(Warp& w, Group& group, const Op& op, uint32_t lanes) {
   op.execute(w, op, lanes);
@@ -118,9 +124,7 @@ bool Scheduler::AwaitPhase(Warp& w, Group& group, const Op& op, uint32_t lanes) 
     ++group.pc;
     return true;
   }
-  --w.steps;
-  if (launch_.work) --w.block->tally.issued[group.pc];
-  if (launch_.settings.trace) w.block->tally.steps.pop_back();
+  TakeBack(w, group.pc);
   group.state = Group::kAtPhase;
   w.groups.push_back(group);
   return false;

@@ -21,6 +21,7 @@ class Scheduler {
   bool RunWarp(Warp& w);  // for a slice; false if nothing could run
   void RunGroup(Warp& w, Group group);
   bool PickGroup(Warp& w, Group& group);
+  void TakeBack(Warp& w, int32_t pc);  // an instruction that will execute again, and is issued once
   void Exit(Warp& w, const Group& group, uint32_t lanes);
   [[noreturn]] void Stop(const Warp& w, int32_t pc, const Fault& fault);
 

@@ -173,6 +173,16 @@ struct Cluster {
   std::vector<SentCopy> sent;
   std::unordered_map<const uint8_t*, uint32_t> phases;  // that each mbarrier has completed
 
+  void Wake(Group::State waiting) {  // who is in that state waits again, and may pass
+    for (Block& block : blocks) {
+      for (Warp& w : block.warps) {
+        for (Group& group : w.groups) {
+          if (group.state == waiting) group.state = Group::kReady;
+        }
+      }
+    }
+  }
+
   uint64_t Random() {  // splitmix64
     uint64_t z = (random += 0x9e3779b97f4a7c15u);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;

@@ -39,7 +39,7 @@ __device__ inline void StoreTo(uint32_t address, int value) {
 __device__ inline void AddTo(uint32_t address, int value) {
   asm volatile("red.relaxed.cluster.shared::cluster.add.u32 [%0], %1;" ::"r"(address), "r"(value) : "memory");
 }
-// Mbarriers of the own block, and stores to the one whose own shared variables these are that complete on its.
+// An mbarrier of the own block, and stores to where `shared` lies in another block, which arrive at its mbarrier.
 __device__ inline void InitArrivals(uint64_t* barrier) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(barrier)))
                : "memory");

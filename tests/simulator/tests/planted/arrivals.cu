@@ -6,14 +6,17 @@ namespace {
 
 constexpr int kThreads = 64;
 
-// Launches two blocks of which each sends to the other, and finds it among the reports of every seed.
-template <class Outcome>
-bool AllFind(const std::vector<Outcome>& outcomes, Finding finding) {
-  return std::all_of(outcomes.begin(), outcomes.end(), [&](const auto& outcome) {
-    return std::any_of(outcome.reports.begin(), outcome.reports.end(),
-                       [&](const Report& report) { return report.finding == finding; });
-  });
-}
+class PlantedSend : public PlantedBug {
+ protected:
+  // Of two blocks that send to each other: every seed finds it, and the repaired twin is clean.
+  void Finds(Finding finding, void (*bug)(int*), void (*twin)(int*)) {
+    for (const Outcome& outcome : Run([bug](int* out) { LaunchClusters(bug, 2, kThreads, 2, out); })) {
+      EXPECT_TRUE(std::any_of(outcome.reports.begin(), outcome.reports.end(),
+                              [&](const Report& report) { return report.finding == finding; }));
+    }
+    IsClean([twin](int* out) { LaunchClusters(twin, 2, kThreads, 2, out); });
+  }
+};
 
 __device__ void Begin(uint64_t* arrivals, bool fences = true) {
   if (threadIdx.x == 0) {
@@ -36,10 +39,8 @@ __global__ void ReadBeforeItArrives(int* out) {
   AwaitArrivals(&arrivals, 0);
 }
 
-TEST_F(PlantedBug, AReadThatDoesNotAwaitWhatIsSentIsFound) {
-  EXPECT_TRUE(
-      AllFind(Run([](int* out) { LaunchClusters(ReadBeforeItArrives<true>, 2, kThreads, 2, out); }), Finding::kRace));
-  IsClean([](int* out) { LaunchClusters(ReadBeforeItArrives<false>, 2, kThreads, 2, out); });
+TEST_F(PlantedSend, AReadThatDoesNotAwaitWhatIsSentIsFound) {
+  Finds(Finding::kRace, ReadBeforeItArrives<true>, ReadBeforeItArrives<false>);
 }
 
 template <bool bug>
@@ -61,10 +62,8 @@ __global__ void PushBesideASend(int* out) {
   ClusterWait();
 }
 
-TEST_F(PlantedBug, APlainStoreThatReliesOnASendBehindItIsFound) {
-  EXPECT_TRUE(
-      AllFind(Run([](int* out) { LaunchClusters(PushBesideASend<true>, 2, kThreads, 2, out); }), Finding::kRace));
-  IsClean([](int* out) { LaunchClusters(PushBesideASend<false>, 2, kThreads, 2, out); });
+TEST_F(PlantedSend, APlainStoreThatReliesOnASendBehindItIsFound) {
+  Finds(Finding::kRace, PushBesideASend<true>, PushBesideASend<false>);
 }
 
 template <bool bug>
@@ -79,10 +78,8 @@ __global__ void SendTwiceToOneWord(int* out) {
   out[blockIdx.x * kThreads + threadIdx.x] = box[threadIdx.x];
 }
 
-TEST_F(PlantedBug, TwoBlocksThatSendToOneWordAreFound) {
-  EXPECT_TRUE(
-      AllFind(Run([](int* out) { LaunchClusters(SendTwiceToOneWord<true>, 2, kThreads, 2, out); }), Finding::kRace));
-  IsClean([](int* out) { LaunchClusters(SendTwiceToOneWord<false>, 2, kThreads, 2, out); });
+TEST_F(PlantedSend, TwoBlocksThatSendToOneWordAreFound) {
+  Finds(Finding::kRace, SendTwiceToOneWord<true>, SendTwiceToOneWord<false>);
 }
 
 template <bool bug>
@@ -96,10 +93,8 @@ __global__ void SendToAnUnfencedMbarrier(int* out) {
   out[blockIdx.x * kThreads + threadIdx.x] = box[threadIdx.x];
 }
 
-TEST_F(PlantedBug, ASendToAnMbarrierWhoseInitialisationIsNotFencedIsFound) {
-  EXPECT_TRUE(AllFind(Run([](int* out) { LaunchClusters(SendToAnUnfencedMbarrier<true>, 2, kThreads, 2, out); }),
-                      Finding::kRace));
-  IsClean([](int* out) { LaunchClusters(SendToAnUnfencedMbarrier<false>, 2, kThreads, 2, out); });
+TEST_F(PlantedSend, ASendToAnMbarrierWhoseInitialisationIsNotFencedIsFound) {
+  Finds(Finding::kRace, SendToAnUnfencedMbarrier<true>, SendToAnUnfencedMbarrier<false>);
 }
 
 template <bool bug>
@@ -113,10 +108,8 @@ __global__ void LeaveBeforeItArrives(int* out) {
   out[blockIdx.x * kThreads + threadIdx.x] = 1;
 }
 
-TEST_F(PlantedBug, ABlockThatLeavesBeforeWhatIsSentToItArrivesIsFound) {
-  EXPECT_TRUE(AllFind(Run([](int* out) { LaunchClusters(LeaveBeforeItArrives<true>, 2, kThreads, 2, out); }),
-                      Finding::kExitedBlock));
-  IsClean([](int* out) { LaunchClusters(LeaveBeforeItArrives<false>, 2, kThreads, 2, out); });
+TEST_F(PlantedSend, ABlockThatLeavesBeforeWhatIsSentToItArrivesIsFound) {
+  Finds(Finding::kExitedBlock, LeaveBeforeItArrives<true>, LeaveBeforeItArrives<false>);
 }
 
 template <bool bug>
@@ -130,10 +123,8 @@ __global__ void ExpectTooMuch(int* out) {
   out[blockIdx.x * kThreads + threadIdx.x] = box[threadIdx.x];
 }
 
-TEST_F(PlantedBug, AWaitForBytesThatNobodySendsIsFound) {
-  EXPECT_TRUE(
-      AllFind(Run([](int* out) { LaunchClusters(ExpectTooMuch<true>, 2, kThreads, 2, out); }), Finding::kDeadlock));
-  IsClean([](int* out) { LaunchClusters(ExpectTooMuch<false>, 2, kThreads, 2, out); });
+TEST_F(PlantedSend, AWaitForBytesThatNobodySendsIsFound) {
+  Finds(Finding::kDeadlock, ExpectTooMuch<true>, ExpectTooMuch<false>);
 }
 
 }  // namespace
