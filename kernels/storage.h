@@ -55,7 +55,14 @@ enum Asks : uint32_t {
   kAsksMinP = 1 << 4,        // that the list has all that pass min-p
   kAsksTopK = 1 << 5,        // that it has all that top-k keeps
   kAsksTopPOfRow = 1 << 6,   // top-p counts the row's mass
-  kAsksTokenAlone = 1 << 7   // of an unfiltered row no more than its token: the block that has it writes it, none waits
+  kAsksTokenAlone = 1 << 7,  // of an unfiltered row no more than its token: the block that has it writes it, none waits
+  // What its filters do with a list.
+  kAsksFirstOfK = 1 << 8,    // top-k is on
+  kAsksEqualsOfK = 1 << 9,   // and keeps the equals of its last
+  kAsksNucleus = 1 << 10,    // top-p is on
+  kAsksEqualsOfP = 1 << 11,  // and keeps the equals of its last
+  kAsksMinPFirst = 1 << 12,  // min-p, if any, comes before them
+  kAsksPlace = 1 << 13       // nothing is drawn: the record names a place
 };
 
 // A row's settings, worked out once, by a few threads of four warps.
@@ -201,7 +208,7 @@ struct Storage {
   };
   // [0]: the mass of each warp's run, in id order, until a search in id order writes what it measures of each. [1]: its
   // mass at the reference temperature.
-  uint64_t part_mass[2][kMostBlocks * kMostWarps];
+  alignas(16) uint64_t part_mass[2][kMostBlocks * kMostWarps];
   uint64_t warp_total[kMostWarps];
   // What one thread finds, for all: where BlockPassing's sum passes; the last token of top-k and what top-p asks of the
   // mass up to it.
@@ -216,12 +223,12 @@ struct Storage {
       uint64_t top_p, draw;
     } target;  // of a long list: what the sums must reach
   };
-  uint64_t boundary_entry;            // of a short list: the k-th token, then the nucleus's last
+  uint64_t boundary_entry;            // of a short list: the k-th token, then the nucleus's last; 0 until known
+  uint64_t row_mass;                  // of a row whose whole mass top-p counts, else 0
   uint64_t found_entry;               // in id order: the drawn token, or the last of equal ones
   uint64_t found_rest;                // what of the target lies beyond the measure of those before it
   uint32_t block_count[kMostBlocks];  // candidates of each block
   uint64_t block_mass[kMostBlocks];   // theirs, where top-p stands alone
-  uint32_t block_has_nan[kMostBlocks];
   union {
     uint32_t block_pivot[kMostBlocks];  // each block's own, where the row is read again; until the pivot is the team's
     RowSearch row_search;               // once the kept set is sought
@@ -234,7 +241,10 @@ struct Storage {
     uint64_t part_within[kMostBlocks * kMostWarps];
     uint32_t counts[kBins];  // beside `bins`, of candidates
   };
-  uint64_t of_block[kMostBlocks];  // what ReduceTeam combines
+  union {
+    uint32_t block_has_nan[kMostBlocks];  // until the pivot is known
+    uint64_t of_block[kMostBlocks];       // what ReduceTeam combines
+  };
   PartShape part;
   RowState state;
   uint32_t pivot;        // a word of logits: who reaches it is a candidate

@@ -10,6 +10,15 @@ inline constexpr uint32_t kOneBits = 0x3F800000u;
 
 // ceil(fraction · mass) for a fraction in (0, +inf]; what does not fit 64 bits is the largest 64-bit integer.
 FIRE_RULE uint64_t CeilOfProduct(uint32_t fraction_bits, uint64_t mass) {
+  constexpr uint32_t kLeastBits = kOneBits - (9u << 23);
+  if (fraction_bits - kLeastBits < kOneBits - kLeastBits) {
+    // From 2^-9 to 1, without branches: each half of the mass gives a product of 56 bits, and the upper one's loses
+    // none.
+    const uint32_t down = 150 - (fraction_bits >> 23), mantissa = (fraction_bits & 0x7FFFFFu) | 0x800000u;
+    const uint64_t of_low = static_cast<uint64_t>(mantissa) * static_cast<uint32_t>(mass);
+    const uint64_t of_high = static_cast<uint64_t>(mantissa) * static_cast<uint32_t>(mass >> 32);
+    return (of_high << (32 - down)) + ((of_low + ((uint64_t{1} << down) - 1)) >> down);
+  }
   if (mass == 0 || fraction_bits == 0) return 0;
   if (fraction_bits >= kInfinityBits) return ~uint64_t{0};
   const uint32_t exponent = fraction_bits >> 23;
@@ -48,11 +57,15 @@ FIRE_RULE uint64_t TopPTarget(float top_p, uint64_t mass) {
   return target == 0 ? 1 : target;
 }
 
+// NaN, 0 and less: off.
+FIRE_RULE bool MinPIsOn(float min_p) {
+  const uint32_t bits = FloatBits(min_p);
+  return bits != 0 && bits <= kInfinityBits;
+}
+
 // The least weight that min-p keeps; 0 keeps all.
 FIRE_RULE uint64_t MinPThreshold(float min_p, uint64_t weight_of_maximum) {
-  const uint32_t bits = FloatBits(min_p);
-  if (IsNanBits(bits) || (bits & kSignBit) != 0) return 0;
-  return CeilOfProduct(bits, weight_of_maximum);
+  return MinPIsOn(min_p) ? CeilOfProduct(FloatBits(min_p), weight_of_maximum) : 0;
 }
 
 // log2 of a weight, its truncation to an integer apart, differs from c · (x − m) by less: rounding x − m errs by

@@ -5,14 +5,12 @@
 // pivot comes from an eighth of it, the rest is filtered on the way in, and the eighth once more from cache.
 #pragma once
 
+#include "kernels/device/counts.cuh"
 #include "kernels/device/pivot.cuh"
 #include "kernels/device/settings.cuh"
 #include "kernels/device/tokens.cuh"
 
 namespace fire::kernels {
-
-// A block's counts where the list will not do: tokens that are not in it may be kept, or it has no room for all.
-inline constexpr uint32_t kIncomplete = ~0u, kTooMany = kListCapacity + 1;
 
 inline constexpr uint32_t kMostStreamed = 256;  // tokens: many more would outgrow the list, with a pivot from a part
 
@@ -40,35 +38,12 @@ template <bool kResident>
 __device__ __forceinline__ bool IsWeighedWhileListed(const Storage& storage) {
   const float maximum = storage.state.maximum;
   return !kResident && storage.settings.regime == Regime::kNucleus && maximum > -INFINITY && maximum < INFINITY &&
-         storage.state.has_nan == 0 && MakeFastScale(ScaleOf(storage)).is_exact;
+         storage.state.has_nan == 0 && storage.fast_scale.is_exact;
 }
 
 // True where the reference's scale is the row's.
 __device__ __forceinline__ bool ReferenceHasRowsScale(const RowSettings& settings) {
   return settings.ref_slope == settings.slope && settings.ref_floor == settings.floor;
-}
-
-// Tells whether the list holds all that min-p and top-k may keep, now that the maximum is known: tokens below the pivot
-// must fail min-p, or be beyond top-k with every one above it passing.
-// `least`: at most as large as any listed; `beyond`: as large as what is not.
-__device__ __forceinline__ bool HoldsAllThatPass(float least, float beyond, float maximum,
-                                                 const RowSettings& settings) {
-  return (settings.asks & kAsksMinP) == 0 || least >= __fadd_ru(maximum, settings.min_p_bounds.above) ||
-         beyond <= __fadd_rd(maximum, settings.min_p_bounds.below);
-}
-
-// Tells whether a list of `count` tokens, all that reach `least`, has those that top-k keeps, or all that min-p does,
-// or all that are finite.
-template <typename Logit>
-__device__ __forceinline__ bool HoldsTopK(uint32_t count, float least, float maximum, const RowSettings& settings) {
-  if ((settings.asks & kAsksTopK) == 0 || count >= settings.phase.top_k) return true;
-  if (least == Logit::Value(Logit::kLowestFinite, 0)) return true;
-  return settings.min_p_bounds_list && least <= __fadd_rd(maximum, settings.min_p_bounds.below);
-}
-
-// Where the leader gets the candidates of another block.
-__device__ __forceinline__ uint64_t* InboxOf(uint32_t rank, const Team& team) {
-  return SharedInbox() + (rank - 1) * InboxCapacity(team.blocks);
 }
 
 // What a thread has seen in the listed vectors.
@@ -134,8 +109,8 @@ __device__ __forceinline__ SplitRun Split(const RowPart<Logit>& part, uint32_t p
 }
 
 // Reads the row's largest logit, or its pilot's where the rest is still to come, and the delegates, into the storage of
-// every block. storage.settings is filled while the row is under way. `again`: the row is read for the second time, for
-// each block's own delegates, which are finer.
+// every block, which FindPivot waits for. storage.settings is filled while the row is under way. `again`: the row is
+// read for the second time, for each block's own delegates, which are finer.
 template <bool kResident, typename Logit>
 __device__ __forceinline__ void ReadMaximum(const PartShape& shape, uint32_t pilot_shift, bool again, const Team& team,
                                             Storage& storage, const SettingsReader& settings_reader) {
@@ -153,18 +128,25 @@ __device__ __forceinline__ void ReadMaximum(const PartShape& shape, uint32_t pil
     }
     settings_reader.WorkOut(input, blockDim.x * team.blocks, &storage.settings);
   }
-  bool has_nan = __syncthreads_or(HoldsNan<Logit>(maxima));  // also: settings and shape are written; else old ones rule
-  const RowPart<Logit> part(storage.part);
+  float largest = Largest<Logit>(maxima);
+  // Also: settings and shape are written; else old ones rule.
+  bool has_nan = __syncthreads_or(definition::IsNanBits(__float_as_uint(largest)));
   if (pilot_shift != 0 && ReadsAllFirst(storage.settings)) {
+    const RowPart<Logit> part(storage.part);
     MaximumPass<true, false>(part, Split(part, pilot_shift).rest, &maxima);
     pilot_shift = 0;
-    has_nan = __syncthreads_or(HoldsNan<Logit>(maxima));
+    largest = Largest<Logit>(maxima);
+    has_nan = __syncthreads_or(definition::IsNanBits(__float_as_uint(largest)));
   }
-  if (has_nan) maxima = MaximaWithoutNan(part, Split(part, pilot_shift).pilot);
+  if (has_nan) {
+    const RowPart<Logit> part(storage.part);
+    maxima = MaximaWithoutNan(part, Split(part, pilot_shift).pilot);
+    largest = Largest<Logit>(maxima);
+  }
   if (!again) team.AwaitPeers();
-  ShareMaxima<Logit>(maxima, has_nan, again ? 4 * blockDim.x : storage.settings.delegates,
+  ShareMaxima<Logit>(maxima, largest, has_nan, again ? 4 * blockDim.x : storage.settings.delegates,
                      again ? 0 : storage.settings.lane_bits, again, team, storage);
-  team.Sync();  // maxima, delegates and resident parts are written; else the pivot comes from an older row's
+  team.Arrive();
 }
 
 // The team, its rank asked of shared memory: a pass over a row has no register for a rank that is needed behind it.
@@ -172,10 +154,11 @@ __device__ __forceinline__ Team TeamAnew(const Team& team, const Storage& storag
   return {team.blocks == 1 ? 0 : storage.part.rank, team.blocks};
 }
 
-// Lists the candidates that reach the pivot, in the list or the inbox, and tells all blocks their number, once the team
-// has met. False where the pivot came from a part of the row and did not serve for the whole.
+// Lists the candidates that reach the pivot, in the list or the inbox. Returns what this block has to tell of their
+// number, or kFellShort where the pivot came from a part of the row and did not serve for the whole.
 template <bool kResident, typename Logit>
-__device__ __forceinline__ bool ListCandidates(uint32_t pilot_shift, bool again, const Team& team, Storage& storage) {
+__device__ __forceinline__ uint32_t ListCandidates(uint32_t pilot_shift, bool again, const Team& team,
+                                                   Storage& storage) {
   const RowPart<Logit> part(storage.part);
   const bool streams = Streams<kResident>(pilot_shift, storage.settings);
   const uint32_t wanted = storage.settings.pivot_count;
@@ -186,7 +169,7 @@ __device__ __forceinline__ bool ListCandidates(uint32_t pilot_shift, bool again,
   bool fits = storage.settings.regime != Regime::kAll;
   if (fits) {
     if (!again && IsWeighedWhileListed<kResident>(storage)) {
-      const FastScale scale = MakeFastScale(ScaleOf(storage));
+      const FastScale scale = storage.fast_scale;
       const uint64_t mass = ReduceWarp(AppendAndMassPass<kResident>(part, part.OwnRun(), pivot, scale, storage), Add());
       PushPartMass(mass, 0, TeamAnew(team, storage), storage);
       if (ReferenceHasRowsScale(storage.settings)) PushPartMass(mass, 1, TeamAnew(team, storage), storage);
@@ -210,76 +193,25 @@ __device__ __forceinline__ bool ListCandidates(uint32_t pilot_shift, bool again,
     const float maximum =
         definition::KeyToFloat(static_cast<uint32_t>(ReduceBlock(uint64_t{own_key}, Greater(), storage)));
     // All have met since the counts and the state were read: they may change, also where the row is read again.
-    if (!fits || listed > kListCapacity || !HoldsTopK<Logit>(listed, least, maximum, storage.settings)) return false;
+    if (!fits || listed > kListCapacity || listed < FewestForTopK<Logit>(least, maximum, storage.settings))
+      return kFellShort;
     if (threadIdx.x == 0) {
       storage.state.maximum = maximum;
+      storage.fast_scale = MakeFastScale(ScaleOf(storage));
       if (has_nan) storage.state.has_nan = 1;
     }
     __syncthreads();  // the maximum is the whole row's; else the list is judged by the pilot's
   }
   const uint32_t asks = storage.settings.asks;
-  const uint32_t rank = TeamAnew(team, storage).rank;
   if ((asks & kAsksListedMass) != 0) {
     const uint64_t mass = ReduceBlock(seen.mass, Add(), storage);
-    if (threadIdx.x < team.blocks) ptx::Push(&storage.block_mass[rank], threadIdx.x, mass);
+    if (threadIdx.x < team.blocks) ptx::Push(&storage.block_mass[TeamAnew(team, storage).rank], threadIdx.x, mass);
   }
   uint32_t told = fits ? min(listed, kTooMany) : kTooMany;
   if ((asks & (kAsksNoList | kAsksMinP)) != 0 &&
       ((asks & kAsksNoList) != 0 || !HoldsAllThatPass(least, least, storage.state.maximum, storage.settings)))
     told = kIncomplete;
-  if (threadIdx.x < team.blocks) ptx::Push(&storage.block_count[rank], threadIdx.x, told);
-  return true;
-}
-
-// Finds whether the list is complete (for top-p alone, whether it reaches the target) and its length, once the team has
-// met. What the leader has got goes into its list; where that is not all, the others send the rest, and the team meets
-// again. False where the list has too many tokens, or too few: a finer pivot may do better.
-template <typename Logit>
-__device__ __forceinline__ bool CollectCounts(const Team& team, Storage& storage) {
-  const uint32_t lane = threadIdx.x % 32;
-  const uint32_t of_lane = lane < team.blocks ? storage.block_count[lane] : 0;
-  const bool is_told = __all_sync(~0u, of_lane != kIncomplete);
-  const uint32_t count = __reduce_add_sync(~0u, of_lane);
-  const RowSettings& settings = storage.settings;
-  const float maximum = storage.state.maximum;
-  bool is_complete =
-      is_told && count <= kListCapacity && HoldsTopK<Logit>(count, Logit::Value(storage.pivot, 0), maximum, settings);
-  // No pivot makes a list of more tokens than it has room for, and none is finer than the maximum.
-  const bool is_finest = settings.pivot_count > kListCapacity || Logit::Value(storage.pivot, 0) >= maximum;
-  const bool serves = !is_told || is_complete || (count > kListCapacity && is_finest);
-  if ((settings.asks & kAsksListedMass) != 0 && maximum > -INFINITY && maximum < INFINITY) {
-    const uint64_t listed = ReduceWarp(lane < team.blocks ? storage.block_mass[lane] : 0, Add());
-    is_complete = is_complete && listed >= definition::TopPTarget(settings.phase.top_p, RowMass(0, storage));
-  }
-  const uint32_t capacity = InboxCapacity(team.blocks);
-  const bool is_all_sent = !__any_sync(~0u, lane != 0 && of_lane > capacity);
-  const bool is_leader = team.IsLeader();
-  if (is_complete && team.blocks > 1 && (is_leader || !is_all_sent)) {
-    // The leader's warps each take a block's; another block sends its own.
-    const uint32_t warp = threadIdx.x / 32, warps = blockDim.x / 32;
-#pragma unroll 1
-    for (uint32_t block = is_leader ? warp + 1 : team.rank; block < team.blocks;
-         block += is_leader ? warps : team.blocks) {
-      const uint32_t before = __reduce_add_sync(~0u, lane < block ? of_lane : 0);
-      const uint32_t of_block = __shfl_sync(~0u, of_lane, block);
-      if (is_leader) {
-#pragma unroll 1
-        for (uint32_t i = lane; i < min(of_block, capacity); i += 32)
-          storage.list[before + i] = InboxOf(block, team)[i];
-      } else {
-#pragma unroll 1
-        for (uint32_t i = capacity + threadIdx.x; i < of_block; i += blockDim.x)
-          ptx::Push(&storage.list[before + i], 0, storage.list[i]);
-      }
-    }
-    if (!is_all_sent) team.Sync();  // every candidate is in the leader's list; else those that came late are lost
-  }
-  // The leader's alone. Of an incomplete list the row may be read again, and peers push to what lies there.
-  if (is_complete && is_leader) ClearListBins(storage);
-  if (threadIdx.x == 0) storage.state.is_listed = is_complete, storage.state.count = count;
-  if (threadIdx.x == blockDim.x - 1) storage.fast_scale = MakeFastScale(ScaleOf(storage));
-  __syncthreads();  // the list, its length and the scales are written; else candidates are lost
-  return serves;
+  return told;
 }
 
 }  // namespace fire::kernels

@@ -29,7 +29,7 @@ class GroupSampler {
     if (row_.IsDecided()) {
       row_.Decide();
     } else {
-      row_.template Find<false, true>(!WantsReference());  // equals count for a rank
+      row_.template Find<false, true, true>(row_.Look(), !WantsReference());  // equals count for a rank
       if (row_.IsListed() && !row_.team().IsLeader()) return;
       // Of a row that is searched each part's measure is known.
       if (storage_.is_sorted == 0 && row_.IsListed()) SortList();

@@ -1,12 +1,14 @@
 // One row, from its logits to its kept set: what every task starts with. docs/kernels.md tells the way in pictures.
 //
 //   1. ReadMaximum     reads the row, or its pilot: the maximum, and the delegates (ShareMaxima). Four warps work out
-//                      the settings meanwhile (SettingsReader). The blocks meet.
-//   2. ListCandidates  finds a pivot among the delegates (FindPivot) and lists the tokens that reach it. Back to 1,
-//                      for finer delegates of the whole row, where the pilot's pivot did not serve.
-//   3. ShareMasses     weighs the row, where the record asks for its whole mass and 2 has not. The blocks meet.
-//                      WholeRow then draws the token of a row that no filter cuts, where nothing else is asked for.
-//   4. CollectCounts   makes the inbox the leader's list, and tells whether it suffices: if it overflows, back to 1
+//                      the settings meanwhile (SettingsReader).
+//   2. ListCandidates  meets the other blocks, finds a pivot among the delegates (FindPivot) and lists the tokens that
+//                      reach it. Back to 1, for finer delegates of the whole row, where the pilot's pivot did not
+//                      serve.
+//   3. ShareMasses     weighs the row, where the record asks for its whole mass and 2 has not. WholeRow then draws the
+//                      token of a row that no filter cuts, where nothing else is asked for, once the blocks have met.
+//   4. CollectCounts   meets them, makes the inbox the leader's list, and tells whether it suffices: if it overflows,
+//                      back to 1
 //   5. Decide          takes the first token of a row that has no choice
 //   6. Find            else finds the kept set and draws from it: FindKeptOfShortList among few candidates,
 //                      FindKeptOfLongList among more; else FindKept, in the list or in the row itself
@@ -21,6 +23,13 @@
 #include "kernels/launch.h"
 
 namespace fire::kernels {
+
+// What decides how a row's token is found.
+struct Prospect {
+  uint32_t is_decided;
+  uint32_t listed;  // tokens of the leader's list; 0: the row itself is searched
+  uint32_t asks;    // Asks
+};
 
 // kAlone: one block has the row.
 template <typename Logit, bool kResident, bool kAlone>
@@ -38,23 +47,21 @@ class KeptRow {
       // Else worked out three times over on the way to the first load.
       ptx::Keep(&shape.begin), ptx::Keep(&shape.end), ptx::Keep(&shape.run);
       ReadMaximum<kResident, Logit>(shape, shift, again, whole, storage_, SettingsReader(work, row, !again));
-      if (ListCandidates<kResident, Logit>(shift, again, team(), storage_)) {
-        // Once a row: a second attempt comes here first only where the first one streamed.
-        if (!again || Streams<kResident>(geometry.pilot_shift, settings())) {
-          const uint32_t asks = settings().asks;
-          if ((asks & (kAsksRowMass | kAsksReference)) != 0) {
-            bool wants_mass = !IsDecided() && (asks & kAsksRowMass) != 0;
-            bool wants_reference = HasFiniteMaximum() && (asks & kAsksReference) != 0;
-            if (IsWeighedWhileListed<kResident>(storage_)) {
-              wants_mass = false;
-              wants_reference = wants_reference && !ReferenceHasRowsScale(settings());
-            }
-            if (wants_mass || wants_reference) ShareMasses(wants_mass, wants_reference);
+      const uint32_t told = ListCandidates<kResident, Logit>(shift, again, team(), storage_);
+      if (told != kFellShort) {
+        const uint32_t asks = settings().asks;
+        Team team = this->team();
+        TellCount(told, team, storage_);
+        if ((asks & (kAsksRowMass | kAsksReference)) != 0) {
+          // Once a row: a second attempt comes here first only where the first one streamed.
+          if (!again || Streams<kResident>(geometry.pilot_shift, settings())) ShareMasses();
+          team = this->team();  // not kept in registers over a pass
+          if ((settings().asks & kAsksTokenAlone) != 0 && HasFiniteMaximum()) {
+            team.Sync();  // every block's masses are pushed; else the point falls into the wrong part
+            return true;
           }
         }
-        team().Sync();  // every block's counts, candidates and masses are pushed; else the leader's list lacks some
-        if ((settings().asks & kAsksTokenAlone) != 0 && HasFiniteMaximum()) return true;
-        if (CollectCounts<Logit>(team(), storage_) || again || IsDecided() || settings().pivot_count == 0) return false;
+        if (CollectCounts<Logit>(team, storage_) || again || IsDecided() || settings().pivot_count == 0) return false;
       }
       row = storage_.part.row, whole = team();  // registers are few: nothing is kept in them over an attempt
     }
@@ -72,6 +79,12 @@ class KeptRow {
   }
   // True where one token is certain: of a decided row, and of one that takes its token by a place.
   __device__ __forceinline__ bool HasOneToken() const { return IsDecided() || settings().is_enumerated; }
+  // All of it asked of shared memory at once: behind branches one look would wait for the other.
+  __device__ __forceinline__ Prospect Look() const {
+    uint32_t count = storage_.state.count, is_listed = storage_.state.is_listed, asks = settings().asks;
+    ptx::Keep(&count), ptx::Keep(&is_listed), ptx::Keep(&asks);
+    return {.is_decided = IsDecided(), .listed = is_listed != 0 ? count : 0, .asks = asks};
+  }
   // True where the leader has all the tokens in question, and needs no other block any more.
   __device__ __forceinline__ bool IsListed() const { return storage_.state.is_listed != 0; }
 
@@ -106,31 +119,32 @@ class KeptRow {
     __syncthreads();  // thread 0 has written the outcome; else others read what an earlier stage or row left
   }
 
-  // Finds the kept set and its token, for whoever has the tokens in question: storage.outcome. The counts are filled in
-  // where that costs nothing. Of few candidates the kept set also goes into storage.sorted, with kSorts.
-  // Without kDraws no token of it is found. Where `may_list`, top-k's tokens of a row may become the leader's list, all
-  // of them, but not all of their equals: the other blocks then have nothing more to do.
-  template <bool kDraws = true, bool kSorts = false>
-  __device__ __forceinline__ void Find(bool may_list) const {
-    const uint32_t listed = storage_.state.count;
-    if (IsListed()) {
-      const uint64_t row_mass = TopPCountsRow(settings()) ? RowMass(0, storage_) : 0;
-      // Comparing each with each costs the square of their number, but leaves them sorted, if that is wanted.
-      const uint32_t most = kSorts ? kShortList : kShortList / 2;
+  // Finds the kept set and its token, for whoever has the tokens in question: storage.outcome. True where the list was
+  // short: the counts then are filled in, and without kForAll the first warp alone has the outcome, but for its rule.
+  // Of few candidates the kept set also goes into storage.sorted, with kSorts. Without kDraws no token is found. Where
+  // `may_list`, top-k's tokens of a row may become the leader's list, all of them, but not all of their equals: the
+  // other blocks then have nothing more to do.
+  template <bool kDraws, bool kSorts, bool kForAll>
+  __device__ __forceinline__ bool Find(const Prospect& at, bool may_list) const {
+    const uint32_t listed = at.listed;
+    if (listed != 0) {
+      const uint64_t row_mass = storage_.row_mass;
+      constexpr uint32_t most = MostOfShortList<kSorts>();
       const uint32_t count = listed <= most ? listed : kSorts ? ShortenList(row_mass) : 0;
       if (count != 0) {
-        FindKeptOfShortList<kDraws, kSorts>(listed <= most ? storage_.list : storage_.short_entry, count, row_mass,
-                                            storage_);
-        return;
+        FindKeptOfShortList<kDraws, kSorts, kForAll>(listed <= most ? storage_.list : storage_.short_entry, count,
+                                                     at.asks, row_mass, storage_);
+        return true;
       }
       if (kSorts) {
         ClearListBins(storage_);
         __syncthreads();  // the bins are empty; else a late clear erases what was added
       }
-      if (FindKeptOfLongList([this] { return BinsOfList(); }, row_mass, storage_)) return;
+      if (FindKeptOfLongList([this] { return BinsOfList(); }, row_mass, storage_)) return false;
     }
     if (threadIdx.x == 0) storage_.may_list = may_list;  // a barrier follows before it is read
     FindKept(TokensInQuestion(), storage_);
+    return false;
   }
 
  private:
@@ -145,9 +159,17 @@ class KeptRow {
     return ReduceTeam(first, Greater(), TokensInQuestion().team(), storage_);
   }
 
-  // Weighs this warp's run at the row's temperature (0), at the reference's (1) or both, and tells all blocks. One
-  // loop, not two calls: the pass over the row inlines, in three variants.
-  __device__ __forceinline__ void ShareMasses(bool wants_mass, bool wants_reference) const {
+  // Weighs this warp's run at the row's temperature (0), at the reference's (1) or both, as far as the row asks for it
+  // and it has not been weighed while it was listed, and tells all blocks. One loop, not two calls: the pass over the
+  // row inlines, in three variants.
+  __device__ __forceinline__ void ShareMasses() const {
+    const uint32_t asks = settings().asks;
+    bool wants_mass = !IsDecided() && (asks & kAsksRowMass) != 0;
+    bool wants_reference = HasFiniteMaximum() && (asks & kAsksReference) != 0;
+    if (IsWeighedWhileListed<kResident>(storage_)) {
+      wants_mass = false;
+      wants_reference = wants_reference && !ReferenceHasRowsScale(settings());
+    }
     uint64_t mass = 0;
 #pragma unroll 1
     for (uint32_t which = wants_mass ? 0 : 1; which < (wants_reference ? 2 : 1); ++which) {
@@ -185,7 +207,7 @@ class KeptRow {
     if (threadIdx.x < 32) {
       const uint32_t last =
           by_count ? FindEnough(storage_.bin_counts, static_cast<uint32_t>(settings().phase.top_k)).bin
-                   : FindEnough<uint64_t>(storage_.bins, definition::TopPTarget(settings().phase.top_p, row_mass)).bin;
+                   : FindEnough(storage_.bins, definition::TopPTarget(settings().phase.top_p, row_mass)).bin;
       if (threadIdx.x == 0) storage_.bin = last, storage_.entry_count = 0;
     }
     __syncthreads();  // the last bin is written, the short list empty; else entries are lost

@@ -40,26 +40,33 @@ __device__ __forceinline__ uint32_t UnlessMasked(uint32_t key) { return key > de
 // Tells every block every warp's maximum and least delegate, whether a block saw a NaN, and the delegates. Where
 // `are_own` these are the words of each block's lanes, and stay in it. 2^group_bits lanes make a delegate.
 template <typename Logit>
-__device__ __forceinline__ void ShareMaxima(const LaneMaxima& maxima, bool has_nan, uint32_t delegates,
+__device__ __forceinline__ void ShareMaxima(const LaneMaxima& maxima, float largest, bool has_nan, uint32_t delegates,
                                             uint32_t group_bits, bool are_own, const Team& team, Storage& storage) {
   const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
   const uint32_t lanes = are_own ? blockDim.x : blockDim.x * team.blocks;
   const uint32_t first_lane = (are_own ? 0 : team.rank * blockDim.x) + threadIdx.x;
   const bool by_word = delegates > lanes;
   const uint32_t group = 1u << group_bits;
-  float of_group = Largest<Logit>(maxima);
+  // Of each half of the warp by one instruction, which serves groups of 16 lanes and of all.
+  uint32_t key = definition::Key(largest);
+  const uint32_t of_lower = __reduce_max_sync(~0u, lane < 16 ? key : 0u);
+  const uint32_t of_upper = __reduce_max_sync(~0u, lane < 16 ? 0u : key);
+  const uint32_t of_warp = max(of_lower, of_upper);
+  if (group_bits >= 4) {
+    key = group_bits == 5 ? of_warp : lane < 16 ? of_lower : of_upper;
+  } else {
 #pragma unroll 1
-  for (uint32_t distance = 1; distance < group; distance *= 2)
-    of_group = ptx::Max(of_group, __shfl_xor_sync(~0u, of_group, distance));
-  const uint32_t key = definition::Key(of_group);
+    for (uint32_t distance = 1; distance < group; distance *= 2) key = max(key, __shfl_xor_sync(~0u, key, distance));
+  }
+  const float of_group = definition::KeyToFloat(key);
   uint32_t least = UnlessMasked(key);
   if (by_word) {
 #pragma unroll
     for (uint32_t i = 0; i < 4; ++i) least = min(least, UnlessMasked(definition::Key(Largest<Logit>(maxima.word[i]))));
   }
-  const uint64_t largest = __reduce_max_sync(~0u, key);
   least = __reduce_min_sync(~0u, least);
-  if (lane < team.blocks) ptx::Push(&storage.part_extremes[team.rank * warps + warp], lane, largest << 32 | least);
+  if (lane < team.blocks)
+    ptx::Push(&storage.part_extremes[team.rank * warps + warp], lane, uint64_t{of_warp} << 32 | least);
   if (threadIdx.x < team.blocks) ptx::Push(&storage.block_has_nan[team.rank], threadIdx.x, uint32_t{has_nan});
   if (delegates == 0) return;
 #pragma unroll 1

@@ -12,11 +12,12 @@ __device__ __forceinline__ uint64_t WeightOfKey(uint32_t key, const WeightScale&
   return definition::Weight(definition::KeyToFloat(key), scale);
 }
 
-// The scale of the row's temperature, once its maximum is known.
+// The scale of the row's temperature, of a maximum, and once that is known.
+__device__ __forceinline__ WeightScale ScaleAt(float maximum, const RowSettings& settings) {
+  return {.maximum = maximum, .slope = settings.slope, .floor = settings.floor, .bits = settings.weight_bits};
+}
 __device__ __forceinline__ WeightScale ScaleOf(const Storage& storage) {
-  const RowSettings& settings = storage.settings;
-  return {
-      .maximum = storage.state.maximum, .slope = settings.slope, .floor = settings.floor, .bits = settings.weight_bits};
+  return ScaleAt(storage.state.maximum, storage.settings);
 }
 
 // The same as WeightOfKey, as fast as the row allows, once storage.fast_scale is there.
@@ -71,9 +72,16 @@ __device__ __forceinline__ void PushPartMass(uint64_t sum, uint32_t which, const
 // of a warp.
 __device__ __forceinline__ uint64_t RowMass(uint32_t which, const Storage& storage) {
   uint64_t sum = 0;
-#pragma unroll 1
-  for (uint32_t i = threadIdx.x % 32; i < storage.part.blocks * (blockDim.x / 32); i += 32)
-    sum += storage.part_mass[which][i];
+  const auto* pairs = reinterpret_cast<const ulonglong2*>(storage.part_mass[which]);
+  uint32_t threads = blockDim.x;
+  ptx::Keep(&threads);  // or what it comes to takes a register from the kernel's first instruction on
+  const uint32_t count = storage.part.blocks * (threads / 64);
+  // All loads under way at once; the last pair again for lanes that have none.
+#pragma unroll
+  for (uint32_t i = ptx::ThreadAnew() % 32; i < kMostBlocks * kMostWarps / 2; i += 32) {
+    const ulonglong2 of = pairs[min(i, count - 1)];
+    sum += i < count ? of.x + of.y : 0;
+  }
   return ReduceWarp(sum, Add());
 }
 

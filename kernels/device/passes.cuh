@@ -35,14 +35,8 @@ __device__ __forceinline__ void MaximumPass(const RowPart<Logit>& part, Run run,
   *maxima = m;
 }
 
-// Appends a vector that holds a candidate. The count goes on beyond kVectorCapacity.
-__device__ __forceinline__ void AppendVector(uint32_t index, Storage& storage) {
-  const uint32_t at = atomicAdd(&storage.vector_count, 1u);
-  if (at < kVectorCapacity) storage.vector[at] = index;
-}
-
 // Appends those of a group of vectors, 32 apart from `index` on, that hold a logit of at least `pivot`, or a NaN. One
-// test serves all of them.
+// test serves all of them, and one count, which goes on beyond kVectorCapacity.
 template <typename Logit, int kCount>
 __device__ __forceinline__ void AppendVectors(const Vector (&v)[kCount], uint32_t index, uint32_t pivot,
                                               Storage& storage) {
@@ -53,9 +47,19 @@ __device__ __forceinline__ void AppendVectors(const Vector (&v)[kCount], uint32_
     all = u == 0 ? each[0] : Logit::Max(all, each[u]);
   }
   if (__builtin_expect(Logit::AnyAtLeastOrNan(all, pivot), 0)) {
+    uint32_t holds[kCount], count = 0;
 #pragma unroll
-    for (int u = 0; u < kCount; ++u)
-      if (kCount == 1 || Logit::AnyAtLeastOrNan(each[u], pivot)) AppendVector(index + 32 * u, storage);
+    for (int u = 0; u < kCount; ++u) {
+      holds[u] = kCount == 1 || Logit::AnyAtLeastOrNan(each[u], pivot);
+      count += holds[u];
+    }
+    uint32_t at = atomicAdd(&storage.vector_count, count);
+    if (at + count > kVectorCapacity) return;  // nor is any other used then
+#pragma unroll
+    for (int u = 0; u < kCount; ++u) {
+      if (holds[u] != 0) storage.vector[at] = index + 32 * u;
+      at += holds[u];
+    }
   }
 }
 

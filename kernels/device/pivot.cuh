@@ -4,6 +4,7 @@
 
 #include "kernels/device/distance_bins.cuh"
 #include "kernels/device/maxima.cuh"
+#include "kernels/device/measure.cuh"
 #include "kernels/device/settings.cuh"
 
 namespace fire::kernels {
@@ -20,15 +21,14 @@ struct Extremes {
 // Returns those of all parts, once the team has met, for all lanes of a warp.
 __device__ __forceinline__ Extremes SharedExtremes(const Team& team, const Storage& storage) {
   Extremes all = {.largest = definition::kMaskedKey, .least = ~0u};
-  const auto* pairs = reinterpret_cast<const ulonglong2*>(storage.part_extremes);
+  const auto* pairs = reinterpret_cast<const uint4*>(storage.part_extremes);
   const uint32_t count = team.blocks * (blockDim.x / 64);
-  // All loads under way at once.
+  // All loads under way at once; the last pair again for lanes that have none.
 #pragma unroll
   for (uint32_t i = threadIdx.x % 32; i < kMostBlocks * kMostWarps / 2; i += 32) {
-    if (i >= count) continue;
-    const ulonglong2 of = pairs[i];
-    all.largest = max(all.largest, static_cast<uint32_t>(max(of.x, of.y) >> 32));
-    all.least = min(all.least, min(static_cast<uint32_t>(of.x), static_cast<uint32_t>(of.y)));
+    const uint4 of = pairs[min(i, count - 1)];
+    all.largest = max(all.largest, max(of.y, of.w));
+    all.least = min(all.least, min(of.x, of.z));
   }
   return {.largest = __reduce_max_sync(~0u, all.largest), .least = __reduce_min_sync(~0u, all.least)};
 }
@@ -88,34 +88,39 @@ __device__ __forceinline__ uint32_t PivotWord(float pivot) {
   return Logit::Value(word, 0) == -INFINITY ? Logit::kLowestFinite : word;
 }
 
-// Finds the pivot, once the maxima and delegates are there, and fills storage.state and storage.pivot, for all threads
-// of the team.
+// Meets the team, finds the pivot, and fills storage.state, pivot and fast_scale, for all threads of the team.
 template <typename Logit>
 __device__ __forceinline__ void FindPivot(uint32_t wanted, bool again, const Team& team, Storage& storage) {
+  // What needs no maximum is found while the others come.
   const RowSettings& settings = storage.settings;
   const uint32_t delegates = settings.pivot_count == 0 ? 0 : again ? 4 * blockDim.x : settings.delegates;
-  const bool is_first_warp = threadIdx.x < 32;
+  const uint32_t enough = again ? wanted : DelegatesWanted(wanted, delegates);
+  const bool is_decided = settings.regime == Regime::kDecided;
+  const bool is_bounded = settings.min_p_bounds_list & (settings.regime == Regime::kList);
+  const float below = is_bounded ? settings.min_p_bounds.below : -INFINITY;
+  team.Wait();  // maxima, delegates and resident parts are written; else the pivot comes from an older row's
   Extremes extremes = {.largest = 0, .least = 0};
-  if (is_first_warp || threadIdx.x < delegates) extremes = SharedExtremes(team, storage);
+  if (threadIdx.x < max(delegates, 64)) extremes = SharedExtremes(team, storage);
   if (delegates != 0) {
     if (threadIdx.x < delegates) CountDelegates(delegates, extremes, storage);
     __syncthreads();  // the delegates are counted; else fewer tokens reach the pivot than are wanted
   }
-  if (is_first_warp) {
-    const float maximum = definition::KeyToFloat(extremes.largest);
-    float pivot = settings.regime == Regime::kDecided || maximum == INFINITY ? maximum : -definition::kFloatMax;
-    if (delegates != 0 && maximum < INFINITY && maximum > -INFINITY)
-      pivot =
-          FindCountedPivot<Logit>(again ? wanted : DelegatesWanted(wanted, delegates), delegates, extremes, storage);
-    if (settings.min_p_bounds_list && settings.regime == Regime::kList)
-      pivot = fmaxf(pivot, __fadd_rd(maximum, settings.min_p_bounds.below));
+  const float maximum = definition::KeyToFloat(extremes.largest);
+  if (threadIdx.x < 32) {
+    float pivot = is_decided | (maximum == INFINITY) ? maximum : -definition::kFloatMax;
+    if ((delegates != 0) & (maximum < INFINITY) & (maximum > -INFINITY))
+      pivot = FindCountedPivot<Logit>(enough, delegates, extremes, storage);
+    pivot = fmaxf(pivot, __fadd_rd(maximum, below));
     if (threadIdx.x == 0) {
       storage.state.maximum = maximum, storage.state.is_listed = 0, storage.state.count = 0;
       storage.pivot = PivotWord<Logit>(pivot);
     }
   } else if (threadIdx.x < 64) {
     const bool has_nan = AnyBlockHasNan(team, storage);
-    if (threadIdx.x == 32) storage.state.has_nan = has_nan;
+    if (threadIdx.x == 32) {
+      storage.state.has_nan = has_nan;
+      storage.fast_scale = MakeFastScale(ScaleAt(maximum, settings));
+    }
   }
   __syncthreads();  // two warps have written state and pivot; else the others filter by an older pivot
 }

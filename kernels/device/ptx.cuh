@@ -209,6 +209,19 @@ __device__ __forceinline__ uint64_t SubPair(uint64_t a, uint64_t b) {
 }
 
 // ---- integers ----
+// Adds `value` to `sum` where a > b: compares and adds, where a compiler selects what to add first.
+__device__ __forceinline__ void AddWhereGreater(uint64_t a, uint64_t b, uint64_t value, uint64_t* sum) {
+  asm("{.reg .pred p; setp.gt.u64 p, %1, %2; @p add.u64 %0, %0, %3;}" : "+l"(*sum) : "l"(a), "l"(b), "l"(value));
+}
+__device__ __forceinline__ void AddWhereAtLeast(uint32_t a, uint32_t b, uint64_t value, uint64_t* sum) {
+  asm("{.reg .pred p; setp.ge.u32 p, %1, %2; @p add.u64 %0, %0, %3;}" : "+l"(*sum) : "r"(a), "r"(b), "l"(value));
+}
+__device__ __forceinline__ void AddWhereAtLeast(uint32_t a, uint32_t b, uint32_t value, uint32_t* sum) {
+  asm("{.reg .pred p; setp.ge.u32 p, %1, %2; @p add.u32 %0, %0, %3;}" : "+r"(*sum) : "r"(a), "r"(b), "r"(value));
+}
+__device__ __forceinline__ void CountWhereLess(uint32_t a, uint32_t b, uint32_t* count) {
+  asm("{.reg .pred p; setp.lt.u32 p, %1, %2; @p add.u32 %0, %0, 1;}" : "+r"(*count) : "r"(a), "r"(b));
+}
 // By 64 or more places: 0.
 __device__ __forceinline__ uint64_t ShiftRight(uint64_t a, uint32_t places) {
   uint64_t r;

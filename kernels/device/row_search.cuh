@@ -3,7 +3,8 @@
 // The first is a histogram over distances from the maximum, of 32-bit sums that leave out a weight's lowest bits. They
 // tell a window of logits in which the measure passes the target. The second reading measures exactly what is above the
 // window, and lists what is within, where keys and ids are then sought. Where a block's list has no room, and its keys
-// differ, both are done once more inside the window.
+// differ, both are done once more inside the window. Where more tokens have the largest key than a list holds, those
+// are counted before all this: the search may end among them.
 #pragma once
 
 #include "kernels/device/distance_bins.cuh"
@@ -61,6 +62,26 @@ class RowSearcher : public RowTokens<Logit, kResident, kAlone> {
     }
     if (is_cut) reach = fminf(reach, maximum - definition::KeyToFloat(KeyOf(measure.rule.last)));
     return fmaxf(reach, 0x1p-100f);
+  }
+
+  // True where the search ends among the tokens of the largest key: storage.in is that key, and as after any search
+  // that ends so part_mass[0] is what each part measures of it. They are counted where the pivot is the maximum and
+  // more tokens reach it than a list holds: a histogram of equals is one counter that all threads add to.
+  __device__ __forceinline__ bool EndsAmongLargest(const TokenMeasure& measure) const {
+    const float maximum = storage_.state.maximum;
+    if (Logit::Value(storage_.pivot, 0) < maximum || storage_.state.count <= kListCapacity) return false;
+    const Team team = this->team();
+    team.Sync();  // the target is written, and all have read what the parts weigh; else that is overwritten
+    this->ShareParts({.rule = measure.rule, .counts = measure.counts, .only_key = definition::Key(maximum)});
+    const uint64_t inside = RowMass(0, storage_);
+    if (inside <= storage_.row_search.target) return false;
+    if (ptx::ThreadAnew() < blockDim.x / 32 * team.blocks) storage_.part_within[ptx::ThreadAnew()] = 0;
+    if (ptx::ThreadAnew() == 0) {
+      storage_.in = {.low = 0, .high = 0, .before = 0, .inside = inside};
+      storage_.row_search.narrowed = Narrowed::kToEquals;
+    }
+    team.Sync();  // the interval is written, and all have read the parts' sums; else they are overwritten
+    return true;
   }
 
   // Narrows storage.in of a row to the least and the largest key of a few bins of distances, in which the measure

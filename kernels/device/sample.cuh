@@ -22,24 +22,25 @@ class RowSampler {
       if (WholeRow<Logit, kResident>().Draw()) Write();
       return;
     }
-    // Here and without branches: what is asked of shared memory is then under way at once.
-    const bool is_decided = row_.IsDecided();
+    const Prospect at = row_.Look();
     if (row_.IsListed() & !row_.team().IsLeader()) return;
-    FindToken(is_decided);
-    if (row_.IsListed() & !row_.team().IsLeader()) return;
-    CountKeptAndRank();
-    if (row_.team().IsLeader() && threadIdx.x < 32) Write();
+    if (!FindToken(at)) {
+      if (row_.IsListed() & !row_.team().IsLeader()) return;
+      CountKeptAndRank();
+      if (!row_.team().IsLeader()) return;
+    }
+    if (threadIdx.x < 32) Write();
   }
 
  protected:
   // Fills the outcome, for whoever has the tokens in question. With kSorts storage.sorted may have the kept set then.
+  // True as of Find().
   template <bool kSorts = false>
-  __device__ __forceinline__ void FindToken(bool is_decided) const {
-    if (is_decided) {
-      row_.Decide();
-    } else {
-      row_.template Find<true, kSorts>(!WantsReference());  // equals count for a rank
-    }
+  __device__ __forceinline__ bool FindToken(const Prospect& at) const {
+    if (at.is_decided == 0)
+      return row_.template Find<true, kSorts, kSorts>(at, !WantsReference());  // equals count for a rank
+    row_.Decide();
+    return false;
   }
 
   // Counts kept and rank where Find() left them at 0: one more reading each. Thread 0 of the leader has the result.
@@ -68,6 +69,7 @@ class RowSampler {
     const Outcome& found = row_.outcome();
     const int64_t at = row_.row();
     outputs_.token[at] = min(IdOf(found.drawn), SharedStorage().part.vocabulary - 1);  // in it, come what may
+    if (IsTokenAlone()) return;
     if (outputs_.logprob != nullptr) outputs_.logprob[at] = row_.LogProb(found.drawn);
     if (outputs_.kept != nullptr) outputs_.kept[at] = static_cast<int32_t>(found.kept);
     if (outputs_.status != nullptr) outputs_.status[at] = row_.Status() | status;
@@ -85,6 +87,13 @@ class RowSampler {
 
  private:
   __device__ __forceinline__ bool WantsReference() const { return definition::WantsReference(outputs_); }
+
+  // Of six outputs at once: one after the other each is a branch to wait for.
+  __device__ __forceinline__ bool IsTokenAlone() const {
+    const auto bits = [](const void* output) { return reinterpret_cast<uintptr_t>(output); };
+    return ((bits(outputs_.logprob) | bits(outputs_.kept)) | (bits(outputs_.status) | bits(outputs_.rank)) |
+            (bits(outputs_.ref_logprob) | bits(work_.next_code))) == 0;
+  }
 
   __device__ __forceinline__ uint64_t NextCode(const Outcome& found) const {
     const uint64_t code = row_.settings().draw_bits;

@@ -53,7 +53,7 @@ __device__ __forceinline__ Number WarpRunning(Number value) {
 #pragma unroll
   for (int distance = 1; distance < kLanes; distance *= 2) {
     const Number below = __shfl_up_sync(~0u, value, distance);
-    if (lane >= distance) value += below;
+    ptx::AddWhereAtLeast(lane, distance, below, &value);
   }
   return value;
 }

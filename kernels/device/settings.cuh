@@ -52,10 +52,24 @@ __device__ __forceinline__ definition::Phase PhaseFor(Task task, const Record& r
   return phase;
 }
 
+// What min-p asks of a weight; 0 and 0 where it is off, which costs nothing then.
+struct MinP {
+  uint64_t min_weight, weight_of_maximum;
+};
+
+__device__ __forceinline__ MinP MinPFor(const definition::Phase& phase, uint32_t vocabulary) {
+  MinP min_p = {.min_weight = 0, .weight_of_maximum = 0};
+  if (definition::MinPIsOn(phase.min_p)) {
+    min_p.weight_of_maximum = definition::WeightOfMaximum(vocabulary);
+    min_p.min_weight = definition::MinPThreshold(phase.min_p, min_p.weight_of_maximum);
+  }
+  return min_p;
+}
+
 // What a row's phase comes to, for a vocabulary.
 struct RowFilters {
-  uint64_t weight_of_maximum, min_weight;
-  bool top_k_on, top_p_on, min_p_bounds_list;
+  uint64_t min_weight;
+  bool is_decided, top_k_on, top_p_on, min_p_bounds_list;
   Regime regime;
   uint32_t pivot_count;
 };
@@ -63,16 +77,16 @@ struct RowFilters {
 // One after the other, not branch by branch: all blocks wait for the threads that work this out.
 __device__ __forceinline__ RowFilters FiltersOf(const definition::Phase& phase, uint32_t vocabulary) {
   RowFilters filters;
-  filters.weight_of_maximum = definition::WeightOfMaximum(vocabulary);
-  filters.min_weight = definition::MinPThreshold(phase.min_p, filters.weight_of_maximum);
+  const MinP min_p = MinPFor(phase, vocabulary);
+  filters.min_weight = min_p.min_weight;
+  filters.is_decided = (phase.heat == definition::Heat::kGreedy) | (min_p.min_weight > min_p.weight_of_maximum);
   const bool has_min_p = filters.min_weight != 0;
-  const bool is_decided = (phase.heat == definition::Heat::kGreedy) | (filters.min_weight > filters.weight_of_maximum);
   filters.top_k_on = phase.top_k < vocabulary;
   filters.top_p_on = definition::TopPIsOn(phase.top_p);
   // Where top-p counts tokens that fail min-p, the list must hold them.
   filters.min_p_bounds_list = has_min_p & ((phase.order == Order::kVllm) | !filters.top_p_on);
   const Regime filtered = filters.top_k_on | filters.min_p_bounds_list ? Regime::kList : Regime::kNucleus;
-  filters.regime = is_decided                                        ? Regime::kDecided
+  filters.regime = filters.is_decided                                ? Regime::kDecided
                    : filters.top_k_on | filters.top_p_on | has_min_p ? filtered
                                                                      : Regime::kAll;
   const uint32_t of_nucleus = filters.regime == Regime::kNucleus ? min(kNucleusGuess, vocabulary) : 0;
@@ -87,7 +101,6 @@ __device__ __forceinline__ void WriteFilters(const definition::Phase& phase, con
   settings->phase.temperature = phase.temperature, settings->phase.heat = phase.heat;
   settings->phase.top_k = phase.top_k, settings->phase.top_p = phase.top_p, settings->phase.min_p = phase.min_p;
   settings->phase.order = phase.order, settings->phase.ties = phase.ties, settings->phase.hot = phase.hot;
-  settings->weight_of_maximum = filters.weight_of_maximum;
   settings->min_weight = filters.min_weight;
   settings->top_k_on = filters.top_k_on;
   settings->top_p_on = filters.top_p_on;
@@ -119,11 +132,13 @@ __device__ __forceinline__ bool SeeksToken(Task task, bool is_enumerated) {
   return draws | (is_enumerated & (task != Task::kSampleGroup));
 }
 
-__device__ __forceinline__ uint32_t AsksOf(const RowFilters& filters, Order order, bool is_enumerated,
-                                           const Work& work) {
+__device__ __forceinline__ uint32_t AsksOf(const RowFilters& filters, const definition::Phase& phase,
+                                           bool is_enumerated, const Work& work) {
+  const Order order = phase.order;
   const Regime regime = filters.regime;
   const bool wants_token_alone = (work.task == Task::kSample) & (work.outputs.kept == nullptr) & !is_enumerated;
-  const bool counts_row = filters.top_p_on & ((regime == Regime::kNucleus) | (order == Order::kJoint));
+  const bool counts_row =
+      filters.top_p_on & ((regime == Regime::kNucleus) | ((order == Order::kJoint) & (regime != Regime::kDecided)));
   const bool tests_min_p = (regime != Regime::kDecided) & (order == Order::kVllm) & (filters.min_weight != 0);
   uint32_t asks = regime == Regime::kAll ? kAsksNoList | kAsksRowMass : 0;
   asks |= counts_row ? kAsksTopPOfRow | kAsksRowMass : 0;
@@ -132,6 +147,9 @@ __device__ __forceinline__ uint32_t AsksOf(const RowFilters& filters, Order orde
   asks |= tests_min_p ? kAsksMinP : 0;
   asks |= (regime == Regime::kList) & filters.top_k_on ? kAsksTopK : 0;
   asks |= (regime == Regime::kAll) & wants_token_alone ? kAsksTokenAlone : 0;
+  asks |= filters.top_k_on ? (phase.ties != Ties::kExact ? kAsksFirstOfK | kAsksEqualsOfK : kAsksFirstOfK) : 0;
+  asks |= filters.top_p_on ? (phase.ties == Ties::kKeep ? kAsksNucleus | kAsksEqualsOfP : kAsksNucleus) : 0;
+  asks |= (order == Order::kVllm ? kAsksMinPFirst : 0) | (is_enumerated ? kAsksPlace : 0);
   return asks;
 }
 
@@ -149,7 +167,7 @@ class SettingsReader {
       input.step = definition::StepOf(work_.batch, row_);
       input.word = RecordWords(work_.batch, slot.index)[threadIdx.x % kRecordWords];
       // At once: registers are few while the row is read. By the thread that adds to it.
-      if (threadIdx.x == 3 * 32) settings->status = slot.out_of_range ? kStatusSlotOutOfRange : 0;
+      if (threadIdx.x == 2 * 32) settings->status = slot.out_of_range ? kStatusSlotOutOfRange : 0;
     }
     return input;
   }
@@ -161,7 +179,26 @@ class SettingsReader {
     const uint32_t vocabulary = static_cast<uint32_t>(work_.batch.vocabulary);
     const Record record = RecordOf(input);
     const definition::Phase phase = PhaseFor(work_.task, record, input.step, vocabulary);
-    if ((warp == 0 || warp == 3) && lane == 0) {
+    if (warp == 1) {
+      const float temperature = lane == 0 ? phase.temperature : definition::ReferenceTemperature(record);
+      const bool greedy = definition::HeatOf(temperature) == definition::Heat::kGreedy;
+      const WeightScale scale = definition::MakeWeightScale(0.0f, greedy ? 1.0f : temperature, vocabulary);
+      if (lane == 0) {
+        settings->slope = scale.slope, settings->floor = scale.floor, settings->weight_bits = scale.bits;
+        settings->weight_of_maximum = definition::WeightOfMaximum(vocabulary);
+      }
+      if (lane == 1)
+        settings->ref_slope = scale.slope, settings->ref_floor = scale.floor, settings->ref_temperature = temperature;
+    } else if (warp == 2) {
+      if (lane < kRecordWords) reinterpret_cast<uint32_t*>(&settings->record)[lane] = input.word;
+      if (lane == 0) {
+        settings->draw_bits =
+            work_.code != nullptr ? work_.code[row_ * work_.code_stride] : definition::DrawBits(record, input.step);
+        settings->status |= definition::StatusOfPhase(phase);
+        const MinP min_p = MinPFor(phase, vocabulary);
+        settings->min_p_bounds = definition::MinPBoundsOf(phase, min_p.min_weight, min_p.weight_of_maximum);
+      }
+    } else if (lane == 0) {
       const RowFilters filters = FiltersOf(phase, vocabulary);
       if (warp == 0) {
         WriteFilters(phase, filters, settings);
@@ -172,25 +209,9 @@ class SettingsReader {
         const bool is_enumerated = definition::IsEnumerated(record, input.step);
         settings->is_enumerated = is_enumerated;
         settings->seeks_token = SeeksToken(work_.task, is_enumerated);
-        settings->asks = AsksOf(filters, phase.order, is_enumerated, work_);
-        settings->min_p_bounds = definition::MinPBoundsOf(phase, filters.min_weight, filters.weight_of_maximum);
-        settings->status |= definition::StatusOfPhase(phase);
+        settings->asks = AsksOf(filters, phase, is_enumerated, work_);
         settings->bins_of_thread = kBins >> (31 - __clz(blockDim.x));
       }
-    }
-    if (warp == 1) {
-      const float temperature = lane == 0 ? phase.temperature : definition::ReferenceTemperature(record);
-      const bool greedy = definition::HeatOf(temperature) == definition::Heat::kGreedy;
-      const WeightScale scale = definition::MakeWeightScale(0.0f, greedy ? 1.0f : temperature, vocabulary);
-      if (lane == 0) settings->slope = scale.slope, settings->floor = scale.floor, settings->weight_bits = scale.bits;
-      if (lane == 1)
-        settings->ref_slope = scale.slope, settings->ref_floor = scale.floor, settings->ref_temperature = temperature;
-    }
-    if (warp == 2) {
-      if (lane < kRecordWords) reinterpret_cast<uint32_t*>(&settings->record)[lane] = input.word;
-      if (lane == 0)
-        settings->draw_bits =
-            work_.code != nullptr ? work_.code[row_ * work_.code_stride] : definition::DrawBits(record, input.step);
     }
   }
 

@@ -26,7 +26,7 @@ class SupportSampler : private RowSampler<Logit, false> {
     this->row_.Read(this->work_, row, team, geometry);
     if (IsListed() && !this->row_.team().IsLeader()) return;
     if (threadIdx.x == 0) storage_.is_sorted = 0;  // barriers follow
-    this->template FindToken<true>(this->row_.IsDecided());
+    this->template FindToken<true>(this->row_.Look());
     if (IsListed() && !this->row_.team().IsLeader()) return;
     const bool is_cut = !HasOneToken() && CountKept() > Width();
     if (is_cut) Cut();

@@ -22,14 +22,21 @@ struct Team {
     if (blocks > 1) ptx::ClusterWait();
   }
 
-  // Orders everything any thread of the team wrote to shared memory, its own or a peer's, before what follows.
-  __device__ __forceinline__ void Sync() const {
+  // Orders everything any thread of the team wrote to shared memory before it arrived, its own or a peer's, before what
+  // follows the wait. What lies between needs nothing of the others, and writes nothing that they read.
+  __device__ __forceinline__ void Arrive() const {
+    if (blocks > 1) ptx::ClusterArrive();
+  }
+  __device__ __forceinline__ void Wait() const {
     if (blocks == 1) {
       __syncthreads();
     } else {
-      ptx::ClusterArrive();
       ptx::ClusterWait();
     }
+  }
+  __device__ __forceinline__ void Sync() const {
+    Arrive();
+    Wait();
   }
 };
 

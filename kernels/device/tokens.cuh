@@ -45,6 +45,7 @@ class Tokens : public SearchedRow<Logit, kResident, kAlone> {
           .shift =
               rest == 0 ? 0u : 33u - min(33u, static_cast<uint32_t>(__clzll(static_cast<long long>(target + rest))))};
     if (!IsList()) {
+      if (this->EndsAmongLargest(measure)) return;
       this->NarrowInRow(measure);
       if (storage_.in.inside == 0 || storage_.in.low == storage_.in.high) return;
     }

@@ -11,7 +11,7 @@ namespace fire::kernels {
 template <typename Logit, bool kResident>
 class WholeRow {
  public:
-  __device__ __forceinline__ WholeRow() : storage_(SharedStorage()), scale_(MakeFastScale(ScaleOf(storage_))) {}
+  __device__ __forceinline__ WholeRow() : storage_(SharedStorage()), scale_(storage_.fast_scale) {}
 
   // Fills storage.outcome, once part_mass[0] is there: true in the first warp of the block that has the token, which
   // then may read it.

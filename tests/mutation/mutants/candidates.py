@@ -2,8 +2,9 @@
 
 from mutations import Mutation, in_file, without
 
+AWAIT = "  if (!again) team.AwaitPeers();\n"
 SHARE = (
-    "  ShareMaxima<Logit>(maxima, has_nan, again ? 4 * blockDim.x : storage.settings.delegates,\n"
+    "  ShareMaxima<Logit>(maxima, largest, has_nan, again ? 4 * blockDim.x : storage.settings.delegates,\n"
     "                     again ? 0 : storage.settings.lane_bits, again, team, storage);\n"
 )
 
@@ -13,14 +14,14 @@ MUTATIONS: list[Mutation] = [
         (
             "peers-not-awaited",
             "a block pushes into a peer that may not have started",
-            f"  if (!again) team.AwaitPeers();\n{SHARE}",
-            f"{SHARE}  if (!again) team.AwaitPeers();\n",
+            AWAIT + SHARE,
+            SHARE + AWAIT,
         ),
         (
             "setup-not-awaited",
             "settings and shape are read while a warp still writes them",
-            "bool has_nan = __syncthreads_or(HoldsNan<Logit>(maxima));  // also",
-            "bool has_nan = __any_sync(~0u, HoldsNan<Logit>(maxima));  // also",
+            "  bool has_nan = __syncthreads_or(",
+            "  bool has_nan = __any_sync(~0u, ",
         ),
         (
             "whole-row-taken-for-its-pilot",
@@ -53,28 +54,10 @@ MUTATIONS: list[Mutation] = [
             "if (at <= capacity) {",
         ),
         (
-            "inbox-overflow-not-sent",
-            "the first candidate that an inbox has no room for",
-            "for (uint32_t i = capacity + threadIdx.x;",
-            "for (uint32_t i = capacity + 1 + threadIdx.x;",
-        ),
-        (
-            "inbox-overflow-unseen",
-            "a block with more candidates than its inbox holds",
-            "!__any_sync(~0u, lane != 0 && of_lane > capacity);",
-            "true;",
-        ),
-        (
             "vector-overflow-unseen",
             "a block with more vectors than its list holds",
             "fits = storage.vector_count <= kVectorCapacity;",
             "fits = true;",
-        ),
-        (
-            "list-overflow-unseen",
-            "inboxes that together hold more than the list",
-            "is_told && count <= kListCapacity &&",
-            "is_told && count <= 2 * kListCapacity &&",
         ),
         (
             "nan-in-the-rest-unseen",
@@ -85,20 +68,8 @@ MUTATIONS: list[Mutation] = [
         (
             "short-list-of-a-streamed-row-trusted",
             "fewer tokens of a streamed row reach the pivot than top-k keeps",
-            " || !HoldsTopK<Logit>(listed, least, maximum, storage.settings)) return false;",
-            ") return false;",
-        ),
-        (
-            "top-k-one-token-short",
-            "exactly one token less reaches the pivot than top-k keeps",
-            "count >= settings.phase.top_k) return true;",
-            "count + 1 >= settings.phase.top_k) return true;",
-        ),
-        (
-            "min-p-excuses-any-short-list",
-            "tokens below the pivot that min-p does not exclude",
-            "return settings.min_p_bounds_list && least <= __fadd_rd(maximum, settings.min_p_bounds.below);",
-            "return settings.min_p_bounds_list;",
+            "listed < FewestForTopK<Logit>(least, maximum, storage.settings)",
+            "false",
         ),
         (
             "maximum-of-the-pivots-part",
@@ -107,15 +78,21 @@ MUTATIONS: list[Mutation] = [
             "",
         ),
         (
+            "scale-of-the-pivots-part",
+            "weights of a streamed row whose largest logit comes after the pivot",
+            "      storage.fast_scale = MakeFastScale(ScaleOf(storage));\n",
+            "",
+        ),
+        (
             "nan-weighs-while-listed",
             "a nucleus of a row with NaN that is read again from memory",
-            "         storage.state.has_nan == 0 && MakeFastScale",
-            "         MakeFastScale",
+            "         storage.state.has_nan == 0 && storage.fast_scale",
+            "         storage.fast_scale",
         ),
         (
             "any-scale-weighs-while-listed",
             "a nucleus at a temperature that fast weights do not hold for",
-            "&& MakeFastScale(ScaleOf(storage)).is_exact;",
+            "&& storage.fast_scale.is_exact;",
             "&& true;",
         ),
         (
@@ -131,12 +108,6 @@ MUTATIONS: list[Mutation] = [
             "if (weighs) seen.mass += 2 * WeightOfKey(",
         ),
         (
-            "listed-mass-not-compared",
-            "a flat nucleus, of which the list has a part",
-            "listed >= definition::TopPTarget(settings.phase.top_p, RowMass(0, storage));",
-            "listed != 0;",
-        ),
-        (
             "listed-mass-for-the-leader-only",
             "a peer never learns what the leader's candidates weigh",
             "if (threadIdx.x < team.blocks) ptx::Push(&storage.block_mass",
@@ -146,28 +117,10 @@ MUTATIONS: list[Mutation] = [
     *without(
         "kernels/device/candidates.cuh",
         (
-            "maxima-not-awaited",
-            "parts' maxima are read before they arrive",
-            "  team.Sync();  // maxima, delegates and resident parts are written; "
-            "else the pivot comes from an older row's\n",
-        ),
-        (
             "vectors-not-awaited",
             "vectors are expanded while others still append",
             "    __syncthreads();  // every listed vector is counted; "
             "else threads disagree on how many there are\n",
-        ),
-        (
-            "list-not-awaited",
-            "the list and its length are read before they are there",
-            "  __syncthreads();  // the list, its length and the scales are written; "
-            "else candidates are lost\n",
-        ),
-        (
-            "late-candidates-not-awaited",
-            "the list is read before what the inbox had no room for is there",
-            "    if (!is_all_sent) team.Sync();  // every candidate is in the leader's list; "
-            "else those that came late are lost\n",
         ),
         (
             "state-not-awaited",
@@ -175,15 +128,5 @@ MUTATIONS: list[Mutation] = [
             "    __syncthreads();  // the maximum is the whole row's; "
             "else the list is judged by the pilot's\n",
         ),
-    ),
-    *in_file(
-        "kernels/device/candidates.cuh",
-        (
-            "list-always-trusted",
-            "tokens below the pivot that min-p may yet let into top-k",
-            "(settings.asks & kAsksMinP) == 0 || least >= __fadd_ru(maximum, settings.min_p_bounds.above) ||",
-            "true ||",
-        ),
-        tests="DippingWeights.*",
     ),
 ]

@@ -6,6 +6,18 @@ MUTATIONS: list[Mutation] = [
     *in_file(
         "kernels/device/distance_bins.cuh",
         (
+            "vectors-taken-for-the-next-ones",
+            "which of its bins a lane finds enough at",
+            "(vector - shift) % 4;",
+            "(vector + shift) % 4;",
+        ),
+        (
+            "vectors-summed-out-of-order",
+            "what a lane counts up to each four of its bins",
+            "first + (by_two ? d : b)",
+            "first + (by_two ? b : d)",
+        ),
+        (
             "bin-ends-too-high",
             "a bin's end is above what is in it",
             "Edge(bin, 0.51f); }",
@@ -23,8 +35,8 @@ MUTATIONS: list[Mutation] = [
         (
             "bins-of-a-lane-counted-twice",
             "which of its bins a lane has added already",
-            "(i + lane / (8 / kVectors)) % kVectors",
-            "min(i + lane / (8 / kVectors), kVectors - 1)",
+            "(i + lane) % kVectors",
+            "min(i + lane % kVectors, kVectors - 1)",
         ),
         tests="*/Supports.*/float32Times700:*/Supports.*/float32Times5000",
     ),

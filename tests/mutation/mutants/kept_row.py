@@ -35,8 +35,8 @@ MUTATIONS: list[Mutation] = [
         (
             "row-not-read-again",
             "a streamed row whose pivot does not serve",
-            "if (ListCandidates<kResident, Logit>(shift, again, team(), storage_)) {",
-            "ListCandidates<kResident, Logit>(shift, again, team(), storage_);\n      {",
+            "if (told != kFellShort) {",
+            "if (true) {",
         ),
         (
             "short-list-of-any-length",
@@ -48,10 +48,10 @@ MUTATIONS: list[Mutation] = [
     *without(
         "kernels/device/kept_row.cuh",
         (
-            "candidates-not-awaited",
-            "the inbox is read before it is there",
-            "    team().Sync();  // every block's counts, candidates and masses are pushed; "
-            "else the leader's list lacks some\n",
+            "masses-not-awaited",
+            "an unfiltered row's point is sought before all masses are there",
+            "            team.Sync();  // every block's masses are pushed; "
+            "else the point falls into the wrong part\n",
         ),
         (
             "short-list-not-awaited",

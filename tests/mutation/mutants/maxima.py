@@ -8,8 +8,8 @@ MUTATIONS: list[Mutation] = [
         (
             "maximum-of-half-a-warp",
             "maxima of half of the lanes",
-            "__reduce_max_sync(~0u, key);",
-            "__reduce_max_sync(~0u, lane < 16 ? key : 0);",
+            "max(of_lower, of_upper);",
+            "of_lower;",
         ),
         (
             "delegates-overlap",

@@ -20,8 +20,8 @@ MUTATIONS: list[Mutation] = [
         (
             "vectors-of-a-group-misnumbered",
             "candidates get their neighbours' ids",
-            "AppendVector(index + 32 * u, storage)",
-            "AppendVector(index + u, storage)",
+            "storage.vector[at] = index + 32 * u;",
+            "storage.vector[at] = index + u;",
         ),
         (
             "nan-weighs-as-the-maximum",
@@ -32,8 +32,8 @@ MUTATIONS: list[Mutation] = [
         (
             "vectors-beyond-their-list",
             "more vectors than the list has room for overwrite what follows it",
-            "if (at < kVectorCapacity) storage.vector[at] = index;",
-            "storage.vector[at] = index;",
+            "    if (at + count > kVectorCapacity) return;  // nor is any other used then\n",
+            "",
         ),
     ),
 ]

@@ -45,10 +45,23 @@ MUTATIONS: list[Mutation] = [
             "for (uint32_t block = 1; block < min(team.blocks, 2u); ++block) {\n    const uint32_t other",
         ),
         (
+            "maxima-not-awaited",
+            "parts' maxima are read before they arrive",
+            "  team.Wait();  // maxima, delegates and resident parts are written; "
+            "else the pivot comes from an older row's\n",
+            "  if (team.blocks == 1) team.Wait();\n",
+        ),
+        (
+            "scale-of-no-maximum",
+            "the fast weights of a row",
+            "MakeFastScale(ScaleAt(maximum, settings));",
+            "MakeFastScale(ScaleAt(0.0f, settings));",
+        ),
+        (
             "min-p-pivot-rounded-up",
             "the direction in which min-p's bound is rounded",
-            "fmaxf(pivot, __fadd_rd(maximum, settings.min_p_bounds.below))",
-            "fmaxf(pivot, __fadd_ru(maximum, settings.min_p_bounds.below))",
+            "fmaxf(pivot, __fadd_rd(maximum, below))",
+            "fmaxf(pivot, __fadd_ru(maximum, below))",
         ),
     ),
     *without(

@@ -6,6 +6,32 @@ MUTATIONS: list[Mutation] = [
     *in_file(
         "kernels/device/row_search.cuh",
         (
+            "largest-just-reach-the-target",
+            "a target that the tokens of the largest key do not exceed",
+            "if (inside <= storage_.row_search.target) return false;",
+            "if (inside < storage_.row_search.target) return false;",
+        ),
+        (
+            "largest-with-what-was-within",
+            "what a part measures beside the equals that a search ended among",
+            "storage_.part_within[ptx::ThreadAnew()] = 0;",
+            ";",
+        ),
+        (
+            "largest-counted-too-soon",
+            "what the parts weigh is read while a search overwrites it",
+            "    team.Sync();  // the target is written, and all have read what the parts weigh; "
+            "else that is overwritten\n",
+            "    __syncthreads();\n",
+        ),
+        (
+            "largest-not-awaited",
+            "the parts' equals are read while what comes next overwrites them",
+            "    team.Sync();  // the interval is written, and all have read the parts' sums; "
+            "else they are overwritten\n",
+            "    __syncthreads();\n",
+        ),
+        (
             "window-begins-too-late",
             "bins that may pass the target for what a weight lost",
             "while (first > 0 && before > target) before -= sums[--first];",

@@ -6,10 +6,16 @@ MUTATIONS: list[Mutation] = [
     *in_file(
         "kernels/device/sample.cuh",
         (
+            "outputs-beside-a-log-probability-left",
+            "outputs are written where no log-probability is",
+            "if (IsTokenAlone()) return;",
+            "if (outputs_.logprob == nullptr) return;",
+        ),
+        (
             "blocks-leave-early",
             "a block leaves while its peers still need it",
-            "IsDecided();\n    if (row_.IsListed() & !row_.team().IsLeader()) return;",
-            "IsDecided();\n    if (!row_.team().IsLeader()) return;",
+            "Look();\n    if (row_.IsListed() & !row_.team().IsLeader()) return;",
+            "Look();\n    if (!row_.team().IsLeader()) return;",
         ),
         (
             "rank-counts-to-the-token",

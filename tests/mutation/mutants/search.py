@@ -38,8 +38,8 @@ MUTATIONS: list[Mutation] = [
         (
             "scan-misses-a-lane",
             "running sums over a warp",
-            "if (lane >= distance) value += below;",
-            "if (lane > distance) value += below;",
+            "ptx::AddWhereAtLeast(lane, distance, below, &value);",
+            "ptx::AddWhereAtLeast(lane, distance + 1, below, &value);",
         ),
         (
             "bin-carry-lost",

@@ -20,8 +20,8 @@ MUTATIONS: list[Mutation] = [
         (
             "top-p-of-the-kept-mass",
             "joint top-p of a list takes the whole row's mass",
-            "filters.top_p_on & ((regime == Regime::kNucleus) | (order == Order::kJoint));",
-            "filters.top_p_on & (regime == Regime::kNucleus);",
+            " | ((order == Order::kJoint) & (regime != Regime::kDecided)));",
+            ");",
         ),
         (
             "row-mass-not-asked-for",
@@ -74,8 +74,8 @@ MUTATIONS: list[Mutation] = [
         (
             "min-p-of-one-decides",
             "tokens equal to the maximum when min-p is 1",
-            "(filters.min_weight > filters.weight_of_maximum);",
-            "(filters.min_weight >= filters.weight_of_maximum);",
+            "(min_p.min_weight > min_p.weight_of_maximum);",
+            "(min_p.min_weight >= min_p.weight_of_maximum);",
         ),
         (
             "min-p-bounds-hf-list",

@@ -8,14 +8,14 @@ MUTATIONS: list[Mutation] = [
         (
             "rank-counts-itself",
             "every rank is one too high",
-            "if (other > entry) sum += value;",
+            "ptx::AddWhereGreater(other, entry, value, &sum);",
             "if (other >= entry) sum += value;",
         ),
         (
             "k-plus-one-tokens",
             "the token after the k-th",
-            "bool in_prefix = passes_min_p && rank < phase.top_k;",
-            "bool in_prefix = passes_min_p && rank <= phase.top_k;",
+            "bool in_prefix = passes_min_p && rank < top_k;",
+            "bool in_prefix = passes_min_p && rank <= top_k;",
         ),
         (
             "ties-at-k-dropped",
@@ -44,32 +44,38 @@ MUTATIONS: list[Mutation] = [
         (
             "place-among-all-candidates",
             "a place goes round among the kept tokens alone",
-            "place == definition::PlaceOf(settings.record, kept);",
-            "place == definition::PlaceOf(settings.record, count);",
+            "definition::PlaceOf(storage.settings.record, kept)",
+            "definition::PlaceOf(storage.settings.record, storage.state.count)",
         ),
         (
-            "place-among-what-min-p-refuses",
-            "a place counts the kept tokens alone",
-            "place += other > entry && value != 0;",
-            "place += other > entry;",
+            "place-by-rank",
+            "a place goes by the order, whatever min-p has refused first",
+            "if (has_candidate) place = larger;",
+            "if (has_candidate) place = rank;",
+        ),
+        (
+            "place-weighed",
+            "a place counts the kept tokens, whatever they weigh",
+            "worth = 1;",
+            "worth = weight;",
         ),
         (
             "draw-counts-itself",
             "the mass before a token in id order",
-            "IdOf(other) < IdOf(entry)) before",
-            "IdOf(other) <= IdOf(entry)) before",
+            "ptx::CountWhereLess(IdOf(other), IdOf(entry), &counts);",
+            "counts += IdOf(other) <= IdOf(entry);",
         ),
         (
             "draw-at-a-boundary-lost",
             "a draw exactly where a token's share begins",
-            "is_drawn = rest < weight;",
-            "is_drawn = rest - 1 < weight;",
+            "if (running + of_place[i] >= beyond) break;",
+            "if (running + of_place[i] > beyond) break;",
         ),
         (
             "rank-without-equals",
             "the rank of a token with equals",
-            "reaching += KeyOf(other) >= KeyOf(entry);",
-            "reaching += KeyOf(other) > KeyOf(entry);",
+            "if (KeyOf(other) >= KeyOf(entry)) counts += kReaches;",
+            "if (KeyOf(other) > KeyOf(entry)) counts += kReaches;",
         ),
         (
             "half-the-sharers-summed",
@@ -80,8 +86,8 @@ MUTATIONS: list[Mutation] = [
         (
             "half-the-places",
             "the later half of the candidates are nobody's",
-            "max(32 - __clz(count - 1), 2);",
-            "max(31 - __clz(count - 1), 2);",
+            "32 - __clz((count - 1) | 3);",
+            "31 - __clz((count - 1) | 7);",
         ),
         (
             "sharers-of-several-warps",
@@ -108,10 +114,35 @@ MUTATIONS: list[Mutation] = [
             "",
         ),
         (
-            "every-sharer-counts",
-            "the number of tokens kept",
-            "__syncthreads_count(is_kept && share.sharer == 0);",
-            "__syncthreads_count(is_kept);",
+            "places-not-awaited",
+            "a draw from places that are not all filled",
+            "  __syncthreads();  // what is kept is at its place; else the draw misses some\n",
+            "",
+        ),
+        (
+            "places-behind-the-last-left",
+            "what earlier use left behind the last place is drawn from",
+            "by_place.running[share.places + threadIdx.x] = 0;",
+            ";",
+        ),
+        (
+            "places-of-no-candidate",
+            "what is behind the last candidate is worth nothing",
+            "is_kept ? worth << kCountBits | 1 : 0;",
+            "is_kept || !has_candidate ? worth << kCountBits | 1 : 0;",
+        ),
+        (
+            "draw-in-no-lane",
+            "a draw where a lane's share begins",
+            "beyond <= up_to",
+            "beyond < up_to",
+        ),
+        (
+            "drawn-token-not-awaited",
+            "the token is written by another lane than the outputs",
+            "    __syncwarp();  // the token is written; "
+            "else the thread that writes the outputs reads an older one\n",
+            "",
         ),
     ),
     # What only a group asks for.
@@ -120,32 +151,38 @@ MUTATIONS: list[Mutation] = [
         (
             "sorted-without-weightless",
             "a kept token that weighs nothing, in a sorted kept set",
-            "is_kept ? counted : 0;",
-            "is_kept && weight != 0 ? counted : 0;",
+            "is_kept ? worth <<",
+            "is_kept && weight != 0 ? worth <<",
         ),
         (
             "sorted-places-by-order",
             "the order in which a sorted kept set is drawn from",
-            "if (kSorts) place = CountIn(before_in_id_order);",
-            "if (kSorts) place = rank;",
+            "has_candidate ? counts % kReaches :",
+            "has_candidate ? rank :",
         ),
         (
             "sorted-mass-before-each",
             "the mass up to a token of a sorted kept set, with its own",
-            "running = before_in_id_order + weight;",
-            "running = before_in_id_order;",
+            "sorted->running[to] = running >> kCountBits",
+            "sorted->running[to] = before >> kCountBits",
         ),
         (
             "sorted-ranks-without-equals",
             "the rank of a token of a sorted kept set that has equals",
-            "storage.sorted.rank[place] = reaching;",
-            "storage.sorted.rank[place] = rank + 1;",
+            "by_place.rank[place] = counts / kReaches;",
+            "by_place.rank[place] = rank + 1;",
+        ),
+        (
+            "sorted-before-all-have-read",
+            "a place is overwritten before its lane has read it",
+            "    __syncwarp();  // all lanes have read their places; else others' go there\n",
+            "",
         ),
         (
             "sorted-mass-with-places",
             "the mass of a sorted kept set",
-            "mass = share.Sum(mass) >> kPlaceBits;",
-            "mass = share.Sum(mass);",
+            "(asks & kAsksPlace) != 0 ? 0 : kept.all >> kCountBits;",
+            "(asks & kAsksPlace) != 0 ? 0 : kept.all;",
         ),
         tests="CudaGroups.*:*Groups*/float32Times*700",
     ),
@@ -163,11 +200,6 @@ MUTATIONS: list[Mutation] = [
             "    __syncthreads();  // the nucleus's last token is written; else top-k's k-th ends it\n",
         ),
         (
-            "kth-entry-left-over",
-            "fewer than k tokens are alive, and an old k-th entry is there",
-            "  if (threadIdx.x == 0) storage.boundary_entry = 0;\n",
-        ),
-        (
             "top-k-end-not-awaited",
             "top-k's last token is read before it is there",
             "  __syncthreads();  // the last token of top-k is written; "
@@ -179,8 +211,8 @@ MUTATIONS: list[Mutation] = [
         (
             "sorted-kept-set-not-awaited",
             "a sorted kept set is searched before it is there",
-            "  __syncthreads();  // outcome and sorted kept set are written; "
-            "else others read what an earlier stage or row left\n",
+            "  if (kForAll) __syncthreads();  // outcome and sorted kept set are written; "
+            "else others read what an earlier stage left\n",
         ),
         tests="CudaGroups.*:*Groups*/float32Times*700",
     ),
@@ -189,8 +221,8 @@ MUTATIONS: list[Mutation] = [
         (
             "rest-of-the-whole-point",
             "the next code of a row with few candidates",
-            "storage.found_rest = rest;",
-            "storage.found_rest = definition::DrawPoint(settings.draw_bits, mass);",
+            "storage.found_rest = target - (running >> kCountBits);",
+            "storage.found_rest = target;",
         ),
         tests="*Codes*/float32*:CudaCodes.*",
     ),

@@ -8,8 +8,8 @@ MUTATIONS: list[Mutation] = [
         (
             "team-barrier-without-release",
             "writes to a peer before the barrier are not seen after it",
-            "      ptx::ClusterArrive();\n",
-            "      ptx::ClusterArriveRelaxed();\n",
+            "    if (blocks > 1) ptx::ClusterArrive();\n",
+            "    if (blocks > 1) ptx::ClusterArriveRelaxed();\n",
         ),
         (
             "middle-of-a-sum-shifted",
