@@ -62,7 +62,7 @@ enum Asks : uint32_t {
   kAsksNucleus = 1 << 10,    // top-p is on
   kAsksEqualsOfP = 1 << 11,  // and keeps the equals of its last
   kAsksMinPFirst = 1 << 12,  // min-p, if any, comes before them
-  kAsksPlace = 1 << 13       // nothing is drawn: the record names a place
+  kAsksPlace = 1 << 13       // nothing is drawn: the record names a place in the order of the kept set
 };
 
 // A row's settings, worked out once, by a few threads of four warps.
@@ -73,16 +73,14 @@ struct RowSettings {
   uint64_t weight_of_maximum;
   uint64_t min_weight;  // what min-p asks of a weight; 0: nothing
   Regime regime;
-  uint32_t asks;            // Asks
-  int32_t status;           // the bits that no logit is needed for
-  uint32_t pivot_count;     // so many tokens shall reach the pivot; 0: the pivot is not a count's
-  uint32_t delegates;       // among which such a pivot is found
-  uint32_t lane_bits;       // of 2^lane_bits lanes each, or of a word of one
-  uint32_t bins_of_thread;  // of a histogram; here, since a thread has no register to keep it in
-  bool min_p_bounds_list;   // nothing that fails min-p is needed
-  bool top_k_on, top_p_on;
+  uint32_t asks;               // Asks
+  int32_t status;              // the bits that no logit is needed for
+  uint32_t pivot_count;        // so many tokens shall reach the pivot; 0: the pivot is not a count's
+  uint32_t delegates;          // among which such a pivot is found
+  uint32_t lane_bits;          // of 2^lane_bits lanes each, or of a word of one
+  uint32_t bins_of_thread;     // of a histogram; here, since a thread has no register to keep it in
+  bool min_p_bounds_list;      // nothing that fails min-p is needed
   bool seeks_token;            // else its members do, or nothing does
-  bool is_enumerated;          // nothing is drawn: the record names a place in the order of the kept set
   int32_t weight_bits;         // WeightScale::bits
   float slope, floor;          // WeightScale of the row's temperature, but for the maximum
   float ref_slope, ref_floor;  // of the reference temperature
@@ -251,7 +249,6 @@ struct Storage {
   uint32_t bin;          // of the list, which ends the short list
   uint32_t stage;        // of the kept set's filters, which is at work
   uint32_t is_sorted;    // storage.sorted holds a group's kept set, or a support
-  uint32_t may_list;     // top-k's tokens may become the list, without all their equals
   FastScale fast_scale;  // of the row's temperature, once the maximum is known
   Outcome outcome;
   union {

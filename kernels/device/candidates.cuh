@@ -63,7 +63,7 @@ __device__ __forceinline__ Expanded ExpandVectors(const RowPart<Logit>& part, fl
   const bool weighs = storage.settings.regime == Regime::kNucleus;
   const uint32_t count = storage.vector_count, capacity = team.IsLeader() ? 0 : InboxCapacity(team.blocks);
   const auto visit = [&](float x, uint32_t id) {
-    seen.has_nan |= definition::IsNanBits(__float_as_uint(x));
+    seen.has_nan |= IsNan(x);
     if (!(x >= least)) return;
     seen.largest = ptx::MaxNumber(seen.largest, x);
     const uint32_t at = atomicAdd(&storage.entry_count, 1u);
@@ -130,13 +130,13 @@ __device__ __forceinline__ void ReadMaximum(const PartShape& shape, uint32_t pil
   }
   float largest = Largest<Logit>(maxima);
   // Also: settings and shape are written; else old ones rule.
-  bool has_nan = __syncthreads_or(definition::IsNanBits(__float_as_uint(largest)));
+  bool has_nan = __syncthreads_or(IsNan(largest));
   if (pilot_shift != 0 && ReadsAllFirst(storage.settings)) {
     const RowPart<Logit> part(storage.part);
     MaximumPass<true, false>(part, Split(part, pilot_shift).rest, &maxima);
     pilot_shift = 0;
     largest = Largest<Logit>(maxima);
-    has_nan = __syncthreads_or(definition::IsNanBits(__float_as_uint(largest)));
+    has_nan = __syncthreads_or(IsNan(largest));
   }
   if (has_nan) {
     const RowPart<Logit> part(storage.part);

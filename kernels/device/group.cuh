@@ -29,7 +29,7 @@ class GroupSampler {
     if (row_.IsDecided()) {
       row_.Decide();
     } else {
-      row_.template Find<false, true, true>(row_.Look(), !WantsReference());  // equals count for a rank
+      row_.template Find<false, true, true>(row_.Look());
       if (row_.IsListed() && !row_.team().IsLeader()) return;
       // Of a row that is searched each part's measure is known.
       if (storage_.is_sorted == 0 && row_.IsListed()) SortList();
@@ -43,7 +43,7 @@ class GroupSampler {
   // Found anew each time: a thread has no register to keep it in.
   __device__ __forceinline__ GroupStorage& group() const { return SharedGroupStorage(storage_.part.blocks); }
   __device__ __forceinline__ bool WantsReference() const { return definition::WantsReference(outputs_); }
-  __device__ __forceinline__ bool TakesPlaces() const { return row_.settings().is_enumerated; }
+  __device__ __forceinline__ bool TakesPlaces() const { return TakesPlace(row_.settings()); }
   __device__ __forceinline__ Team TeamInQuestion() const { return row_.TokensInQuestion().team(); }
 
   // What the kept set measures: of a row whose members take places the count, else the mass.

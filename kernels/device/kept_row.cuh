@@ -78,7 +78,7 @@ class KeptRow {
     return !HasFiniteMaximum() | (settings().regime == Regime::kDecided);
   }
   // True where one token is certain: of a decided row, and of one that takes its token by a place.
-  __device__ __forceinline__ bool HasOneToken() const { return IsDecided() || settings().is_enumerated; }
+  __device__ __forceinline__ bool HasOneToken() const { return IsDecided() || TakesPlace(settings()); }
   // All of it asked of shared memory at once: behind branches one look would wait for the other.
   __device__ __forceinline__ Prospect Look() const {
     uint32_t count = storage_.state.count, is_listed = storage_.state.is_listed, asks = settings().asks;
@@ -121,11 +121,10 @@ class KeptRow {
 
   // Finds the kept set and its token, for whoever has the tokens in question: storage.outcome. True where the list was
   // short: the counts then are filled in, and without kForAll the first warp alone has the outcome, but for its rule.
-  // Of few candidates the kept set also goes into storage.sorted, with kSorts. Without kDraws no token is found. Where
-  // `may_list`, top-k's tokens of a row may become the leader's list, all of them, but not all of their equals: the
-  // other blocks then have nothing more to do.
+  // Of few candidates the kept set also goes into storage.sorted, with kSorts. Without kDraws no token is found. A row
+  // may be listed only now: the other blocks then have nothing more to do.
   template <bool kDraws, bool kSorts, bool kForAll>
-  __device__ __forceinline__ bool Find(const Prospect& at, bool may_list) const {
+  __device__ __forceinline__ bool Find(const Prospect& at) const {
     const uint32_t listed = at.listed;
     if (listed != 0) {
       const uint64_t row_mass = storage_.row_mass;
@@ -142,7 +141,6 @@ class KeptRow {
       }
       if (FindKeptOfLongList([this] { return BinsOfList(); }, row_mass, storage_)) return false;
     }
-    if (threadIdx.x == 0) storage_.may_list = may_list;  // a barrier follows before it is read
     FindKept(TokensInQuestion(), storage_);
     return false;
   }
@@ -189,7 +187,7 @@ class KeptRow {
 
   // Copies the candidates that can be kept into the short list and returns their count: 0 where they do not fit.
   __device__ __forceinline__ uint32_t ShortenList(uint64_t row_mass) const {
-    const bool by_count = settings().top_k_on;
+    const bool by_count = TopKIsOn(settings());
     if (by_count ? settings().phase.top_k > kShortList : settings().regime != Regime::kNucleus) return 0;
     const uint32_t count = storage_.state.count;
     const DistanceBins bins = BinsOfList();

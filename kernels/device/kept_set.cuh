@@ -20,16 +20,16 @@ __device__ __forceinline__ WeightScale ReferenceScaleOf(const Storage& storage) 
 }
 
 // Fills storage.outcome, of a row that is not decided. The mass of the whole row must have been found where
-// TopPCountsRow or nothing is filtered. Where storage.may_list, top-k's tokens of a row become the leader's list as
-// soon as they are known, without equals beyond the last: the other blocks then have nothing more to do.
+// TopPCountsRow or nothing is filtered. Top-k's tokens of a row become the leader's list as soon as they are known,
+// without equals beyond the last, which count only for a rank: the other blocks then have nothing more to do.
 template <typename Tokens>
 __device__ __forceinline__ void FindKept(const Tokens& tokens, Storage& storage) {
   const RowSettings& settings = storage.settings;
   const definition::Phase& phase = settings.phase;
   const uint64_t first_min = phase.order == Order::kVllm ? settings.min_weight : 0;
   // Before part_mass is needed for what else is found in id order.
-  const bool is_whole_drawn = settings.regime == Regime::kAll && !settings.is_enumerated;
-  const uint64_t row_mass = is_whole_drawn || TopPCountsRow(settings) ? RowMass(0, storage) : 0;
+  const bool is_whole_drawn = settings.regime == Regime::kAll && !TakesPlace(settings);
+  const uint64_t row_mass = is_whole_drawn ? RowMass(0, storage) : storage.row_mass;
   if (ptx::ThreadAnew() == 0)
     storage.outcome = {
         .rule = {.last = KeepAll().last, .min_weight = first_min}, .mass = row_mass, .drawn = 0, .kept = 0, .rank = 0};
@@ -38,8 +38,8 @@ __device__ __forceinline__ void FindKept(const Tokens& tokens, Storage& storage)
   // Of which stage a turn is the compiler must not know, or it makes that copy for each of them after all.
   enum Stage { kTopK, kTopP, kDraw, kStages };
   const auto stage_from = [&](uint32_t stage) {
-    if (stage == kTopK && !settings.top_k_on) ++stage;
-    if (stage == kTopP && !settings.top_p_on) ++stage;
+    if (stage == kTopK && !TopKIsOn(settings)) ++stage;
+    if (stage == kTopP && !TopPIsOn(settings)) ++stage;
     ptx::Keep(&stage);
     return stage;
   };
@@ -54,11 +54,11 @@ __device__ __forceinline__ void FindKept(const Tokens& tokens, Storage& storage)
   for (uint32_t stage = stage_from(kTopK); stage < kStages; stage = stage_after()) {
     if (ptx::ThreadAnew() == 0) storage.stage = stage;
     __syncthreads();  // the stage is written, and the first outcome; else some threads measure by an older rule
-    if (stage == (settings.top_p_on ? kTopP : kDraw) && storage.may_list && settings.top_k_on &&
+    if (stage == (TopPIsOn(settings) ? kTopP : kDraw) && (settings.asks & kAsksReference) == 0 && TopKIsOn(settings) &&
         phase.top_k <= kListCapacity && !tokens.IsList() && tokens.ListUpToLast() && storage.part.rank != 0)
       return;
     // A token that is taken by its place in the order is found as the k-th is.
-    const bool takes_place = stage == kDraw && settings.is_enumerated;
+    const bool takes_place = stage == kDraw && TakesPlace(settings);
     TokenMeasure measure = {.rule = storage.outcome.rule, .counts = stage == kTopK || takes_place, .only_key = 0};
     if (stage == kDraw && phase.order != Order::kVllm && settings.min_weight != 0) {
       if (ptx::ThreadAnew() == 0) storage.outcome.rule.min_weight = settings.min_weight;
@@ -70,7 +70,7 @@ __device__ __forceinline__ void FindKept(const Tokens& tokens, Storage& storage)
       const bool draws = stage == kDraw && !takes_place, is_whole = draws && settings.regime == Regime::kAll;
       const bool is_known = is_whole || (stage == kTopP && TopPCountsRow(settings));
       // A search of a row in id order asks for what each part of it measures.
-      const bool is_searched = draws && settings.top_p_on && (phase.order == Order::kVllm || settings.min_weight == 0);
+      const bool is_searched = draws && TopPIsOn(settings) && (phase.order == Order::kVllm || settings.min_weight == 0);
       const uint64_t mass = is_known ? storage.outcome.mass : tokens.SumByParts(measure, is_searched);
       if (takes_place) {
         const uint32_t kept = static_cast<uint32_t>(mass);

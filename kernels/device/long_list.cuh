@@ -107,9 +107,9 @@ __device__ __forceinline__ bool FindKeptOfLongList(const BinsOfList& bins_of_lis
   bool is_binned = false, is_clear = true;
 #pragma unroll 1
   for (uint32_t stage = kTopK; stage < kStages; ++stage) {
-    if (stage == kTopK && !settings.top_k_on) continue;
-    if (stage == kTopP && !settings.top_p_on) continue;
-    const bool takes_place = stage == kDraw && settings.is_enumerated;
+    if (stage == kTopK && !TopKIsOn(settings)) continue;
+    if (stage == kTopP && !TopPIsOn(settings)) continue;
+    const bool takes_place = stage == kDraw && TakesPlace(settings);
     const bool by_id = stage == kDraw && !takes_place, by_count = stage == kTopK || takes_place;
     if (stage == kDraw || !is_binned) {
       if (!is_clear) ClearListBins(storage);
@@ -141,7 +141,7 @@ __device__ __forceinline__ bool FindKeptOfLongList(const BinsOfList& bins_of_lis
       __syncthreads();  // sums and target are written; else some threads search for an older one
       if (stage == kDraw && !settings.seeks_token) break;
       if (stage == kTopK && storage.outcome.kept < phase.top_k) {
-        if (threadIdx.x == 0 && settings.top_p_on)
+        if (threadIdx.x == 0 && TopPIsOn(settings))
           storage.target.top_p = MassOfTopP(settings, row_mass, storage.outcome.mass);
         __syncthreads();  // top-p's target is written; else an older one ends the nucleus
         continue;
@@ -154,7 +154,7 @@ __device__ __forceinline__ bool FindKeptOfLongList(const BinsOfList& bins_of_lis
     if (deciding.stage != stage) continue;  // all together do not reach the target
     const uint32_t size = deciding.size;
     if (size > kShortList) return false;
-    is_clear = stage == kTopP || !settings.top_p_on;  // top-p ends in the bins of top-k
+    is_clear = stage == kTopP || !TopPIsOn(settings);  // top-p ends in the bins of top-k
     if (threadIdx.x < size) {
       const uint64_t mask = by_id ? 0xFFFFFFFFu : ~uint64_t{0};
       const uint64_t entry = storage.short_entry[threadIdx.x];
@@ -176,7 +176,7 @@ __device__ __forceinline__ bool FindKeptOfLongList(const BinsOfList& bins_of_lis
           const bool keeps_equals = stage == kTopK ? phase.ties != Ties::kExact : phase.ties == Ties::kKeep;
           const uint64_t last = keeps_equals ? LastOfKey(KeyOf(entry)) : entry;
           if (last > storage.outcome.rule.last) storage.outcome.rule.last = last;
-          if (stage == kTopK && settings.top_p_on) {
+          if (stage == kTopK && TopPIsOn(settings)) {
             const uint64_t mass = deciding.mass_before + ((keeps_equals ? reaching : sum + own) >> kCountBits);
             storage.target.top_p = MassOfTopP(settings, row_mass, mass);
           }

@@ -17,11 +17,8 @@ __device__ __forceinline__ float Largest(const LaneMaxima& m) {
                   ptx::Max(Largest<Logit>(m.word[2]), Largest<Logit>(m.word[3])));
 }
 
-// Tells whether a NaN was seen. Needs maxima from MaximumPass<kKeepNan = true>.
-template <typename Logit>
-__device__ __forceinline__ bool HoldsNan(const LaneMaxima& m) {
-  return definition::IsNanBits(__float_as_uint(Largest<Logit>(m)));
-}
+// Tells of the largest of maxima from MaximumPass<kKeepNan = true> whether a NaN was seen.
+__device__ __forceinline__ bool IsNan(float largest) { return definition::IsNanBits(__float_as_uint(largest)); }
 
 // Reads the maxima of a run that holds a NaN, which they pass over.
 template <typename Logit>

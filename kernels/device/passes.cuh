@@ -36,9 +36,9 @@ __device__ __forceinline__ void MaximumPass(const RowPart<Logit>& part, Run run,
 }
 
 // Appends those of a group of vectors, 32 apart from `index` on, that hold a logit of at least `pivot`, or a NaN. One
-// test serves all of them, and one count, which goes on beyond kVectorCapacity.
+// test serves all of them, and one count, which goes on beyond kVectorCapacity: false then.
 template <typename Logit, int kCount>
-__device__ __forceinline__ void AppendVectors(const Vector (&v)[kCount], uint32_t index, uint32_t pivot,
+__device__ __forceinline__ bool AppendVectors(const Vector (&v)[kCount], uint32_t index, uint32_t pivot,
                                               Storage& storage) {
   uint32_t each[kCount], all;
 #pragma unroll
@@ -54,13 +54,14 @@ __device__ __forceinline__ void AppendVectors(const Vector (&v)[kCount], uint32_
       count += holds[u];
     }
     uint32_t at = atomicAdd(&storage.vector_count, count);
-    if (at + count > kVectorCapacity) return;  // nor is any other used then
+    if (at + count > kVectorCapacity) return false;  // nor is any other used then
 #pragma unroll
     for (int u = 0; u < kCount; ++u) {
       if (holds[u] != 0) storage.vector[at] = index + 32 * u;
       at += holds[u];
     }
   }
+  return true;
 }
 
 // Sums the weights of a group of vectors. Without kNan they must hold none.
@@ -81,11 +82,12 @@ __device__ __forceinline__ uint64_t WeightOfVectors(const Vector (&v)[kCount], c
   return mass;
 }
 
-// Appends the vectors of `run` that hold a candidate.
+// Appends the vectors of `run` that hold a candidate, as far as there is room for them: a row of equals, which all do,
+// is not read to its end.
 template <bool kFromShared, typename Logit>
 __device__ __forceinline__ void AppendPass(const RowPart<Logit>& part, Run run, uint32_t pivot, Storage& storage) {
   part.template ForVectors<kFromShared>(run.begin, run.end, [&](const auto& v, uint32_t index, uint32_t) {
-    AppendVectors<Logit>(v, index, pivot, storage);
+    return AppendVectors<Logit>(v, index, pivot, storage);
   });
 }
 

@@ -18,14 +18,14 @@ struct Extremes {
   uint32_t largest, least;
 };
 
-// Returns those of all parts, once the team has met, for all lanes of a warp.
-__device__ __forceinline__ Extremes SharedExtremes(const Team& team, const Storage& storage) {
+// Returns those of all parts, once the team has met, for all lanes of a warp, of which this is `lane`.
+__device__ __forceinline__ Extremes SharedExtremes(uint32_t lane, const Team& team, const Storage& storage) {
   Extremes all = {.largest = definition::kMaskedKey, .least = ~0u};
   const auto* pairs = reinterpret_cast<const uint4*>(storage.part_extremes);
   const uint32_t count = team.blocks * (blockDim.x / 64);
   // All loads under way at once; the last pair again for lanes that have none.
 #pragma unroll
-  for (uint32_t i = threadIdx.x % 32; i < kMostBlocks * kMostWarps / 2; i += 32) {
+  for (uint32_t i = lane; i < kMostBlocks * kMostWarps / 2; i += 32) {
     const uint4 of = pairs[min(i, count - 1)];
     all.largest = max(all.largest, max(of.y, of.w));
     all.least = min(all.least, min(of.x, of.z));
@@ -93,6 +93,7 @@ template <typename Logit>
 __device__ __forceinline__ void FindPivot(uint32_t wanted, bool again, const Team& team, Storage& storage) {
   // What needs no maximum is found while the others come.
   const RowSettings& settings = storage.settings;
+  const uint32_t lane = ptx::ThreadAnew() % 32;  // or what it leads to is kept in registers while the row is read
   const uint32_t delegates = settings.pivot_count == 0 ? 0 : again ? 4 * blockDim.x : settings.delegates;
   const uint32_t enough = again ? wanted : DelegatesWanted(wanted, delegates);
   const bool is_decided = settings.regime == Regime::kDecided;
@@ -100,7 +101,7 @@ __device__ __forceinline__ void FindPivot(uint32_t wanted, bool again, const Tea
   const float below = is_bounded ? settings.min_p_bounds.below : -INFINITY;
   team.Wait();  // maxima, delegates and resident parts are written; else the pivot comes from an older row's
   Extremes extremes = {.largest = 0, .least = 0};
-  if (threadIdx.x < max(delegates, 64)) extremes = SharedExtremes(team, storage);
+  if (threadIdx.x < max(delegates, 64)) extremes = SharedExtremes(lane, team, storage);
   if (delegates != 0) {
     if (threadIdx.x < delegates) CountDelegates(delegates, extremes, storage);
     __syncthreads();  // the delegates are counted; else fewer tokens reach the pivot than are wanted

@@ -20,7 +20,7 @@ class RowWriter {
     if (row_.IsDecided()) {
       row_.Decide();
     } else {
-      row_.template Find<true, false, true>(row_.Look(), true);
+      row_.template Find<true, false, true>(row_.Look());
     }
     switch (work_.task) {
       case Task::kProcessLogits:

@@ -4,6 +4,8 @@
 // Each warp has a run of consecutive vectors, so that what it sums belongs to consecutive ids.
 #pragma once
 
+#include <type_traits>
+
 #include "fire/sampling.h"
 #include "kernels/device/logits.cuh"
 #include "kernels/plan.h"
@@ -147,7 +149,7 @@ class RowPart {
   // Calls visit(vectors, index of the first; the others follow 32 apart, how many of them there are) for [begin, end)
   // of this warp's vectors, in groups of kGroup a lane and then one by one. All lanes take part to the end; where there
   // is no vector they get −inf. With kRestTogether what makes no whole group is under way at once, too: for a body that
-  // is short beside the way to memory.
+  // is short beside the way to memory. A lane whose visit returns false leaves out the groups that are left.
   template <bool kFromShared, bool kRestTogether = false, typename Visit>
   __device__ __forceinline__ void ForVectors(uint32_t begin, uint32_t end, const Visit& visit) const {
     const uint32_t lane = threadIdx.x % 32;
@@ -155,13 +157,17 @@ class RowPart {
     const uint32_t stop = kFromShared ? end : min(end, shape_.full_end);
     uint32_t rest = start + (stop > start ? (stop - start) / kTile * kTile : 0);
 #pragma unroll 1
-    for (uint32_t index = start + lane; index < rest; index += kTile) {
+    for (uint32_t index = start + lane, last = rest; index < last; index += kTile) {
       // One address; the others are it and a constant.
       const Vector* vector = kFromShared ? &Resident(index) : Vectors() + index;
       Vector v[kGroup];
 #pragma unroll
       for (uint32_t u = 0; u < kGroup; ++u) v[u] = kFromShared ? vector[32 * u] : Load(vector + 32 * u);
-      visit(v, index, kGroup);
+      if constexpr (std::is_void_v<decltype(visit(v, index, kGroup))>) {
+        visit(v, index, kGroup);
+      } else {
+        if (!visit(v, index, kGroup)) last = 0;
+      }
     }
     if (kRestTogether && rest < stop) {
       const uint32_t index = rest + lane;

@@ -64,17 +64,21 @@ class RowSearcher : public RowTokens<Logit, kResident, kAlone> {
     return fmaxf(reach, 0x1p-100f);
   }
 
-  // True where the search ends among the tokens of the largest key: storage.in is that key, and as after any search
-  // that ends so part_mass[0] is what each part measures of it. They are counted where the pivot is the maximum and
-  // more tokens reach it than a list holds: a histogram of equals is one counter that all threads add to.
+  // True where a search that counts ends among the tokens of the largest key: storage.in is that key, and as after any
+  // search that ends so part_mass[0] is how many of it each part has, though of those that are far more than the target
+  // no more than that. They are counted where the pivot is the maximum and more tokens reach it than a list holds: a
+  // histogram of equals is one counter that all threads add to.
   __device__ __forceinline__ bool EndsAmongLargest(const TokenMeasure& measure) const {
     const float maximum = storage_.state.maximum;
-    if (Logit::Value(storage_.pivot, 0) < maximum || storage_.state.count <= kListCapacity) return false;
+    if (!measure.counts || Logit::Value(storage_.pivot, 0) < maximum || storage_.state.count <= kListCapacity)
+      return false;
     const Team team = this->team();
     team.Sync();  // the target is written, and all have read what the parts weigh; else that is overwritten
-    this->ShareParts({.rule = measure.rule, .counts = measure.counts, .only_key = definition::Key(maximum)});
+    const uint64_t target = storage_.row_search.target;
+    PushPartMass(ReduceWarp(CountOwnEquals(maximum, target), Add()), 0, team, storage_);
+    team.Sync();  // every part's count is pushed; else the search goes on where it has ended
     const uint64_t inside = RowMass(0, storage_);
-    if (inside <= storage_.row_search.target) return false;
+    if (inside <= target) return false;
     if (ptx::ThreadAnew() < blockDim.x / 32 * team.blocks) storage_.part_within[ptx::ThreadAnew()] = 0;
     if (ptx::ThreadAnew() == 0) {
       storage_.in = {.low = 0, .high = 0, .before = 0, .inside = inside};
@@ -98,6 +102,24 @@ class RowSearcher : public RowTokens<Logit, kResident, kAlone> {
   }
 
  private:
+  // Counts a lane's share of this warp's run that equals `x`. One that has seen more than the target and one beyond it,
+  // by which a search tells that there are others, has seen enough.
+  __device__ __forceinline__ uint64_t CountOwnEquals(float x, uint64_t target) const {
+    const uint32_t enough = static_cast<uint32_t>(target) + 2;
+    const Run run = Part().OwnRun();
+    uint32_t count = 0;
+    Part().template ForVectors<kResident>(run.begin, run.end, [&](const auto& v, uint32_t, uint32_t) {
+#pragma unroll
+      for (uint32_t u = 0; u < sizeof(v) / sizeof(Vector); ++u) {
+#pragma unroll
+        for (uint32_t i = 0; i < Logit::kPerVector; ++i)
+          count += Logit::Value(v[u].word[i / Logit::kPerWord], i % Logit::kPerWord) == x;
+      }
+      return count < enough;
+    });
+    return count;
+  }
+
   // The keys of storage.in, and the bins of its logits.
   __device__ __forceinline__ uint32_t LargestKey() const {
     return definition::Key(storage_.state.maximum) - storage_.in.low;

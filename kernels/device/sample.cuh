@@ -37,8 +37,7 @@ class RowSampler {
   // True as of Find().
   template <bool kSorts = false>
   __device__ __forceinline__ bool FindToken(const Prospect& at) const {
-    if (at.is_decided == 0)
-      return row_.template Find<true, kSorts, kSorts>(at, !WantsReference());  // equals count for a rank
+    if (at.is_decided == 0) return row_.template Find<true, kSorts, kSorts>(at);
     row_.Decide();
     return false;
   }
@@ -63,13 +62,14 @@ class RowSampler {
 
   // Writes what is asked for. `status`: bits beside the row's. By one warp.
   __device__ __forceinline__ void Write(int32_t status = 0) const {
+    const Outcome& found = row_.outcome();
+    const int64_t at = row_.row();
+    if (threadIdx.x == 0)
+      outputs_.token[at] = min(IdOf(found.drawn), SharedStorage().part.vocabulary - 1);  // in it, come what may
+    if (IsTokenAlone()) return;
     const bool has_reference = WantsReference();
     const uint64_t reference_mass = has_reference && row_.HasFiniteMaximum() ? RowMass(1, SharedStorage()) : 0;
     if (threadIdx.x != 0) return;
-    const Outcome& found = row_.outcome();
-    const int64_t at = row_.row();
-    outputs_.token[at] = min(IdOf(found.drawn), SharedStorage().part.vocabulary - 1);  // in it, come what may
-    if (IsTokenAlone()) return;
     if (outputs_.logprob != nullptr) outputs_.logprob[at] = row_.LogProb(found.drawn);
     if (outputs_.kept != nullptr) outputs_.kept[at] = static_cast<int32_t>(found.kept);
     if (outputs_.status != nullptr) outputs_.status[at] = row_.Status() | status;

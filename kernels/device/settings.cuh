@@ -102,12 +102,15 @@ __device__ __forceinline__ void WriteFilters(const definition::Phase& phase, con
   settings->phase.top_k = phase.top_k, settings->phase.top_p = phase.top_p, settings->phase.min_p = phase.min_p;
   settings->phase.order = phase.order, settings->phase.ties = phase.ties, settings->phase.hot = phase.hot;
   settings->min_weight = filters.min_weight;
-  settings->top_k_on = filters.top_k_on;
-  settings->top_p_on = filters.top_p_on;
   settings->min_p_bounds_list = filters.min_p_bounds_list;
   settings->regime = filters.regime;
   settings->pivot_count = filters.pivot_count;
 }
+
+// What a row's word tells of its filters.
+__device__ __forceinline__ bool TopKIsOn(const RowSettings& settings) { return (settings.asks & kAsksFirstOfK) != 0; }
+__device__ __forceinline__ bool TopPIsOn(const RowSettings& settings) { return (settings.asks & kAsksNucleus) != 0; }
+__device__ __forceinline__ bool TakesPlace(const RowSettings& settings) { return (settings.asks & kAsksPlace) != 0; }
 
 // True where top-p counts the mass of the whole row, whatever the list holds.
 __device__ __forceinline__ bool TopPCountsRow(const RowSettings& settings) {
@@ -207,7 +210,6 @@ class SettingsReader {
         settings->lane_bits = (delegates == 0) | (delegates > lanes) ? 0 : __clz(delegates) - __clz(lanes);
       } else {
         const bool is_enumerated = definition::IsEnumerated(record, input.step);
-        settings->is_enumerated = is_enumerated;
         settings->seeks_token = SeeksToken(work_.task, is_enumerated);
         settings->asks = AsksOf(filters, phase, is_enumerated, work_);
         settings->bins_of_thread = kBins >> (31 - __clz(blockDim.x));

@@ -38,7 +38,8 @@ class EntryFinder {
     part.PrefetchStart(part.OwnRun());
     MaximumPass<true, false>(part, part.OwnRun(), &maxima);
     if (threadIdx.x == 0) storage_.listed = 0;
-    const bool has_nan = __syncthreads_or(HoldsNan<Logit>(maxima));  // also: the list is empty; else entries are lost
+    const bool has_nan =
+        __syncthreads_or(IsNan(Largest<Logit>(maxima)));  // also: the list is empty; else entries are lost
     if (has_nan) maxima = MaximaWithoutNan(part, part.OwnRun());
     ListReaching(part, PivotWord<Logit>(PivotOf(maxima)), capacity);
     if (storage_.listed > capacity) {

@@ -51,8 +51,10 @@ struct Share {
 
 // Of this thread, of `count` candidates. At least four places for each sharer.
 __device__ __forceinline__ Share ShareOf(uint32_t count) {
+  uint32_t threads = blockDim.x;
+  ptx::Keep(&threads);  // or its logarithm is kept in a register while the row is read
   const uint32_t place_bits = 32 - __clz((count - 1) | 3);
-  const uint32_t sharer_bits = min(place_bits - 2, 31 - __clz(blockDim.x) - place_bits);
+  const uint32_t sharer_bits = min(place_bits - 2, 31 - __clz(threads) - place_bits);
   return {.places = 1u << place_bits,
           .sharer = threadIdx.x & ((1u << sharer_bits) - 1),
           .sharers = 1u << sharer_bits,

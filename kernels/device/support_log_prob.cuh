@@ -84,7 +84,7 @@ __device__ __forceinline__ SetMass MassOfRow(const SupportRow<Logit>& row, const
   LaneMaxima maxima = NoMaxima<Logit>();
   part.PrefetchStart(part.OwnRun());
   MaximumPass<true, false>(part, part.OwnRun(), &maxima);
-  *has_nan = __syncthreads_or(HoldsNan<Logit>(maxima));
+  *has_nan = __syncthreads_or(IsNan(Largest<Logit>(maxima)));
   if (*has_nan) maxima = MaximaWithoutNan(part, part.OwnRun());
   const uint64_t key = ReduceBlock(uint64_t{definition::Key(Largest<Logit>(maxima))}, Greater(), storage.maximum);
   SetMass out = {.mass = 0, .maximum = definition::KeyToFloat(static_cast<uint32_t>(key))};

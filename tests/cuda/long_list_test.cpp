@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kernels/storage.h"
 #include "tests/cuda/group_check.h"
 #include "tests/cuda/named_rows.h"
 #include "tests/cuda/plans.h"
@@ -108,6 +109,25 @@ TEST_P(LongLists, SupportsAreTheReferencesWhereverAFilterEndsInThem) {
     const size_t width = random.Pick({size_t{1}, size_t{128}, size_t{140}, size_t{600}, size_t{kVocabulary}});
     ASSERT_NO_FATAL_FAILURE(ExpectReferencesSupports(Cases(random), GetParam(), {}, width, &plan));
   }
+}
+
+// Half of the vectors hold a candidate, the others a NaN, and there is room for just as many: what the last of them
+// holds counts.
+TEST_P(LongLists, MayComeFromAsManyVectorsAsCanBeListed) {
+  const uint32_t of_vector = GetParam() == LogitsType::kFloat32 ? 4 : 8;
+  const uint32_t vectors = kernels::kVectorCapacity, vocabulary = of_vector * (vectors + 100);
+  std::vector<float> logits(vocabulary, -9.0f);
+  for (uint32_t i = 0; i < vectors; ++i) logits[of_vector * i + 1] = i % 2 == 0 ? kNan : 1.0f;
+  Record record = PlainRecord(Seed());
+  record.top_k = 2000;
+  std::vector<RowCase> cases;
+  for (int64_t step = 1; step <= 8; ++step)
+    cases.push_back({logits, record, step, "4096 vectors, step " + std::to_string(step)});
+  const SampleCheck check(cases, GetParam(), {});
+  for (const Plan& plan : PlansHere(Task::kSample, vocabulary, GetParam()))
+    if (plan.cluster == 1) {
+      ASSERT_TRUE(ExpectEqualsReference(check, &plan, {true, false, false, true, true, true}));
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, LongLists, testing::Values(LogitsType::kFloat32, LogitsType::kBFloat16),

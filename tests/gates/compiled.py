@@ -1,4 +1,4 @@
-"""The kernels' machine code, compiled once for all tests."""
+"""The kernels' machine code, read once for all tests."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from hot_loops import HotLoop
 from resources import Cubins, measure, sm90_loops
-from toolchain import compile_kernels
+from toolchain import built_kernels
 
 
 @pytest.fixture(scope="session")
 def cubins() -> Cubins:
-    return compile_kernels()
+    return built_kernels()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from toolchain import BUILD, DTYPES, ROOT, content, run, tool
+from toolchain import BUILD, DTYPES, ROOT, run, tool
 
 KIB = 1024
 RESERVED = KIB  # of a block's shared memory, for the system: from compute capability 8.0 on
@@ -76,13 +76,12 @@ class Launch:
 
 @cache
 def _program() -> Path:
-    path = BUILD / content() / "launches"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        include = Path(tool("nvcc")).resolve().parents[1] / "include"
-        sources = (Path(__file__).with_name("launches.cpp"), ROOT / "kernels" / "plan.cpp")
-        flags = ("-std=c++17", "-O1", "-I.", "-Icsrc", "-Icsrc/include", "-isystem", include)
-        run(os.environ.get("CXX", "c++"), *flags, *sources, "-o", path)
+    BUILD.mkdir(parents=True, exist_ok=True)
+    path = BUILD / "launches"
+    include = Path(tool("nvcc")).resolve().parents[1] / "include"
+    sources = (Path(__file__).with_name("launches.cpp"), ROOT / "kernels" / "plan.cpp")
+    flags = ("-std=c++17", "-O1", "-I.", "-Icsrc", "-Icsrc/include", "-isystem", include)
+    run(os.environ.get("CXX", "c++"), *flags, *sources, "-o", path)
     return path
 
 

@@ -28,7 +28,7 @@ SLOW_CONVERSIONS = (86, 120)
 MORE_WEIGHT_SLOTS = {86: 2.03, 100: -4, 120: 2}
 SEARCHES = ("row_search.cuh", "row_tokens.cuh", "run_search.cuh", "whole_row.cuh")
 MOST_INTEGER_SLOTS = 4  # of a weight: the integer unit takes half as many lanes a clock as are issued
-MOST_SLOW_PATH_SLOTS = 28  # to append a vector; up to three more of the lane go with it, for a store each
+MOST_SLOW_PATH_SLOTS = 30  # to append a vector; up to three more of the lane go with it, for a store each
 BYTES_A_TEST = 64  # of a lane: 32 elements of 2 bytes, 16 of 4
 VECTOR_BYTES = 16
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from devices import DEVICES, RESERVED, TASKS, Shape, blocks_of_multiprocessor, launches
 from hot_loops import UNITS, HotLoop, hot_loops, kernel_name
-from toolchain import DTYPES, FILES, Cubin, compile_kernels, compiler
+from toolchain import DTYPES, FILES, Cubin, built_kernels, compiler
 
 TABLE = Path(__file__).with_name("resources.json")
 VOCABULARY = 128_256
@@ -132,7 +132,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The table of what is built.")
     parser.add_argument("--write", action="store_true", help=f"replace {TABLE.name}")
     write = parser.parse_args().write
-    cubins = compile_kernels()
+    cubins = built_kernels()
     made = text(measure(cubins, sm90_loops(cubins)))
     print(made, end="")
     if write:

@@ -61,17 +61,12 @@ def test_no_hot_loop_escapes_the_count(loops: list[HotLoop], made: dict[str, Any
 
 
 @pytest.mark.parametrize(("file", "architecture"), list(product(FILES, ARCHITECTURES)))
-def test_no_double_no_local_memory_no_call_but_division(cubins: Cubins, file: str, architecture: int) -> None:
+def test_no_double_no_local_memory_no_call_but_division_and_nothing_before_the_kernel_ahead_is_done(
+    cubins: Cubins, file: str, architecture: int
+) -> None:
     kernels = list(read_kernels(cubins[file, architecture].listing()))
     assert len(kernels) == FILES[file]
     assert [told for kernel in kernels for told in instruction_complaints(kernel, architecture)] == []
-
-
-@pytest.mark.parametrize(("file", "architecture"), list(product(FILES, ARCHITECTURES)))
-def test_nothing_is_read_before_the_kernel_ahead_is_done(
-    cubins: Cubins, file: str, architecture: int
-) -> None:
-    kernels = read_kernels(cubins[file, architecture].listing())
     assert [told for kernel in kernels for told in wait_complaints(kernel, architecture)] == []
 
 

@@ -1,20 +1,23 @@
-"""The compiler and the readers of machine code: CUDACXX names nvcc, the others are beside it or in PATH."""
+"""The kernels' machine code, out of the build of the tests, and its readers.
+
+CUDACXX names nvcc, the others are beside it or in PATH.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "gates"
-SOURCES = ("kernels", "csrc/definition", "csrc/include")
+# Of `make build-tests`, which CMake tells where it is another, and where its objects of the kernels are.
+BUILD_OF_TESTS = Path(os.environ.get("FIRE_BUILD_OF_TESTS", ROOT / "build" / "tests"))
+OBJECTS = BUILD_OF_TESTS / "CMakeFiles" / "fire_sampling_cuda.dir" / "kernels"
 DTYPES = ("float32", "bfloat16", "float16")
 # The files of kernels/ whose machine code is looked at, and how many kernels each has.
 FILES = {
@@ -25,7 +28,7 @@ FILES = {
 }
 ARCHITECTURES = (80, 86, 90, 100, 120)
 
-# As cmake/cuda.cmake builds the kernels.
+# As cmake/cuda.cmake builds the kernels, for what is compiled here.
 FLAGS = ("--fmad=false", "-Xptxas=-warn-spills,-warn-lmem-usage", "-Xptxas=-Werror", "-Werror=all-warnings")
 LANGUAGE = ("-std=c++17", "-O3", "-DNDEBUG", "-lineinfo")
 INCLUDES = ("-I.", "-Icsrc", "-Icsrc/include")
@@ -35,10 +38,10 @@ class CompileError(Exception):
     """nvcc refused; its own words."""
 
 
-def run(*command: str | Path, text: str | None = None) -> str:
+def run(*command: str | Path, text: str | None = None, folder: Path = ROOT) -> str:
     """What a command prints. It runs in the project's folder, from where the sources' names are short."""
     done = subprocess.run(
-        [str(part) for part in command], cwd=ROOT, input=text, capture_output=True, text=True, check=False
+        [str(part) for part in command], cwd=folder, input=text, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         raise CompileError(done.stdout + done.stderr)
@@ -86,29 +89,20 @@ def compile_cubin(source: Path, architecture: int, to: Path, flags: Sequence[str
     return to
 
 
-def content() -> str:
-    """Names what is compiled, and with what: the same name, the same machine code."""
-    digest = hashlib.sha256(repr((compiler(), LANGUAGE, FLAGS, INCLUDES)).encode())
-    for folder in SOURCES:
-        for path in sorted((ROOT / folder).rglob("*.*")):
-            digest.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def compile_kernels() -> dict[tuple[str, int], Cubin]:
-    """Every file for every architecture, by both; from an earlier run where nothing has changed."""
-    folder = BUILD / content()
-    for old in BUILD.glob("*/"):
-        if old != folder:
-            shutil.rmtree(old)
-
-    def compiled(key: tuple[str, int]) -> Cubin:
-        file, architecture = key
-        path = folder / f"{file}.sm_{architecture}.cubin"
-        if not path.exists():
-            compile_cubin(ROOT / "kernels" / f"{file}.cu", architecture, path)
-        return Cubin(file, architecture, path)
-
-    keys = [(file, architecture) for file in FILES for architecture in ARCHITECTURES]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return dict(zip(keys, pool.map(compiled, keys), strict=True))
+def built_kernels() -> dict[tuple[str, int], Cubin]:
+    """Every file for every architecture, by both: what `make build-tests` has linked, brought up to date."""
+    if not (BUILD_OF_TESTS / "CMakeCache.txt").exists():
+        raise FileNotFoundError(f"{BUILD_OF_TESTS} is no build of the tests: make build-tests")
+    run("cmake", "--build", BUILD_OF_TESTS, "--target", "fire_sampling_cuda")
+    folder = BUILD / "cubins"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    found = {}
+    for file in FILES:
+        run(tool("cuobjdump"), "-xelf", "all", OBJECTS / f"{file}.cu.o", folder=folder)
+        for architecture in ARCHITECTURES:
+            paths = list(folder.glob(f"{file}*.sm_{architecture}.cubin"))
+            if len(paths) != 1:
+                raise CompileError(f"{file} is there {len(paths)} times for {architecture}, expected once")
+            found[file, architecture] = Cubin(file, architecture, paths[0])
+    return found

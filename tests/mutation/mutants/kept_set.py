@@ -14,8 +14,8 @@ MUTATIONS: list[Mutation] = [
         (
             "top-p-stage-left-out",
             "a nucleus where top-k is off",
-            "if (stage == kTopK && !settings.top_k_on) ++stage;",
-            "if (stage == kTopK && !settings.top_k_on) stage = kDraw;",
+            "if (stage == kTopK && !TopKIsOn(settings)) ++stage;",
+            "if (stage == kTopK && !TopKIsOn(settings)) stage = kDraw;",
         ),
         (
             "place-ends-at-its-key",
@@ -68,7 +68,7 @@ MUTATIONS: list[Mutation] = [
         (
             "search-by-count-taken-for-its-mass",
             "what a row weighs that only top-k has searched",
-            "draws && settings.top_p_on && (phase.order",
+            "draws && TopPIsOn(settings) && (phase.order",
             "draws && (phase.order",
         ),
         (

@@ -32,8 +32,14 @@ MUTATIONS: list[Mutation] = [
         (
             "vectors-beyond-their-list",
             "more vectors than the list has room for overwrite what follows it",
-            "    if (at + count > kVectorCapacity) return;  // nor is any other used then\n",
-            "",
+            "if (at + count > kVectorCapacity) return false;",
+            "if (at + count > 2 * kVectorCapacity) return false;",
+        ),
+        (
+            "appending-stops-too-soon",
+            "a list that has room for one vector more",
+            "if (at + count > kVectorCapacity) return false;",
+            "if (at + count >= kVectorCapacity) return false;",
         ),
     ),
 ]

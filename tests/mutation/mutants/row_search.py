@@ -8,8 +8,20 @@ MUTATIONS: list[Mutation] = [
         (
             "largest-just-reach-the-target",
             "a target that the tokens of the largest key do not exceed",
-            "if (inside <= storage_.row_search.target) return false;",
-            "if (inside < storage_.row_search.target) return false;",
+            "if (inside <= target) return false;",
+            "if (inside < target) return false;",
+        ),
+        (
+            "largest-counted-in-part",
+            "as many equals as are in the first runs of warps, of which lanes see no more than they must",
+            "return count < enough;",
+            "return count == 0;",
+        ),
+        (
+            "largest-counted-for-a-mass",
+            "the nucleus of a row of equals",
+            "if (!measure.counts || Logit::Value(storage_.pivot, 0) < maximum",
+            "if (Logit::Value(storage_.pivot, 0) < maximum",
         ),
         (
             "largest-with-what-was-within",

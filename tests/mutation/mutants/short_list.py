@@ -92,8 +92,8 @@ MUTATIONS: list[Mutation] = [
         (
             "sharers-of-several-warps",
             "few candidates, each shared by more than a warp",
-            "min(place_bits - 2, 31 - __clz(blockDim.x) - place_bits);",
-            "31 - __clz(blockDim.x) - place_bits;",
+            "min(place_bits - 2, 31 - __clz(threads) - place_bits);",
+            "31 - __clz(threads) - place_bits;",
         ),
         (
             "short-weights-not-awaited",

@@ -53,8 +53,8 @@ MUTATIONS: list[Mutation] = [
         (
             "nan-untold",
             "the status of a row that holds a NaN",
-            "*has_nan = __syncthreads_or(HoldsNan<Logit>(maxima));",
-            "*has_nan = HoldsNan<Logit>(maxima);",
+            "*has_nan = __syncthreads_or(IsNan(Largest<Logit>(maxima)));",
+            "*has_nan = IsNan(Largest<Logit>(maxima));",
         ),
         (
             "support-below-another-maximum",
